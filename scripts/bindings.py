@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes what languages must repeat of kernels/include/tin_host.h, so that nobody keeps a copy by hand.
 
-    scripts/bindings.py     brings the files of FILES up to date; a test compares
+    scripts/bindings.py     brings the files of FILES and PARTS up to date; a test compares
 
-Rust, Java (with its JNI glue), Node (N-API and TypeScript) and the browser get every function and constant; Go
-reads the header itself.
+Rust, Java (with its JNI glue), Node (N-API and TypeScript), the browser, Lua and C# get every function and
+constant; Go reads the header itself. Lua's and C#'s one file has a generated part, between two marked lines.
 """
 
 from __future__ import annotations
@@ -116,11 +116,26 @@ FILES: dict[str, Callable[[Interface, str], str]] = {
     "integrations/node/native.d.ts": bindings_script.typescript,
     "integrations/browser/table.mjs": bindings_script.browser,
 }
+PARTS: dict[str, Callable[[Interface, str], str]] = {
+    "integrations/lua/tin.lua": bindings_script.lua,
+    "integrations/csharp/Tin.cs": bindings_script.csharp,
+}
+END = "End of the generated part."
 
 
 def texts() -> dict[Path, str]:
     interface = read()
-    return {ROOT / name: write(interface, MADE) for name, write in FILES.items()}
+    whole = {ROOT / name: write(interface, MADE) for name, write in FILES.items()}
+    return whole | {
+        ROOT / name: _with_part(ROOT / name, write(interface, MADE)) for name, write in PARTS.items()
+    }
+
+
+def _with_part(path: Path, part: str) -> str:
+    """The file with its generated part replaced: from the line of MADE up to the line of END."""
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    begin, end = (next(k for k, line in enumerate(lines) if mark in line) for mark in (MADE, END))
+    return "".join([*lines[:begin], part, *lines[end:]])
 
 
 def main() -> None:

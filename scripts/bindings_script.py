@@ -42,6 +42,32 @@ TYPESCRIPT = {
     "double": "number",
     "nothing": "void",
 }
+# LuaJIT reads C, and takes a string for const pointers alone.
+LUA = {
+    "model": "tinhost_model *",
+    "session": "tinhost_session *",
+    "text": "const char *",
+    "data": "const void *",
+    "room": "void *",
+    "int": "int32_t ",
+    "long": "int64_t ",
+    "size": "int64_t ",
+    "double": "double ",
+    "nothing": "void ",
+}
+CSHARP = {
+    "model": "ModelHandle",
+    "session": "SessionHandle",
+    "text": "byte[]",
+    "data": "byte[]",
+    "room": "byte[]",
+    "int": "int",
+    "long": "long",
+    "size": "long",
+    "double": "double",
+}
+# Handles and texts come back as pointers: Tin.cs wraps the one and copies the other.
+CSHARP_RESULT = CSHARP | {"model": "IntPtr", "session": "IntPtr", "text": "IntPtr", "nothing": "void"}
 
 
 def _arguments(function: Function, types: dict[str, str], form: str) -> str:
@@ -114,3 +140,53 @@ def browser(interface: Interface, made: str) -> str:
     names = ", ".join(f'"{name}"' for name, _, _ in interface.errors)
     lines.append(f"\n// Of status -1, -2, …\nexport const STATUSES = [{names}];")
     return "\n".join(lines) + "\n"
+
+
+def lua(interface: Interface, made: str) -> str:
+    lines = [f"-- {made}", "local DECLARATIONS = [["]
+    lines += [f"typedef struct tinhost_{name} tinhost_{name};" for name in ("model", "session")]
+    for one in interface.functions:
+        arguments = _arguments(one, LUA, "{type}{name}")
+        lines.append(f"{LUA[one.result]}tinhost_{one.name}({arguments});")
+    lines.append(']]\nlocal STATUSES = {\n  [0] = "OK",')
+    lines += [f'  [{value}] = "{name}",' for name, value, _ in interface.errors]
+    lines.append("}\nlocal VALUES = {")
+    lines += [f"  {name} = {value}," for name, value in interface.constants.items()]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def csharp(interface: Interface, made: str) -> str:
+    values = interface.constants.items()
+    roles = [(name.removeprefix("ROLE_"), value) for name, value in values if name.startswith("ROLE_")]
+    steps = [(name, value) for name, value in values if "_" not in name]
+    finishes = [(name.removeprefix("FINISH_"), value) for name, value in values if name.startswith("FINISH_")]
+    lines = [f"    // {made}", "    public enum TinStatus\n    {\n        Ok = 0,"]
+    for name, value, meaning in interface.errors:
+        lines.append(f"        /// {meaning}\n        {name.capitalize()} = {value},")
+    lines.append("    }\n")
+    for name, meaning, members in (
+        ("TinRole", "Who a message is from.", roles),
+        (
+            "TinStep",
+            "Result of a step: nothing new; a piece, more to come; the end; no answer under way.",
+            steps,
+        ),
+        ("TinFinish", "Why an answer ended; None: it has not.", finishes),
+    ):
+        listed = ", ".join(f"{member.capitalize()} = {value}" for member, value in members)
+        lines.append(f"    /// {meaning}\n    public enum {name} {{ {listed} }}\n")
+    lines.append("    static partial class Native\n    {")
+    for one in interface.functions:
+        arguments = _arguments(one, _csharp_types(one), "{type} {name}").replace("byte[] out,", "byte[] @out,")
+        lines.append("        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]")
+        lines.append(
+            f"        internal static extern {CSHARP_RESULT[one.result]} tinhost_{one.name}({arguments});"
+        )
+    return "\n".join([*lines, "    }"]) + "\n"
+
+
+def _csharp_types(function: Function) -> dict[str, str]:
+    """A handle that is being released is a bare pointer; so is a file that the model keeps using."""
+    if function.name in ("close", "session_close"):
+        return CSHARP | {"model": "IntPtr", "session": "IntPtr"}
+    return CSHARP | {"data": "IntPtr"} if function.result == "model" else CSHARP

@@ -39,7 +39,7 @@ MESSAGES = [
 ]
 OPTIONS = ["open the hatch", "close the hatch", "close the door", "wait"]
 FINISH = {"stop": 1, "length": 2, "context": 3, "constraint": 4}  # TIN_FINISH_* of tin.h
-FREE = {"temperature": 0.8, "top_p": 0.9, "repetition": 1.1, "seed": 7}
+DRAWN = {"temperature": 0.8, "top_p": 0.9, "repetition": 1.1, "seed": 7}
 
 
 def run(*arguments: str | Path) -> None:
@@ -135,10 +135,10 @@ def cases(tin: Path) -> list[dict[str, Any]]:
     ]
     chosen = model.chat(MESSAGES, max_tokens=24, constraint=tinsmith.choices(OPTIONS), record=True)
     found = expected(chosen) | {"chosen": OPTIONS.index(chosen.text)}
-    free = asked(MESSAGES, constraint=None, **drawn)
+    unconstrained = asked(MESSAGES, constraint=None, **drawn)
     return [
         {"name": "answer", **base, "expect": own},
-        {"name": "free", **base, "constrained": False, "sampling": FREE, "expect": free},
+        {"name": "unconstrained", **base, "constrained": False, "sampling": DRAWN, "expect": unconstrained},
         {"name": "adapter", **base, "adapter": "a", "expect": asked(MESSAGES, adapter="a"), "then": own},
         {"name": "choose", **base, "options": OPTIONS, "expect": found},
         {"name": "budget", **base, "budget_us": 200, "expect": own},

@@ -19,11 +19,11 @@ def answered(
     most: int,
     *,
     adapter: str | None = None,
-    free: bool = False,
+    unconstrained: bool = False,
     **drawn: Any,
 ) -> tuple[Completion, str, str]:
     """The answer, its digest as tinhost_digest, and its receipt's. drawn: some of DRAWN."""
-    held = None if free else model.constraint
+    held = None if unconstrained else model.constraint
     answer = model.chat(messages, max_tokens=most, constraint=held, adapter=adapter, record=True, **drawn)
     tokens = model.render(messages, adapter=adapter)
     asked = Asked(tokens, model.applied(adapter), held, max_tokens=most, sampling=Sampling(**drawn))

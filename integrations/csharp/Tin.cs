@@ -22,20 +22,6 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Tinsmith
 {
-    public enum TinStatus
-    {
-        Ok = 0, Argument = -1, Format = -2, Version = -3, Unsupported = -4, Memory = -5, Context = -6, State = -7,
-        Text = -8, Signature = -9
-    }
-
-    public enum TinRole { System = 0, User = 1, Assistant = 2, Tool = 3 }
-
-    /// What a step came to: nothing new yet; a piece, and more to come; the end; no answer under way.
-    public enum TinStep { Pending = 0, Piece = 1, Done = 2, Idle = 3 }
-
-    /// Why an answer ended; None: it has not.
-    public enum TinFinish { None = 0, End = 1, Length = 2, Context = 3, Constraint = 4 }
-
     public sealed class TinException : Exception
     {
         public TinStatus Status { get; private set; }
@@ -426,8 +412,7 @@ namespace Tinsmith
         }
     }
 
-    // tin_host.h, a line a function.
-    static class Native
+    static partial class Native
     {
         internal const int Alignment = 64; // TIN_ALIGNMENT
 
@@ -436,50 +421,129 @@ namespace Tinsmith
 #else
         const string Library = "tinhost";
 #endif
-        const CallingConvention C = CallingConvention.Cdecl;
-
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_open(byte[] path, byte[] key);
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_open_memory(IntPtr file, long size, byte[] signature, byte[] key);
-        [DllImport(Library, CallingConvention = C)] internal static extern void tinhost_close(IntPtr model);
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_model_error(ModelHandle model);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_model_status(ModelHandle model);
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_adapter_name(ModelHandle model, int k);
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_entry(ModelHandle model, byte[] name);
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_isa(ModelHandle model);
-        [DllImport(Library, CallingConvention = C)] internal static extern long tinhost_fingerprint(ModelHandle model);
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_session_open(ModelHandle model, int context, int threads, int adapters, long mostBytes);
-        [DllImport(Library, CallingConvention = C)] internal static extern void tinhost_session_close(IntPtr session);
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_error(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_status(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern long tinhost_session_bytes(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_adapter(SessionHandle session, byte[] name, double scale);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_constrained(SessionHandle session, int on);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_sampling(SessionHandle session, double temperature, double topP, double repetition, long seed);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_duty_cycle(SessionHandle session, int percent);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_think(SessionHandle session, int mode);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_say(SessionHandle session, int role, byte[] text);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_image(SessionHandle session, byte[] file, long size);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_pixels(SessionHandle session, byte[] pixels, long size, int width, int height, int channels);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_forget(SessionHandle session, int k);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_messages(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_message(SessionHandle session, int k);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_message_role(SessionHandle session, int k);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_begin(SessionHandle session, int mostTokens);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_ask(SessionHandle session, byte[] text, int mostTokens);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_complete(SessionHandle session, byte[] text, int mostTokens);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_choose(SessionHandle session, byte[] options);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_step(SessionHandle session, long microseconds);
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_piece(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_answer(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_chosen(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_finish(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_tokens(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_passes(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern long tinhost_digest(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern void tinhost_cancel(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern long tinhost_save_size(SessionHandle session);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_save(SessionHandle session, byte[] data, long size);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_restore(SessionHandle session, byte[] data, long size);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_copy(SessionHandle to, SessionHandle from);
     }
+
+    // Made by scripts/bindings.py of kernels/include/tin_host.h: change that.
+    public enum TinStatus
+    {
+        Ok = 0,
+        /// an argument is out of range or missing
+        Argument = -1,
+        /// the file is not a tin, or is damaged
+        Format = -2,
+        /// the file needs another version of the runtime
+        Version = -3,
+        /// this build lacks what the file or the caller asks for
+        Unsupported = -4,
+        /// the given memory block is too small or misaligned
+        Memory = -5,
+        /// the session's context is full
+        Context = -6,
+        /// the call does not fit the session's state
+        State = -7,
+        /// the text can't be tokenized
+        Text = -8,
+        /// the file is not what the owner of the key signed
+        Signature = -9,
+    }
+
+    /// Who a message is from.
+    public enum TinRole { System = 0, User = 1, Assistant = 2, Tool = 3 }
+
+    /// Result of a step: nothing new; a piece, more to come; the end; no answer under way.
+    public enum TinStep { Pending = 0, Piece = 1, Done = 2, Idle = 3 }
+
+    /// Why an answer ended; None: it has not.
+    public enum TinFinish { None = 0, End = 1, Length = 2, Context = 3, Constraint = 4 }
+
+    static partial class Native
+    {
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_open(byte[] path, byte[] key);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_open_memory(IntPtr file, long file_bytes, byte[] signature, byte[] key);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern void tinhost_close(IntPtr model);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_model_error(ModelHandle model);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_model_status(ModelHandle model);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_adapter_name(ModelHandle model, int k);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_entry(ModelHandle model, byte[] name);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_isa(ModelHandle model);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern long tinhost_fingerprint(ModelHandle model);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_session_open(ModelHandle model, int context, int threads, int adapters, long most_bytes);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern void tinhost_session_close(IntPtr session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_error(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_status(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern long tinhost_session_bytes(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_adapter(SessionHandle session, byte[] name, double scale);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_constrained(SessionHandle session, int on);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_sampling(SessionHandle session, double temperature, double top_p, double repetition, long seed);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_duty_cycle(SessionHandle session, int percent);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_think(SessionHandle session, int mode);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_say(SessionHandle session, int role, byte[] text);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_image(SessionHandle session, byte[] file, long file_bytes);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_pixels(SessionHandle session, byte[] pixels, long pixels_bytes, int width, int height, int channels);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_forget(SessionHandle session, int k);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_messages(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_message(SessionHandle session, int k);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_message_role(SessionHandle session, int k);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_begin(SessionHandle session, int most_tokens);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_ask(SessionHandle session, byte[] text, int most_tokens);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_choose(SessionHandle session, byte[] options);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_complete(SessionHandle session, byte[] text, int most_tokens);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_step(SessionHandle session, long budget_us);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_piece(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern IntPtr tinhost_answer(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_chosen(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_finish(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_tokens(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_passes(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern long tinhost_digest(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern void tinhost_cancel(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern long tinhost_save_size(SessionHandle session);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_save(SessionHandle session, byte[] @out, long out_bytes);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_restore(SessionHandle session, byte[] data, long data_bytes);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int tinhost_copy(SessionHandle to, SessionHandle from);
+    }
+    // End of the generated part.
 }

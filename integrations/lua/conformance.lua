@@ -40,7 +40,7 @@ return function(tin, given, folder, about)
 
   function cases.answer(case) answered(talk(case), case) end
 
-  function cases.free(case)
+  function cases.unconstrained(case)
     local session = talk(case)
     assert(session:constrained(false))
     assert(session:sampling(case.sampling))

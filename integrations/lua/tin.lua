@@ -17,67 +17,104 @@
 local given = ...
 local ffi = type(given) == "table" and given or require "ffi"
 
--- Types can be declared once, and this file may be loaded again.
-local _ = pcall(ffi.typeof, "tinhost_session") or ffi.cdef [[
+-- Made by scripts/bindings.py of kernels/include/tin_host.h: change that.
+local DECLARATIONS = [[
 typedef struct tinhost_model tinhost_model;
 typedef struct tinhost_session tinhost_session;
 tinhost_model *tinhost_open(const char *path, const char *key);
-tinhost_model *tinhost_open_memory(const void *file, int64_t size, const char *signature, const char *key);
+tinhost_model *tinhost_open_memory(const void *file, int64_t file_bytes, const char *signature, const char *key);
 void tinhost_close(tinhost_model *model);
-const char *tinhost_model_error(const tinhost_model *model);
-int32_t tinhost_model_status(const tinhost_model *model);
+const char *tinhost_model_error(tinhost_model *model);
+int32_t tinhost_model_status(tinhost_model *model);
 const char *tinhost_adapter_name(tinhost_model *model, int32_t k);
 const char *tinhost_entry(tinhost_model *model, const char *name);
-const char *tinhost_isa(const tinhost_model *model);
-int64_t tinhost_fingerprint(const tinhost_model *model);
-tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int32_t threads, int32_t adapters,
-                                      int64_t most_bytes);
+const char *tinhost_isa(tinhost_model *model);
+int64_t tinhost_fingerprint(tinhost_model *model);
+tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int32_t threads, int32_t adapters, int64_t most_bytes);
 void tinhost_session_close(tinhost_session *session);
-const char *tinhost_error(const tinhost_session *session);
-int32_t tinhost_status(const tinhost_session *session);
-int64_t tinhost_session_bytes(const tinhost_session *session);
+const char *tinhost_error(tinhost_session *session);
+int32_t tinhost_status(tinhost_session *session);
+int64_t tinhost_session_bytes(tinhost_session *session);
 int32_t tinhost_adapter(tinhost_session *session, const char *name, double scale);
 int32_t tinhost_constrained(tinhost_session *session, int32_t on);
-int32_t tinhost_sampling(tinhost_session *session, double temperature, double top_p, double repetition,
-                         int64_t seed);
+int32_t tinhost_sampling(tinhost_session *session, double temperature, double top_p, double repetition, int64_t seed);
 int32_t tinhost_duty_cycle(tinhost_session *session, int32_t percent);
 int32_t tinhost_think(tinhost_session *session, int32_t mode);
 int32_t tinhost_say(tinhost_session *session, int32_t role, const char *text);
-int32_t tinhost_image(tinhost_session *session, const void *file, int64_t size);
-int32_t tinhost_pixels(tinhost_session *session, const void *pixels, int64_t size, int32_t width, int32_t height,
-                       int32_t channels);
+int32_t tinhost_image(tinhost_session *session, const void *file, int64_t file_bytes);
+int32_t tinhost_pixels(tinhost_session *session, const void *pixels, int64_t pixels_bytes, int32_t width, int32_t height, int32_t channels);
 int32_t tinhost_forget(tinhost_session *session, int32_t k);
-int32_t tinhost_messages(const tinhost_session *session);
-const char *tinhost_message(const tinhost_session *session, int32_t k);
-int32_t tinhost_message_role(const tinhost_session *session, int32_t k);
+int32_t tinhost_messages(tinhost_session *session);
+const char *tinhost_message(tinhost_session *session, int32_t k);
+int32_t tinhost_message_role(tinhost_session *session, int32_t k);
 int32_t tinhost_begin(tinhost_session *session, int32_t most_tokens);
 int32_t tinhost_ask(tinhost_session *session, const char *text, int32_t most_tokens);
 int32_t tinhost_choose(tinhost_session *session, const char *options);
 int32_t tinhost_complete(tinhost_session *session, const char *text, int32_t most_tokens);
 int32_t tinhost_step(tinhost_session *session, int64_t budget_us);
-const char *tinhost_piece(const tinhost_session *session);
-const char *tinhost_answer(const tinhost_session *session);
-int32_t tinhost_chosen(const tinhost_session *session);
-int32_t tinhost_finish(const tinhost_session *session);
-int32_t tinhost_tokens(const tinhost_session *session);
-int32_t tinhost_passes(const tinhost_session *session);
-int64_t tinhost_digest(const tinhost_session *session);
+const char *tinhost_piece(tinhost_session *session);
+const char *tinhost_answer(tinhost_session *session);
+int32_t tinhost_chosen(tinhost_session *session);
+int32_t tinhost_finish(tinhost_session *session);
+int32_t tinhost_tokens(tinhost_session *session);
+int32_t tinhost_passes(tinhost_session *session);
+int64_t tinhost_digest(tinhost_session *session);
 void tinhost_cancel(tinhost_session *session);
-int64_t tinhost_save_size(const tinhost_session *session);
-int32_t tinhost_save(tinhost_session *session, void *out, int64_t size);
-int32_t tinhost_restore(tinhost_session *session, const void *data, int64_t size);
-int32_t tinhost_copy(tinhost_session *to, const tinhost_session *from);
+int64_t tinhost_save_size(tinhost_session *session);
+int32_t tinhost_save(tinhost_session *session, void *out, int64_t out_bytes);
+int32_t tinhost_restore(tinhost_session *session, const void *data, int64_t data_bytes);
+int32_t tinhost_copy(tinhost_session *to, tinhost_session *from);
 ]]
+local STATUSES = {
+  [0] = "OK",
+  [-1] = "ARGUMENT",
+  [-2] = "FORMAT",
+  [-3] = "VERSION",
+  [-4] = "UNSUPPORTED",
+  [-5] = "MEMORY",
+  [-6] = "CONTEXT",
+  [-7] = "STATE",
+  [-8] = "TEXT",
+  [-9] = "SIGNATURE",
+}
+local VALUES = {
+  PENDING = 0,
+  PIECE = 1,
+  DONE = 2,
+  IDLE = 3,
+  ROLE_SYSTEM = 0,
+  ROLE_USER = 1,
+  ROLE_ASSISTANT = 2,
+  ROLE_TOOL = 3,
+  FINISH_NONE = 0,
+  FINISH_END = 1,
+  FINISH_LENGTH = 2,
+  FINISH_CONTEXT = 3,
+  FINISH_CONSTRAINT = 4,
+}
+-- End of the generated part.
+
+-- A type is declared once, but this file may be loaded again.
+local _ = pcall(ffi.typeof, "tinhost_session") or ffi.cdef(DECLARATIONS)
 
 local tin = {
-  library = "tinhost", -- a name, or a path with a "/"; read when the first model is opened
-  status = { [0] = "OK", [-1] = "ARGUMENT", [-2] = "FORMAT", [-3] = "VERSION", [-4] = "UNSUPPORTED",
-             [-5] = "MEMORY", [-6] = "CONTEXT", [-7] = "STATE", [-8] = "TEXT", [-9] = "SIGNATURE" },
+  library = "tinhost", -- a name, or a path with a "/"; loaded with the first model
+  status = STATUSES,
 }
-local roles = { system = 0, user = 1, assistant = 2, tool = 3 }
-local role_names = { [0] = "system", "user", "assistant", "tool" }
-local finishes = { "stop", "length", "context", "constraint" }
-local PIECE, DONE = 1, 2
+local role_names = {
+  [VALUES.ROLE_SYSTEM] = "system",
+  [VALUES.ROLE_USER] = "user",
+  [VALUES.ROLE_ASSISTANT] = "assistant",
+  [VALUES.ROLE_TOOL] = "tool",
+}
+local roles = {}
+for value, name in pairs(role_names) do roles[name] = value end
+local finishes = {
+  [VALUES.FINISH_END] = "stop",
+  [VALUES.FINISH_LENGTH] = "length",
+  [VALUES.FINISH_CONTEXT] = "context",
+  [VALUES.FINISH_CONSTRAINT] = "constraint",
+}
 local C -- the library
 
 local Model, Session = {}, {}
@@ -277,8 +314,8 @@ end
 function Session:step(budget_us)
   local event = C.tinhost_step(self.handle, microseconds(budget_us or 0))
   if event < 0 then return nil, self:why() end
-  local piece = (event == PIECE or event == DONE) and text(C.tinhost_piece(self.handle)) or ""
-  return piece, event >= DONE
+  local piece = (event == VALUES.PIECE or event == VALUES.DONE) and text(C.tinhost_piece(self.handle)) or ""
+  return piece, event >= VALUES.DONE
 end
 
 --- Goes on to the end of the answer, and returns it.

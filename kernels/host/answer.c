@@ -50,15 +50,15 @@ size_t tini_host_characters(const uint8_t *text, size_t length, int last, char *
 
 /* ---- Messages ---- */
 
-int32_t tini_host_room(tinhost_session *s, int32_t talks) {
-    if (talks <= s->talk_room)
+int32_t tini_host_room(tinhost_session *s, int32_t messages) {
+    if (messages <= s->message_capacity)
         return TIN_OK;
-    int32_t room = talks > 2 * s->talk_room ? talks : 2 * s->talk_room;
-    tini_talk *grown = realloc(s->talks, (size_t)room * sizeof *grown);
+    int32_t room = messages > 2 * s->message_capacity ? messages : 2 * s->message_capacity;
+    tini_host_message *grown = realloc(s->messages, (size_t)room * sizeof *grown);
     if (!grown)
         return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for another message");
-    s->talks = grown;
-    s->talk_room = room;
+    s->messages = grown;
+    s->message_capacity = room;
     return TIN_OK;
 }
 
@@ -68,49 +68,49 @@ int32_t tinhost_say(tinhost_session *s, int32_t role, const char *text) {
         return status;
     if (role < TIN_ROLE_SYSTEM || role > TIN_ROLE_TOOL || !text)
         return tini_host_fail(s, TIN_ERR_ARGUMENT, "a message has a text, and a role from 0 to 3");
-    status = tini_host_room(s, s->talk_count + 1);
+    status = tini_host_room(s, s->message_count + 1);
     if (status)
         return status;
     char *copied = tini_host_copied(text);
     if (!copied)
         return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for another message");
-    tini_talk talk = {.role = role, .text = copied};
+    tini_host_message message = {.role = role, .text = copied};
     if (role == TIN_ROLE_USER) {
-        talk.images = s->waiting.images;
-        talk.image_count = s->waiting.image_count;
-        s->waiting = (tini_talk){0};
+        message.images = s->pending.images;
+        message.image_count = s->pending.image_count;
+        s->pending = (tini_host_message){0};
     }
-    s->talks[s->talk_count++] = talk;
+    s->messages[s->message_count++] = message;
     return TIN_OK;
 }
 
 static void drop_last(tinhost_session *s) {
-    tini_talk *talk = &s->talks[--s->talk_count];
-    free(talk->text);
-    tini_host_drop_images(talk);
+    tini_host_message *message = &s->messages[--s->message_count];
+    free(message->text);
+    tini_host_drop_images(message);
 }
 
 int32_t tinhost_messages(const tinhost_session *s) {
-    return s ? s->talk_count : 0;
+    return s ? s->message_count : 0;
 }
 
 const char *tinhost_message(const tinhost_session *s, int32_t k) {
-    return s && k >= 0 && k < s->talk_count ? s->talks[k].text : NULL;
+    return s && k >= 0 && k < s->message_count ? s->messages[k].text : NULL;
 }
 
 int32_t tinhost_message_role(const tinhost_session *s, int32_t k) {
-    return s && k >= 0 && k < s->talk_count ? s->talks[k].role : -1;
+    return s && k >= 0 && k < s->message_count ? s->messages[k].role : -1;
 }
 
 int32_t tinhost_forget(tinhost_session *s, int32_t k) {
     if (!s || !s->core)
         return tini_host_ready(s);
-    if (k < 0 || k > s->talk_count)
+    if (k < 0 || k > s->message_count)
         return tini_host_fail(s, TIN_ERR_ARGUMENT, "there are not so many messages");
     tinhost_cancel(s);
     tini_host_drop_answer(s); /* it may be one of them */
-    tini_host_drop_images(&s->waiting);
-    while (s->talk_count > k)
+    tini_host_drop_images(&s->pending);
+    while (s->message_count > k)
         drop_last(s);
     return TIN_OK;
 }
@@ -125,7 +125,7 @@ void tini_host_drop_answer(tinhost_session *s) {
     if (!s->handed_over)
         free(s->lead);
     s->handed_over = 0;
-    tini_block_drop(&s->seeing);
+    tini_block_drop(&s->vision_memory);
     s->vision = NULL;
     s->bytes = NULL;
     s->lead = s->text = s->piece = NULL;
@@ -136,10 +136,11 @@ void tini_host_drop_answer(tinhost_session *s) {
 
 /* Room for whatever most_tokens may say, so that no step takes memory. */
 static int32_t make_room(tinhost_session *s, int32_t most_tokens, int is_message) {
-    for (int32_t k = 0; k < s->talk_count && s->handed_over; k++)
-        if (s->talks[k].text == s->lead) { /* it had the room of the longest answer, and keeps what it needs */
+    for (int32_t k = 0; k < s->message_count && s->handed_over; k++)
+        if (s->messages[k].text ==
+            s->lead) { /* it had the room of the longest answer, and keeps what it needs */
             char *shrunk = realloc(s->lead, strlen(s->lead) + 1);
-            s->talks[k].text = shrunk ? shrunk : s->lead;
+            s->messages[k].text = shrunk ? shrunk : s->lead;
             break;
         }
     tini_host_drop_answer(s);
@@ -148,7 +149,7 @@ static int32_t make_room(tinhost_session *s, int32_t most_tokens, int is_message
     s->lead = malloc(LEAD + 3 * room);
     s->is_message = is_message;
     s->opened = 0;
-    if (!s->bytes || !s->lead || (is_message && tini_host_room(s, s->talk_count + 1))) {
+    if (!s->bytes || !s->lead || (is_message && tini_host_room(s, s->message_count + 1))) {
         tini_host_drop_answer(s);
         return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for an answer of so many tokens");
     }
@@ -230,7 +231,7 @@ static tini_manner manner_of(const tinhost_session *s) {
 static int32_t *render(tinhost_session *s, const tin_message *messages, int64_t *count) {
     const tini_manner how = manner_of(s);
     const tin_model *model = s->model->core;
-    uint32_t n = (uint32_t)s->talk_count;
+    uint32_t n = (uint32_t)s->message_count;
     *count = -1;
     size_t need = tin_template_scratch(model, how.turns, how.turns_size, messages, n, &s->error);
     void *scratch = need ? malloc(need) : NULL;
@@ -272,13 +273,14 @@ static int32_t begin_encoding(tinhost_session *s, const tin_message *messages, i
     return status;
 }
 
-static int32_t begin_talk(tinhost_session *s, int32_t most_tokens) {
-    size_t n = (size_t)s->talk_count;
+static int32_t begin_conversation(tinhost_session *s, int32_t most_tokens) {
+    size_t n = (size_t)s->message_count;
     tin_message *messages = malloc((n + 1) * sizeof *messages);
     if (!messages)
         return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for the prompt");
     for (size_t k = 0; k < n; k++)
-        messages[k] = (tin_message){(uint32_t)s->talks[k].role, s->talks[k].text, strlen(s->talks[k].text)};
+        messages[k] =
+            (tin_message){(uint32_t)s->messages[k].role, s->messages[k].text, strlen(s->messages[k].text)};
     int32_t status;
     if (tini_host_images(s)) {
         status = begin_encoding(s, messages, most_tokens);
@@ -297,7 +299,7 @@ int32_t tinhost_begin(tinhost_session *s, int32_t most_tokens) {
     int32_t status = prepare(s, most_tokens, 1);
     if (!status)
         status = tini_host_constrain(s);
-    return status ? status : begin_talk(s, most_tokens);
+    return status ? status : begin_conversation(s, most_tokens);
 }
 
 int32_t tinhost_ask(tinhost_session *s, const char *text, int32_t most_tokens) {
@@ -324,7 +326,7 @@ int32_t tinhost_choose(tinhost_session *s, const char *options) {
     if (!status)
         status = tini_host_constrain_by(s, &s->choice, s->automaton.data, s->automaton.size);
     s->choosing = !status;
-    return status ? status : begin_talk(s, most);
+    return status ? status : begin_conversation(s, most);
 }
 
 int32_t tinhost_complete(tinhost_session *s, const char *text, int32_t most_tokens) {
@@ -397,7 +399,7 @@ static int32_t finish(tinhost_session *s) {
         memmove(s->lead, text, strlen(text) + 1);
         s->text = s->lead + (s->opened ? LEAD : 0);
         s->piece = s->text + piece;
-        s->talks[s->talk_count++] = (tini_talk){.role = TIN_ROLE_ASSISTANT, .text = s->lead};
+        s->messages[s->message_count++] = (tini_host_message){.role = TIN_ROLE_ASSISTANT, .text = s->lead};
         s->handed_over = 1;
     }
     return TINHOST_DONE;

@@ -52,12 +52,12 @@ typedef struct tini_host_constraint {
 } tini_host_constraint;
 
 /* A message, and the images that stand before its text, each with pixels of its own. */
-typedef struct tini_talk {
+typedef struct tini_host_message {
     int32_t role;
     char *text;
     tin_image *images; /* [image_count] */
     int32_t image_count;
-} tini_talk;
+} tini_host_message;
 
 struct tinhost_session {
     tinhost_model *model;
@@ -78,12 +78,12 @@ struct tinhost_session {
     int32_t constrained, think;
     tin_sampling sampling;
 
-    tini_talk *talks; /* [talk_room] */
-    int32_t talk_count, talk_room;
-    tini_talk waiting; /* its images are the next message's of the user */
+    tini_host_message *messages; /* [talk_room] */
+    int32_t message_count, message_capacity;
+    tini_host_message pending; /* its images are the next message's of the user */
 
     struct tin_vision *vision; /* of the conversation that is being seen before its answer begins, or NULL */
-    tini_block seeing;
+    tini_block vision_memory;
     int32_t most_tokens; /* of that answer */
 
     /* The answer: bytes as they come, of which `whole` were made characters in `text`. */
@@ -122,18 +122,18 @@ void tini_host_bare(tinhost_session *session); /* takes off all adapters */
 
 /* Holds the next answer to the skill's constraint, or to the one in data[size], which is made if `held` has none. */
 int32_t tini_host_constrain(tinhost_session *session);
-int32_t tini_host_constrain_by(tinhost_session *session, tini_host_constraint *held, const void *data,
+int32_t tini_host_constrain_by(tinhost_session *session, tini_host_constraint *constraint, const void *data,
                                size_t size);
-void tini_host_drop_constraint(tini_host_constraint *held);
+void tini_host_drop_constraint(tini_host_constraint *constraint);
 
 /* ---- options.c: what tinhost_choose chooses from, as a constraint: a trie of the options' bytes */
 int32_t tini_host_options(tinhost_session *session, const char *options);
 void tini_host_drop_options(tinhost_session *session);
 
 /* ---- images.c */
-void tini_host_drop_images(tini_talk *talk);
-int tini_host_copy_images(tini_talk *to, const tini_talk *from); /* 0: no memory */
-int32_t tini_host_images(const tinhost_session *session);        /* of all messages */
+void tini_host_drop_images(tini_host_message *message);
+int tini_host_copy_images(tini_host_message *to, const tini_host_message *from); /* 0: no memory */
+int32_t tini_host_images(const tinhost_session *session);                        /* of all messages */
 int tini_host_has_vision(const tin_model *model);
 
 /* How a conversation is written: TIN_CHAT_*, and the template of an adapter or NULL. */
@@ -158,6 +158,6 @@ size_t tini_host_characters(const uint8_t *text, size_t length, int last, char *
 
 char *tini_host_copied(const char *text);
 void tini_host_drop_answer(tinhost_session *session);
-int32_t tini_host_room(tinhost_session *session, int32_t talks);
+int32_t tini_host_room(tinhost_session *session, int32_t messages);
 
 #endif

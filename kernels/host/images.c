@@ -5,34 +5,34 @@
 
 enum { MOST_BYTES = 1 << 28 }; /* that an image may take while it is read */
 
-void tini_host_drop_images(tini_talk *talk) {
-    for (int32_t k = 0; k < talk->image_count; k++)
-        free((void *)(uintptr_t)talk->images[k].rgb);
-    free(talk->images);
-    talk->images = NULL;
-    talk->image_count = 0;
+void tini_host_drop_images(tini_host_message *message) {
+    for (int32_t k = 0; k < message->image_count; k++)
+        free((void *)(uintptr_t)message->images[k].rgb);
+    free(message->images);
+    message->images = NULL;
+    message->image_count = 0;
 }
 
 int32_t tini_host_images(const tinhost_session *s) {
     int32_t count = 0;
-    for (int32_t k = 0; k < s->talk_count; k++)
-        count += s->talks[k].image_count;
+    for (int32_t k = 0; k < s->message_count; k++)
+        count += s->messages[k].image_count;
     return count;
 }
 
 /* Room for one more image of so many pixels, which then counts: its RGB; NULL: no memory. */
-static uint8_t *add_image(tini_talk *talk, uint32_t width, uint32_t height) {
-    tin_image *grown = realloc(talk->images, ((size_t)talk->image_count + 1) * sizeof *grown);
+static uint8_t *add_image(tini_host_message *message, uint32_t width, uint32_t height) {
+    tin_image *grown = realloc(message->images, ((size_t)message->image_count + 1) * sizeof *grown);
     if (!grown)
         return NULL;
-    talk->images = grown;
+    message->images = grown;
     uint8_t *rgb = malloc((size_t)width * height * 3);
     if (rgb)
-        grown[talk->image_count++] = (tin_image){rgb, (size_t)width * 3, width, height, 0};
+        grown[message->image_count++] = (tin_image){rgb, (size_t)width * 3, width, height, 0};
     return rgb;
 }
 
-int tini_host_copy_images(tini_talk *to, const tini_talk *from) {
+int tini_host_copy_images(tini_host_message *to, const tini_host_message *from) {
     for (int32_t k = 0; k < from->image_count; k++) {
         const tin_image *one = &from->images[k];
         uint8_t *rgb = add_image(to, one->width, one->height);
@@ -95,14 +95,14 @@ int32_t tinhost_image(tinhost_session *s, const void *file, int64_t size) {
     if (status)
         return status;
     tini_block memory = tini_block_take(info.memory);
-    uint8_t *rgb = memory.data ? add_image(&s->waiting, info.width, info.height) : NULL;
+    uint8_t *rgb = memory.data ? add_image(&s->pending, info.width, info.height) : NULL;
     if (rgb)
         status = tin_image_read(file, (size_t)size, memory.data, info.memory, rgb, info.rgb, &s->error);
     else
         status = tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for the image");
     tini_block_drop(&memory);
     if (rgb && status)
-        free((void *)(uintptr_t)s->waiting.images[--s->waiting.image_count].rgb);
+        free((void *)(uintptr_t)s->pending.images[--s->pending.image_count].rgb);
     return status;
 }
 
@@ -118,7 +118,7 @@ int32_t tinhost_pixels(tinhost_session *s, const void *pixels, int64_t size, int
         return tini_host_fail(s, TIN_ERR_ARGUMENT,
                               "pixels are height rows of width pixels of 3 or 4 bytes, up to 65535 a side");
     uint8_t *rgb = (int64_t)width * height * 3 <= MOST_BYTES
-                       ? add_image(&s->waiting, (uint32_t)width, (uint32_t)height)
+                       ? add_image(&s->pending, (uint32_t)width, (uint32_t)height)
                        : NULL;
     if (!rgb)
         return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for the image");
@@ -133,9 +133,9 @@ int32_t tinhost_pixels(tinhost_session *s, const void *pixels, int64_t size, int
 static tin_image *listed(const tinhost_session *s, uint32_t *count) {
     tin_image *all = malloc(((size_t)tini_host_images(s) + 1) * sizeof *all);
     *count = 0;
-    for (int32_t k = 0; all && k < s->talk_count; k++)
-        for (int32_t n = 0; n < s->talks[k].image_count; n++) {
-            all[*count] = s->talks[k].images[n];
+    for (int32_t k = 0; all && k < s->message_count; k++)
+        for (int32_t n = 0; n < s->messages[k].image_count; n++) {
+            all[*count] = s->messages[k].images[n];
             all[(*count)++].message = (uint32_t)k;
         }
     return all;
@@ -144,7 +144,7 @@ static tin_image *listed(const tinhost_session *s, uint32_t *count) {
 int64_t tini_host_begin_images(tinhost_session *s, const tin_message *messages, tini_manner manner,
                                const int32_t **tokens) {
     const tin_model *model = s->model->core;
-    const uint32_t count = (uint32_t)s->talk_count;
+    const uint32_t count = (uint32_t)s->message_count;
     tin_vision_options how = {.flags = manner.flags,
                               .turns = manner.turns,
                               .turns_size = manner.turns_size,
@@ -154,9 +154,10 @@ int64_t tini_host_begin_images(tinhost_session *s, const tin_message *messages, 
     how.images = images;
     size_t need = images ? tin_vision_size(model, messages, count, &how, &s->error) : 0;
     int32_t status = need || !images ? TIN_ERR_MEMORY : s->error.status;
-    s->seeing = need ? tini_block_take(need) : (tini_block){0};
-    if (s->seeing.data)
-        status = tin_vision_create(model, messages, count, &how, s->seeing.data, need, &s->vision, &s->error);
+    s->vision_memory = need ? tini_block_take(need) : (tini_block){0};
+    if (s->vision_memory.data)
+        status =
+            tin_vision_create(model, messages, count, &how, s->vision_memory.data, need, &s->vision, &s->error);
     else if (status == TIN_ERR_MEMORY)
         tini_host_fail(s, status, "there is no memory for the images");
     free(images);

@@ -21,10 +21,10 @@ static size_t head_size(const tinhost_session *s) {
     for (uint32_t k = 0; k < s->applied_count; k++)
         size += ADAPTER + strlen(s->applied[k]->name);
     const size_t count = tini_host_images(s) ? sizeof(uint32_t) : 0;
-    for (int32_t k = 0; k < s->talk_count; k++) {
-        size += MESSAGE + strlen(s->talks[k].text) + count;
-        for (int32_t n = 0; n < s->talks[k].image_count; n++)
-            size += IMAGE + s->talks[k].images[n].stride * s->talks[k].images[n].height;
+    for (int32_t k = 0; k < s->message_count; k++) {
+        size += MESSAGE + strlen(s->messages[k].text) + count;
+        for (int32_t n = 0; n < s->messages[k].image_count; n++)
+            size += IMAGE + s->messages[k].images[n].stride * s->messages[k].images[n].height;
     }
     return aligned(size);
 }
@@ -46,10 +46,10 @@ static uint8_t *write_text(uint8_t *out, const char *text) {
     return out + length;
 }
 
-static uint8_t *write_images(uint8_t *out, const tini_talk *talk) {
-    out = write_number(out, (uint64_t)talk->image_count, 4);
-    for (int32_t k = 0; k < talk->image_count; k++) {
-        const tin_image *one = &talk->images[k];
+static uint8_t *write_images(uint8_t *out, const tini_host_message *message) {
+    out = write_number(out, (uint64_t)message->image_count, 4);
+    for (int32_t k = 0; k < message->image_count; k++) {
+        const tin_image *one = &message->images[k];
         out = write_number(write_number(out, one->width, 4), one->height, 4);
         memcpy(out, one->rgb, one->stride * one->height);
         out += one->stride * one->height;
@@ -69,7 +69,7 @@ int32_t tinhost_save(tinhost_session *s, void *out, int64_t size) {
     const int with_image = tini_host_images(s) != 0;
     to = write_number(to + sizeof MAGIC, with_image ? WITH_IMAGES : VERSION, 4);
     to = write_number(to, s->model->info.fingerprint, 8);
-    to = write_number(to, (uint64_t)s->talk_count, 4);
+    to = write_number(to, (uint64_t)s->message_count, 4);
     to = write_number(to, s->applied_count, 4);
     for (uint32_t k = 0; k < s->applied_count; k++) {
         const double scale = s->scales[k];
@@ -77,9 +77,9 @@ int32_t tinhost_save(tinhost_session *s, void *out, int64_t size) {
         memcpy(&bits, &scale, sizeof bits);
         to = write_text(write_number(to, bits, 8), s->applied[k]->name);
     }
-    for (int32_t k = 0; k < s->talk_count; k++) {
-        to = write_text(write_number(to, (uint64_t)s->talks[k].role, 4), s->talks[k].text);
-        to = with_image ? write_images(to, &s->talks[k]) : to;
+    for (int32_t k = 0; k < s->message_count; k++) {
+        to = write_text(write_number(to, (uint64_t)s->messages[k].role, 4), s->messages[k].text);
+        to = with_image ? write_images(to, &s->messages[k]) : to;
     }
     return tin_session_save(s->core, (uint8_t *)out + head, (size_t)size - head, &s->error);
 }
@@ -119,19 +119,19 @@ static char *read_text(reader *r) {
 
 /* What a session is besides its caches. */
 typedef struct state {
-    tini_talk *talks;
-    int32_t talk_count;
+    tini_host_message *messages;
+    int32_t message_count;
     const tini_skill *applied[TINI_HOST_ADAPTERS];
     float scales[TINI_HOST_ADAPTERS];
     uint32_t applied_count;
 } state;
 
 static void drop_state(state *it) {
-    for (int32_t k = 0; k < it->talk_count; k++) {
-        free(it->talks[k].text);
-        tini_host_drop_images(&it->talks[k]);
+    for (int32_t k = 0; k < it->message_count; k++) {
+        free(it->messages[k].text);
+        tini_host_drop_images(&it->messages[k]);
     }
-    free(it->talks);
+    free(it->messages);
 }
 
 static void read_adapters(const tinhost_session *s, reader *r, state *it) {
@@ -147,7 +147,7 @@ static void read_adapters(const tinhost_session *s, reader *r, state *it) {
     }
 }
 
-static void read_images(reader *r, tini_talk *talk) {
+static void read_images(reader *r, tini_host_message *message) {
     uint32_t count = (uint32_t)read_number(r, 4);
     for (uint32_t k = 0; k < count && r->good; k++) {
         uint32_t width = (uint32_t)read_number(r, 4), height = (uint32_t)read_number(r, 4);
@@ -157,26 +157,26 @@ static void read_images(reader *r, tini_talk *talk) {
         if (!r->good)
             return;
         const tin_image one = {r->at, (size_t)width * 3, width, height, 0};
-        r->good =
-            tini_host_copy_images(talk, &(tini_talk){.images = (tin_image *)(uintptr_t)&one, .image_count = 1});
+        r->good = tini_host_copy_images(
+            message, &(tini_host_message){.images = (tin_image *)(uintptr_t)&one, .image_count = 1});
         r->at += bytes;
     }
 }
 
 static void read_messages(reader *r, state *it, uint32_t count, int with_image) {
     r->good = r->good && count <= (size_t)(r->end - r->at) / MESSAGE;
-    it->talks = r->good ? malloc((count + 1) * sizeof *it->talks) : NULL;
-    r->good = it->talks != NULL;
+    it->messages = r->good ? malloc((count + 1) * sizeof *it->messages) : NULL;
+    r->good = it->messages != NULL;
     for (uint32_t k = 0; k < count && r->good; k++) {
         int32_t role = (int32_t)read_number(r, 4);
         char *text = read_text(r);
         if (!text)
             break;
-        tini_talk *talk = &it->talks[it->talk_count++];
-        *talk = (tini_talk){.role = role, .text = text};
+        tini_host_message *message = &it->messages[it->message_count++];
+        *message = (tini_host_message){.role = role, .text = text};
         r->good = role >= TIN_ROLE_SYSTEM && role <= TIN_ROLE_TOOL;
         if (with_image && r->good)
-            read_images(r, talk);
+            read_images(r, message);
     }
 }
 
@@ -203,10 +203,10 @@ static state applied_now(const tinhost_session *s) {
 /* The session's messages become those of `it`, which it then owns. */
 static void take_messages(tinhost_session *s, state *it) {
     tini_host_drop_answer(s);
-    state old = {.talks = s->talks, .talk_count = s->talk_count};
-    s->talks = it->talks;
-    s->talk_count = it->talk_count;
-    s->talk_room = it->talk_count;
+    state old = {.messages = s->messages, .message_count = s->message_count};
+    s->messages = it->messages;
+    s->message_count = it->message_count;
+    s->message_capacity = it->message_count;
     drop_state(&old);
 }
 
@@ -254,18 +254,18 @@ int32_t tinhost_copy(tinhost_session *to, const tinhost_session *from) {
         return status;
     if (!from || !from->core || from->model != to->model || from == to)
         return tini_host_fail(to, TIN_ERR_ARGUMENT, "a copy is of another open session of the same model");
-    state it = {.talks = malloc(((size_t)from->talk_count + 1) * sizeof *it.talks)}, was = applied_now(to),
-          now = applied_now(from);
+    state it = {.messages = malloc(((size_t)from->message_count + 1) * sizeof *it.messages)},
+          was = applied_now(to), now = applied_now(from);
     int whole = 1;
-    for (; it.talks && it.talk_count < from->talk_count; it.talk_count++) {
-        const tini_talk *one = &from->talks[it.talk_count];
+    for (; it.messages && it.message_count < from->message_count; it.message_count++) {
+        const tini_host_message *one = &from->messages[it.message_count];
         char *text = tini_host_copied(one->text);
         if (!text)
             break;
-        it.talks[it.talk_count] = (tini_talk){.role = one->role, .text = text};
-        whole = whole && tini_host_copy_images(&it.talks[it.talk_count], one);
+        it.messages[it.message_count] = (tini_host_message){.role = one->role, .text = text};
+        whole = whole && tini_host_copy_images(&it.messages[it.message_count], one);
     }
-    if (!it.talks || !whole || it.talk_count < from->talk_count) {
+    if (!it.messages || !whole || it.message_count < from->message_count) {
         drop_state(&it);
         return tini_host_fail(to, TIN_ERR_MEMORY, "there is no memory for the messages");
     }

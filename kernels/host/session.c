@@ -123,12 +123,12 @@ void tinhost_session_close(tinhost_session *s) {
         return;
     tini_host_drop_answer(s);
     tini_host_drop_options(s);
-    tini_host_drop_images(&s->waiting);
-    for (int32_t k = 0; k < s->talk_count; k++) {
-        free(s->talks[k].text);
-        tini_host_drop_images(&s->talks[k]);
+    tini_host_drop_images(&s->pending);
+    for (int32_t k = 0; k < s->message_count; k++) {
+        free(s->messages[k].text);
+        tini_host_drop_images(&s->messages[k]);
     }
-    free(s->talks);
+    free(s->messages);
     for (uint32_t k = 0; s->constraints && k < s->model->skill_count; k++)
         tini_host_drop_constraint(&s->constraints[k]);
     free(s->constraints);

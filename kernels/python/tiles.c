@@ -8,7 +8,7 @@ typedef struct prompt {
     int32_t *ids;
     tin_embedded *tiles;
     Py_buffer *views; /* [image_count]; obj NULL where there are no rows */
-    PyObject *held;   /* a tuple of the images */
+    PyObject *tuple;  /* a tuple of the images */
     uint32_t count, tile_count;
 } prompt;
 
@@ -19,13 +19,13 @@ static void drop_prompt(prompt *p) {
     PyMem_Free(p->views);
     PyMem_Free(p->tiles);
     PyMem_Free(p->ids);
-    Py_XDECREF(p->held);
+    Py_XDECREF(p->tuple);
 }
 
 /* 0, or -1 with an exception. */
 static int read_tile(const core_session *self, prompt *p, uint32_t k) {
     tin_embedded *tile = &p->tiles[k];
-    PyObject *given = PyTuple_GetItem(p->held, k), *rows;
+    PyObject *given = PyTuple_GetItem(p->tuple, k), *rows;
     const char *digest;
     Py_ssize_t length;
     if (!PyTuple_Check(given)) {
@@ -66,9 +66,9 @@ static int read_prompt(const core_session *self, PyObject *args, const char *for
     if (!PyArg_ParseTuple(args, format, &tokens, &tiles))
         return -1;
     p->ids = core_token_ids(tokens, 0, &p->count);
-    p->held = p->ids && tiles ? PySequence_Tuple(tiles) : NULL;
-    Py_ssize_t length = p->held ? PyTuple_Size(p->held) : 0;
-    if (!p->ids || (tiles && !p->held) || (length && self->compute)) {
+    p->tuple = p->ids && tiles ? PySequence_Tuple(tiles) : NULL;
+    Py_ssize_t length = p->tuple ? PyTuple_Size(p->tuple) : 0;
+    if (!p->ids || (tiles && !p->tuple) || (length && self->compute)) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_TypeError, "a session that is computed elsewhere takes no images");
         drop_prompt(p);

@@ -391,7 +391,7 @@ static PyObject *weigh_logits(PyObject *module, PyObject *args) {
     for (int k = TARGETS; k < COUNT; k++)
         fits = fits && (uint64_t)b[k].len == (uint64_t)l.rows * (k == TARGETS || k == BEST ? 8 : 4);
     if (fits) {
-        const tini_logits_seen seen = {b[TOP].buf, b[OTHERS].buf, b[RIGHT].buf, b[SHRINK].buf, b[BEST].buf};
+        const tini_logits_sums seen = {b[TOP].buf, b[OTHERS].buf, b[RIGHT].buf, b[SHRINK].buf, b[BEST].buf};
         Py_BEGIN_ALLOW_THREADS tini_weigh_logits(&l, b[LOGITS].buf, b[TARGETS].buf, &seen);
         Py_END_ALLOW_THREADS
     } else

@@ -10,8 +10,8 @@ typedef struct tini_attend_room {
     float *keys, *values;             /* [columns][width] */
     float *across, *values_across;    /* [width][columns] */
     float *key_gradients, *value_gradients;
-    float *query, *gradient, *sum;    /* [TINI_LOOKING][width] */
-    float *weights, *capped, *slopes; /* [TINI_LOOKING][columns] */
+    float *query, *gradient, *sum;    /* [TINI_QUERY_ROWS][width] */
+    float *weights, *capped, *slopes; /* [TINI_QUERY_ROWS][columns] */
 } tini_attend_room;
 
 typedef struct tini_attend_set {
@@ -28,7 +28,7 @@ typedef struct tini_columns {
 TINI_REGION_SCALAR
 
 /* Filled to four vectors of the widest set: as many sums are under way at once, of so many tokens' rows. */
-enum { TINI_ATTEND_FILL = 64, TINI_LOOKING = 8 };
+enum { TINI_ATTEND_FILL = 64, TINI_QUERY_ROWS = 8 };
 
 TINI_INLINE uint32_t tini_filled(uint32_t count) {
     return (count + TINI_ATTEND_FILL - 1) / TINI_ATTEND_FILL * TINI_ATTEND_FILL;
@@ -39,7 +39,7 @@ static uint32_t tini_before(const tini_packed_row *row, uint32_t sequence) {
 }
 
 static size_t tini_rooms_floats(uint32_t columns, uint32_t width) {
-    return 6 * (size_t)columns * width + 3 * (size_t)TINI_LOOKING * (width + columns);
+    return 6 * (size_t)columns * width + 3 * (size_t)TINI_QUERY_ROWS * (width + columns);
 }
 
 size_t tini_attend_memory(const tini_packed_row *row) {
@@ -63,10 +63,10 @@ static void tini_lay_out(tini_attend_room *room, const tini_packed_row *row, uin
     for (uint32_t k = 0; k < 6; k++, memory += (size_t)columns * width)
         *matrices[k] = memory;
     float **rows[] = {&room->query, &room->gradient, &room->sum};
-    for (uint32_t k = 0; k < 3; k++, memory += (size_t)TINI_LOOKING * width)
+    for (uint32_t k = 0; k < 3; k++, memory += (size_t)TINI_QUERY_ROWS * width)
         *rows[k] = memory;
     float **by_column[] = {&room->weights, &room->capped, &room->slopes};
-    for (uint32_t k = 0; k < 3; k++, memory += (size_t)TINI_LOOKING * columns)
+    for (uint32_t k = 0; k < 3; k++, memory += (size_t)TINI_QUERY_ROWS * columns)
         *by_column[k] = memory;
 }
 
@@ -77,17 +77,17 @@ TINI_INLINE uint32_t tini_column_row(const tini_packed_row *row, const tini_atte
 }
 
 /* What token i of the sequence whose rows begin at `first` sees. */
-TINI_INLINE tini_columns tini_sees(const tini_packed_row *row, const tini_attend_room *room, uint32_t first,
-                                   uint32_t i) {
-    tini_columns seen = {.end = room->before + i + 1};
-    seen.begin = row->window && seen.end > row->window ? seen.end - row->window : 0;
+TINI_INLINE tini_columns tini_visible(const tini_packed_row *row, const tini_attend_room *room, uint32_t first,
+                                      uint32_t i) {
+    tini_columns visible = {.end = room->before + i + 1};
+    visible.begin = row->window && visible.end > row->window ? visible.end - row->window : 0;
     if (row->together) {
         const uint32_t *with = row->together + 2 * (size_t)(first + i);
         const uint32_t begin = with[0] - first + room->before, end = with[1] - first + room->before;
-        seen.begin = begin < seen.begin ? begin : seen.begin;
-        seen.end = end > seen.end ? end : seen.end;
+        visible.begin = begin < visible.begin ? begin : visible.begin;
+        visible.end = end > visible.end ? end : visible.end;
     }
-    return seen;
+    return visible;
 }
 
 static void tini_gather(const tini_packed_row *row, const tini_packed_inputs *in, uint32_t sequence,

@@ -50,32 +50,33 @@ TINI_INLINE uint32_t TINI_OF(tini_whole)(uint32_t columns) {
 
 /* Weighs the columns that `rows` tokens of the sequence, i and the next, see under their queries, the first at `from`: 0
  * where one sees none. Returns what they see together, from the beginning of a vector. */
-TINI_INLINE tini_columns TINI_OF(tini_look)(const tini_packed_row *row, tini_attend_room *room,
-                                            const float *from, uint32_t first, uint32_t i, uint32_t rows) {
-    tini_columns seen = tini_sees(row, room, first, i);
+TINI_INLINE tini_columns TINI_OF(tini_weigh_rows)(const tini_packed_row *row, tini_attend_room *room,
+                                                  const float *from, uint32_t first, uint32_t i,
+                                                  uint32_t rows) {
+    tini_columns visible = tini_visible(row, room, first, i);
     for (uint32_t r = 1; r < rows; r++) {
-        const tini_columns one = tini_sees(row, room, first, i + r);
-        seen.begin = one.begin < seen.begin ? one.begin : seen.begin;
-        seen.end = one.end > seen.end ? one.end : seen.end;
+        const tini_columns one = tini_visible(row, room, first, i + r);
+        visible.begin = one.begin < visible.begin ? one.begin : visible.begin;
+        visible.end = one.end > visible.end ? one.end : visible.end;
     }
-    seen.begin = seen.begin / LANES * LANES;
-    const uint32_t whole = TINI_OF(tini_whole)(seen.end);
+    visible.begin = visible.begin / LANES * LANES;
+    const uint32_t whole = TINI_OF(tini_whole)(visible.end);
     for (size_t r = 0; r < rows; r++)
         for (uint32_t w = 0; w < row->width; w++)
             room->query[r * room->width + w] = from[r * row->heads * row->width + w] * row->scale;
     TINI_OF(tini_product)
-    (room->weights + seen.begin, room->columns, rows, whole - seen.begin, room->query, room->width, row->width,
-     room->across + seen.begin, room->columns);
+    (room->weights + visible.begin, room->columns, rows, whole - visible.begin, room->query, room->width,
+     row->width, room->across + visible.begin, room->columns);
     for (uint32_t r = 0; r < rows; r++) {
         float *weights = room->weights + (size_t)r * room->columns;
-        const tini_columns one = tini_sees(row, room, first, i + r);
+        const tini_columns one = tini_visible(row, room, first, i + r);
         TINI_OF(tini_weigh)(row, weights, room->capped + (size_t)r * room->columns, one.begin, one.end);
-        for (uint32_t c = seen.begin; c < one.begin; c++)
+        for (uint32_t c = visible.begin; c < one.begin; c++)
             weights[c] = 0.0f;
         for (uint32_t c = one.end; c < whole; c++)
             weights[c] = 0.0f;
     }
-    return seen;
+    return visible;
 }
 
 static void TINI_OF(tini_forward)(const tini_packed_row *row, const tini_packed_inputs *in, float *out,
@@ -84,13 +85,13 @@ static void TINI_OF(tini_forward)(const tini_packed_row *row, const tini_packed_
     for (uint32_t head = 0; head < row->heads; head++) {
         if (head % share == 0)
             tini_gather(row, in, sequence, head / share, room, 0);
-        for (uint32_t i = 0; i < room->length; i += TINI_LOOKING) {
-            const uint32_t rows = room->length - i < TINI_LOOKING ? room->length - i : TINI_LOOKING;
+        for (uint32_t i = 0; i < room->length; i += TINI_QUERY_ROWS) {
+            const uint32_t rows = room->length - i < TINI_QUERY_ROWS ? room->length - i : TINI_QUERY_ROWS;
             const size_t at = ((size_t)(first + i) * row->heads + head) * row->width;
-            const tini_columns seen = TINI_OF(tini_look)(row, room, in->query + at, first, i, rows);
+            const tini_columns visible = TINI_OF(tini_weigh_rows)(row, room, in->query + at, first, i, rows);
             TINI_OF(tini_product)
-            (room->sum, room->width, rows, room->width, room->weights + seen.begin, room->columns,
-             seen.end - seen.begin, room->values + (size_t)seen.begin * room->width, room->width);
+            (room->sum, room->width, rows, room->width, room->weights + visible.begin, room->columns,
+             visible.end - visible.begin, room->values + (size_t)visible.begin * room->width, room->width);
             for (size_t r = 0; r < rows; r++)
                 memcpy(out + at + r * row->heads * row->width, room->sum + r * room->width,
                        row->width * sizeof(float));
@@ -99,23 +100,23 @@ static void TINI_OF(tini_forward)(const tini_packed_row *row, const tini_packed_
 }
 
 /* From the gradients of tokens' outputs in the room to those of their scores, in `slopes`. */
-TINI_INLINE void TINI_OF(tini_slopes)(const tini_packed_row *row, tini_attend_room *room, tini_columns seen,
+TINI_INLINE void TINI_OF(tini_slopes)(const tini_packed_row *row, tini_attend_room *room, tini_columns visible,
                                       uint32_t rows) {
-    const uint32_t whole = TINI_OF(tini_whole)(seen.end);
+    const uint32_t whole = TINI_OF(tini_whole)(visible.end);
     TINI_OF(tini_product)
-    (room->slopes + seen.begin, room->columns, rows, whole - seen.begin, room->gradient, room->width,
-     row->width, room->values_across + seen.begin, room->columns);
+    (room->slopes + visible.begin, room->columns, rows, whole - visible.begin, room->gradient, room->width,
+     row->width, room->values_across + visible.begin, room->columns);
     for (size_t r = 0; r < rows; r++) {
         float *slopes = room->slopes + r * room->columns;
         const float *weights = room->weights + r * room->columns, *capped = room->capped + r * room->columns;
         LANE products = {0};
-        for (uint32_t c = seen.begin; c < whole; c += LANES)
+        for (uint32_t c = visible.begin; c < whole; c += LANES)
             products += TINI_OF(tini_load)(weights + c) * TINI_OF(tini_load)(slopes + c);
         const float mean = TINI_OF(tini_total)(products);
-        for (uint32_t c = seen.begin; c < whole; c += LANES)
+        for (uint32_t c = visible.begin; c < whole; c += LANES)
             TINI_OF(tini_store)
         (slopes + c, TINI_OF(tini_load)(weights + c) * (TINI_OF(tini_load)(slopes + c) - mean));
-        for (uint32_t c = seen.begin; row->cap > 0.0f && c < seen.end; c++) {
+        for (uint32_t c = visible.begin; row->cap > 0.0f && c < visible.end; c++) {
             float tanh = weights[c] > 0.0f ? capped[c] / row->cap : 0.0f;
             slopes[c] *= 1.0f - tanh * tanh;
         }
@@ -134,26 +135,26 @@ static void TINI_OF(tini_backward)(const tini_packed_row *row, const tini_packed
             memset(room->key_gradients, 0, side);
             memset(room->value_gradients, 0, side);
         }
-        for (uint32_t i = 0; i < room->length; i += TINI_LOOKING) {
-            const uint32_t rows = room->length - i < TINI_LOOKING ? room->length - i : TINI_LOOKING;
+        for (uint32_t i = 0; i < room->length; i += TINI_QUERY_ROWS) {
+            const uint32_t rows = room->length - i < TINI_QUERY_ROWS ? room->length - i : TINI_QUERY_ROWS;
             const size_t at = ((size_t)(first + i) * row->heads + head) * row->width;
-            const tini_columns seen = TINI_OF(tini_look)(row, room, in->query + at, first, i, rows);
-            const uint32_t count = seen.end - seen.begin;
-            const size_t begin = (size_t)seen.begin * room->width;
+            const tini_columns visible = TINI_OF(tini_weigh_rows)(row, room, in->query + at, first, i, rows);
+            const uint32_t count = visible.end - visible.begin;
+            const size_t begin = (size_t)visible.begin * room->width;
             for (size_t r = 0; r < rows; r++)
                 memcpy(room->gradient + r * room->width, gradient + at + r * next, row->width * sizeof(float));
-            TINI_OF(tini_slopes)(row, room, seen, rows);
+            TINI_OF(tini_slopes)(row, room, visible, rows);
             TINI_OF(tini_product)
-            (room->sum, room->width, rows, room->width, room->slopes + seen.begin, room->columns, count,
+            (room->sum, room->width, rows, room->width, room->slopes + visible.begin, room->columns, count,
              room->keys + begin, room->width);
             for (size_t r = 0; r < rows; r++)
                 for (uint32_t w = 0; w < row->width; w++)
                     to->query[at + r * next + w] = room->sum[r * room->width + w] * row->scale;
             TINI_OF(tini_times)
-            (room->key_gradients + begin, room->width, count, room->width, room->slopes + seen.begin, 1,
+            (room->key_gradients + begin, room->width, count, room->width, room->slopes + visible.begin, 1,
              room->columns, rows, room->query, room->width);
             TINI_OF(tini_times)
-            (room->value_gradients + begin, room->width, count, room->width, room->weights + seen.begin, 1,
+            (room->value_gradients + begin, room->width, count, room->width, room->weights + visible.begin, 1,
              room->columns, rows, room->gradient, room->width);
         }
         if ((head + 1) % share)

@@ -10,28 +10,28 @@ enum { TINI_CHUNK = 64, TINI_AHEAD = 3 };
  * values], of pairs of tokens [TINI_CHUNK][TINI_CHUNK], zero above the diagonal, of states [keys][values]. A sequence's
  * first chunk begins with the prefix's last tokens, whose rows all sequences find there. */
 typedef enum tini_packed_delta_part {
-    TINI_KEYS,    /* of length 1 */
-    TINI_QUERIES, /* of length 1 / root of keys */
-    TINI_ACROSS,  /* keys, transposed: [keys][TINI_CHUNK] */
-    TINI_LACKS,   /* what the state lacks of a token's value */
-    TINI_WRITES,  /* step times that */
-    TINI_FADES,   /* exp of the rates between two tokens */
-    TINI_SEES,    /* query times key, faded */
-    TINI_HIDES,   /* - key times key, faded; zero on the diagonal */
-    TINI_STATE,   /* before the chunk */
-    TINI_TOKENS,  /* numbers of a token: [TINI_NUMBERS][TINI_CHUNK] */
-    TINI_TO_KEYS, /* gradients: of keys as they are written, */
+    TINI_KEYS,      /* of length 1 */
+    TINI_QUERIES,   /* of length 1 / root of keys */
+    TINI_ACROSS,    /* keys, transposed: [keys][TINI_CHUNK] */
+    TINI_RESIDUALS, /* what the state lacks of a token's value */
+    TINI_WRITES,    /* step times that */
+    TINI_DECAYS,    /* exp of the rates between two tokens */
+    TINI_SCORES,    /* query times key, faded */
+    TINI_OVERLAPS,  /* - key times key, faded; zero on the diagonal */
+    TINI_STATE,     /* before the chunk */
+    TINI_TOKENS,    /* numbers of a token: [TINI_NUMBERS][TINI_CHUNK] */
+    TINI_TO_KEYS,   /* gradients: of keys as they are written, */
     TINI_TO_WRITES,
     TINI_TO_STATE,
     TINI_CHUNK_PARTS,
     TINI_OUT = TINI_CHUNK_PARTS, /* for a moment, one of each: rows of values */
     TINI_MORE,
     TINI_SLOPES,
-    TINI_TO_LACKS,
+    TINI_TO_RESIDUALS,
     TINI_WRITES_ACROSS, /* [values][TINI_CHUNK] */
     TINI_STATE_ACROSS,  /* [values][keys] */
-    TINI_TO_SEES,
-    TINI_TO_HIDES,
+    TINI_TO_SCORES,
+    TINI_TO_OVERLAPS,
     TINI_TO_QUERIES,
     TINI_TO_READS, /* of keys as they are looked up */
     TINI_PARTS,
@@ -57,7 +57,7 @@ typedef struct tini_packed_delta_line {
 /* Tokens of one of its chunks, counted from the chunk's first; goes_on: whether there is a chunk after it. */
 typedef struct tini_packed_delta_piece {
     uint32_t chunk, from, to;
-    int goes_on;
+    int has_next;
 } tini_packed_delta_piece;
 
 typedef struct tini_packed_delta_set {
@@ -97,11 +97,11 @@ static size_t tini_packed_delta_lay_out(tini_packed_delta_room *room, const tini
                      [TINI_KEYS] = by_key,
                      [TINI_QUERIES] = by_key,
                      [TINI_ACROSS] = by_key,
-                     [TINI_LACKS] = by_value,
+                     [TINI_RESIDUALS] = by_value,
                      [TINI_WRITES] = by_value,
-                     [TINI_FADES] = pairs,
-                     [TINI_SEES] = pairs,
-                     [TINI_HIDES] = pairs,
+                     [TINI_DECAYS] = pairs,
+                     [TINI_SCORES] = pairs,
+                     [TINI_OVERLAPS] = pairs,
                      [TINI_STATE] = keys * values,
                      [TINI_TOKENS] = (size_t)TINI_NUMBERS * TINI_CHUNK,
                      [TINI_TO_KEYS] = by_key,
@@ -110,11 +110,11 @@ static size_t tini_packed_delta_lay_out(tini_packed_delta_room *room, const tini
                      [TINI_OUT] = by_value,
                      [TINI_MORE] = by_value,
                      [TINI_SLOPES] = by_value,
-                     [TINI_TO_LACKS] = by_value,
+                     [TINI_TO_RESIDUALS] = by_value,
                      [TINI_WRITES_ACROSS] = by_value,
                      [TINI_STATE_ACROSS] = keys * values,
-                     [TINI_TO_SEES] = pairs,
-                     [TINI_TO_HIDES] = pairs,
+                     [TINI_TO_SCORES] = pairs,
+                     [TINI_TO_OVERLAPS] = pairs,
                      [TINI_TO_QUERIES] = by_key,
                      [TINI_TO_READS] = by_key,
                  };

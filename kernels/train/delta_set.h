@@ -116,7 +116,7 @@ TINI_INLINE void TINI_OF(tini_read_tokens)(const tini_packed_delta *d, const tin
             TINI_OF(tini_read_unit)(tini_part(room, TINI_QUERIES, c) + (size_t)i * keys, d, in->mixed, query,
                                     keys, 1.0f / tini_sqrt((float)d->keys));
         TINI_OF(tini_read_row)
-        (tini_part(room, TINI_LACKS, c) + (size_t)i * room->values, in->mixed, d->narrow, value, d->values);
+        (tini_part(room, TINI_RESIDUALS, c) + (size_t)i * room->values, in->mixed, d->narrow, value, d->values);
         decay[i] = (i ? decay[i - 1] : 0.0f) + in->rates[r * d->heads + line->head];
         tini_numbers(room, c, TINI_LEFT)[i] = tini_exp(decay[i]);
         tini_numbers(room, c, TINI_STEP)[i] = in->steps[r * d->heads + line->head];
@@ -125,10 +125,11 @@ TINI_INLINE void TINI_OF(tini_read_tokens)(const tini_packed_delta *d, const tin
 
 /* Multiplies pairs' products by what is left between their tokens, and clears those of later tokens; strict: and of the
  * same one. */
-TINI_INLINE void TINI_OF(tini_faded)(float *pairs, const float *fades, float factor, uint32_t i, int strict) {
+TINI_INLINE void TINI_OF(tini_decayed)(float *pairs, const float *decays, float factor, uint32_t i,
+                                       int strict) {
     for (uint32_t j = 0; j <= i; j += LANES)
         TINI_OF(tini_store)
-    (pairs + j, TINI_OF(tini_load)(pairs + j) * (factor * TINI_OF(tini_load)(fades + j)));
+    (pairs + j, TINI_OF(tini_load)(pairs + j) * (factor * TINI_OF(tini_load)(decays + j)));
     for (uint32_t j = strict ? i : i + 1; j < TINI_CHUNK; j++)
         pairs[j] = 0.0f;
 }
@@ -138,26 +139,26 @@ TINI_INLINE void TINI_OF(tini_compare)(const tini_packed_delta *d, const tini_pa
                                        const tini_packed_delta_piece *piece) {
     const uint32_t c = piece->chunk, from = piece->from, rows = piece->to - from, keys = room->keys,
                    width = (piece->to + LANES - 1) / LANES * LANES;
-    float *fades = tini_part(room, TINI_FADES, c), *sees = tini_part(room, TINI_SEES, c),
-          *hides = tini_part(room, TINI_HIDES, c);
+    float *decays = tini_part(room, TINI_DECAYS, c), *scores = tini_part(room, TINI_SCORES, c),
+          *overlaps = tini_part(room, TINI_OVERLAPS, c);
     const float *across = tini_part(room, TINI_ACROSS, c), *decay = tini_numbers(room, c, TINI_DECAY);
     const LANE lowest = (LANE){0} - 87.0f;
-    TINI_OF(tini_clear_rows)(sees, TINI_CHUNK, from, piece->to);
-    TINI_OF(tini_clear_rows)(hides, TINI_CHUNK, from, piece->to);
+    TINI_OF(tini_clear_rows)(scores, TINI_CHUNK, from, piece->to);
+    TINI_OF(tini_clear_rows)(overlaps, TINI_CHUNK, from, piece->to);
     TINI_OF(tini_times)
-    (sees + (size_t)from * TINI_CHUNK, TINI_CHUNK, rows, width,
+    (scores + (size_t)from * TINI_CHUNK, TINI_CHUNK, rows, width,
      tini_part(room, TINI_QUERIES, c) + (size_t)from * keys, keys, 1, d->keys, across, TINI_CHUNK);
     TINI_OF(tini_times)
-    (hides + (size_t)from * TINI_CHUNK, TINI_CHUNK, rows, width,
+    (overlaps + (size_t)from * TINI_CHUNK, TINI_CHUNK, rows, width,
      tini_part(room, TINI_KEYS, c) + (size_t)from * keys, keys, 1, d->keys, across, TINI_CHUNK);
     for (uint32_t i = from; i < piece->to; i++) {
-        float *row = fades + (size_t)i * TINI_CHUNK;
+        float *row = decays + (size_t)i * TINI_CHUNK;
         for (uint32_t j = 0; j <= i; j += LANES)
             TINI_OF(tini_store)
         (row + j,
          TINI_OF(tini_exponent)(TINI_OF(tini_greater)(decay[i] - TINI_OF(tini_load)(decay + j), lowest)));
-        TINI_OF(tini_faded)(sees + (size_t)i * TINI_CHUNK, row, 1.0f, i, 0);
-        TINI_OF(tini_faded)(hides + (size_t)i * TINI_CHUNK, row, -1.0f, i, 1);
+        TINI_OF(tini_decayed)(scores + (size_t)i * TINI_CHUNK, row, 1.0f, i, 0);
+        TINI_OF(tini_decayed)(overlaps + (size_t)i * TINI_CHUNK, row, -1.0f, i, 1);
     }
 }
 
@@ -165,9 +166,9 @@ TINI_INLINE void TINI_OF(tini_compare)(const tini_packed_delta *d, const tini_pa
 TINI_INLINE void TINI_OF(tini_solve)(const tini_packed_delta *d, const tini_packed_delta_room *room,
                                      const tini_packed_delta_piece *piece) {
     const uint32_t c = piece->chunk, keys = room->keys, values = room->values, from = piece->from;
-    float *lacks = tini_part(room, TINI_LACKS, c), *writes = tini_part(room, TINI_WRITES, c),
+    float *residuals = tini_part(room, TINI_RESIDUALS, c), *writes = tini_part(room, TINI_WRITES, c),
           *known = tini_part(room, TINI_OUT, 0);
-    const float *hides = tini_part(room, TINI_HIDES, c), *left = tini_numbers(room, c, TINI_LEFT),
+    const float *overlaps = tini_part(room, TINI_OVERLAPS, c), *left = tini_numbers(room, c, TINI_LEFT),
                 *step = tini_numbers(room, c, TINI_STEP);
     if (c) {
         TINI_OF(tini_clear_rows)(known, values, from, piece->to);
@@ -180,15 +181,15 @@ TINI_INLINE void TINI_OF(tini_solve)(const tini_packed_delta *d, const tini_pack
         const uint32_t end = piece->to - i < 4 ? piece->to : i + 4;
         for (uint32_t token = i; c && token < end; token++)
             TINI_OF(tini_add_scaled)
-        (lacks + (size_t)token * values, known + (size_t)token * values, -left[token], values);
+        (residuals + (size_t)token * values, known + (size_t)token * values, -left[token], values);
         TINI_OF(tini_times)
-        (lacks + (size_t)i * values, values, end - i, values, hides + (size_t)i * TINI_CHUNK, TINI_CHUNK, 1, i,
-         writes, values);
+        (residuals + (size_t)i * values, values, end - i, values, overlaps + (size_t)i * TINI_CHUNK, TINI_CHUNK,
+         1, i, writes, values);
         for (uint32_t token = i; token < end; token++) {
-            float *lack = lacks + (size_t)token * values;
+            float *lack = residuals + (size_t)token * values;
             for (uint32_t other = i; other < token; other++)
                 TINI_OF(tini_add_scaled)
-            (lack, writes + (size_t)other * values, hides[(size_t)token * TINI_CHUNK + other], values);
+            (lack, writes + (size_t)other * values, overlaps[(size_t)token * TINI_CHUNK + other], values);
             TINI_OF(tini_scaled)(writes + (size_t)token * values, lack, step[token], values);
         }
     }
@@ -224,13 +225,13 @@ static void TINI_OF(tini_packed_delta)(const tini_packed_delta *d, const tini_pa
         for (size_t i = from; c && i < to; i++)
             TINI_OF(tini_scaled)(rows + i * values, rows + i * values, left[i], values);
         TINI_OF(tini_earlier)
-        (rows, tini_part(room, TINI_SEES, c), tini_part(room, TINI_WRITES, c), values, from, to);
+        (rows, tini_part(room, TINI_SCORES, c), tini_part(room, TINI_WRITES, c), values, from, to);
         for (uint32_t i = from; i < to; i++)
             TINI_OF(tini_write_row)
         (out, d->narrow, (tini_packed_delta_row(line, piece, i) * d->heads + line->head) * d->values, d->values,
          rows + (size_t)i * values, 0);
     }
-    if (piece->goes_on) {
+    if (piece->has_next) {
         float *next = tini_part(room, TINI_STATE, c + 1);
         if (c)
             TINI_OF(tini_scaled)
@@ -270,23 +271,23 @@ TINI_INLINE void TINI_OF(tini_state_back)(const tini_packed_delta *d, const tini
 TINI_INLINE void TINI_OF(tini_solve_back)(const tini_packed_delta_room *room,
                                           const tini_packed_delta_piece *piece) {
     const uint32_t c = piece->chunk, values = room->values, from = piece->from, to = piece->to;
-    float *to_writes = tini_part(room, TINI_TO_WRITES, c), *to_lacks = tini_part(room, TINI_TO_LACKS, 0);
-    const float *hides = tini_part(room, TINI_HIDES, c), *step = tini_numbers(room, c, TINI_STEP);
+    float *to_writes = tini_part(room, TINI_TO_WRITES, c), *to_lacks = tini_part(room, TINI_TO_RESIDUALS, 0);
+    const float *overlaps = tini_part(room, TINI_OVERLAPS, c), *step = tini_numbers(room, c, TINI_STEP);
     for (uint32_t end = to, begin; end > from; end = begin) {
         begin = end - from < 4 ? from : end - 4;
         TINI_OF(tini_times)
         (to_writes + (size_t)begin * values, values, end - begin, values,
-         hides + (size_t)end * TINI_CHUNK + begin, 1, TINI_CHUNK, to - end, to_lacks + (size_t)end * values,
+         overlaps + (size_t)end * TINI_CHUNK + begin, 1, TINI_CHUNK, to - end, to_lacks + (size_t)end * values,
          values);
         for (uint32_t token = end; token-- > begin;) {
             float *own = to_writes + (size_t)token * values;
             for (uint32_t later = token + 1; later < end; later++)
                 TINI_OF(tini_add_scaled)
-            (own, to_lacks + (size_t)later * values, hides[(size_t)later * TINI_CHUNK + token], values);
+            (own, to_lacks + (size_t)later * values, overlaps[(size_t)later * TINI_CHUNK + token], values);
             TINI_OF(tini_scaled)(to_lacks + (size_t)token * values, own, step[token], values);
         }
     }
-    TINI_OF(tini_later)(to_writes, hides, to_lacks, values, from, to, 0, from);
+    TINI_OF(tini_later)(to_writes, overlaps, to_lacks, values, from, to, 0, from);
 }
 
 /* From the gradients of outputs and lacks to those of keys, queries and the state before the chunk. */
@@ -295,47 +296,47 @@ TINI_INLINE void TINI_OF(tini_compare_back)(const tini_packed_delta *d, const ti
     const uint32_t c = piece->chunk, from = piece->from, to = piece->to, rows = to - from, keys = room->keys,
                    values = room->values, width = (to + LANES - 1) / LANES * LANES;
     const size_t pair = (size_t)from * TINI_CHUNK, key = (size_t)from * keys, value = (size_t)from * values;
-    float *sees = tini_part(room, TINI_TO_SEES, 0), *hides = tini_part(room, TINI_TO_HIDES, 0),
+    float *scores = tini_part(room, TINI_TO_SCORES, 0), *overlaps = tini_part(room, TINI_TO_OVERLAPS, 0),
           *across = tini_part(room, TINI_WRITES_ACROSS, 0), *slopes = tini_part(room, TINI_SLOPES, 0),
-          *lacks = tini_part(room, TINI_TO_LACKS, 0), *to_queries = tini_part(room, TINI_TO_QUERIES, 0),
+          *residuals = tini_part(room, TINI_TO_RESIDUALS, 0), *to_queries = tini_part(room, TINI_TO_QUERIES, 0),
           *to_reads = tini_part(room, TINI_TO_READS, 0), *to_keys = tini_part(room, TINI_TO_KEYS, c);
     const float *own = tini_part(room, TINI_KEYS, c), *queries = tini_part(room, TINI_QUERIES, c),
                 *left = tini_numbers(room, c, TINI_LEFT);
     TINI_OF(tini_transposed)(across, TINI_CHUNK, tini_part(room, TINI_WRITES, c), to, values);
-    TINI_OF(tini_clear_rows)(sees, TINI_CHUNK, from, to);
-    TINI_OF(tini_clear_rows)(hides, TINI_CHUNK, from, to);
+    TINI_OF(tini_clear_rows)(scores, TINI_CHUNK, from, to);
+    TINI_OF(tini_clear_rows)(overlaps, TINI_CHUNK, from, to);
     TINI_OF(tini_times)
-    (sees + pair, TINI_CHUNK, rows, width, slopes + value, values, 1, d->values, across, TINI_CHUNK);
+    (scores + pair, TINI_CHUNK, rows, width, slopes + value, values, 1, d->values, across, TINI_CHUNK);
     TINI_OF(tini_times)
-    (hides + pair, TINI_CHUNK, rows, width, lacks + value, values, 1, d->values, across, TINI_CHUNK);
+    (overlaps + pair, TINI_CHUNK, rows, width, residuals + value, values, 1, d->values, across, TINI_CHUNK);
     for (uint32_t i = from; i < to; i++) {
-        const float *fades = tini_part(room, TINI_FADES, c) + (size_t)i * TINI_CHUNK;
-        TINI_OF(tini_faded)(sees + (size_t)i * TINI_CHUNK, fades, 1.0f, i, 0);
-        TINI_OF(tini_faded)(hides + (size_t)i * TINI_CHUNK, fades, -1.0f, i, 1);
+        const float *decays = tini_part(room, TINI_DECAYS, c) + (size_t)i * TINI_CHUNK;
+        TINI_OF(tini_decayed)(scores + (size_t)i * TINI_CHUNK, decays, 1.0f, i, 0);
+        TINI_OF(tini_decayed)(overlaps + (size_t)i * TINI_CHUNK, decays, -1.0f, i, 1);
     }
     TINI_OF(tini_clear_rows)(to_queries, keys, from, to);
     TINI_OF(tini_clear_rows)(to_reads, keys, from, to);
-    TINI_OF(tini_earlier)(to_queries, sees, own, keys, from, to);
-    TINI_OF(tini_earlier)(to_reads, hides, own, keys, from, to);
-    TINI_OF(tini_later)(to_keys, sees, queries, keys, from, to, 0, to);
-    TINI_OF(tini_later)(to_keys, hides, own, keys, from, to, 0, to);
+    TINI_OF(tini_earlier)(to_queries, scores, own, keys, from, to);
+    TINI_OF(tini_earlier)(to_reads, overlaps, own, keys, from, to);
+    TINI_OF(tini_later)(to_keys, scores, queries, keys, from, to, 0, to);
+    TINI_OF(tini_later)(to_keys, overlaps, own, keys, from, to, 0, to);
     if (!c)
         return;
     const float *state = tini_part(room, TINI_STATE, c);
     float *state_across = tini_part(room, TINI_STATE_ACROSS, 0), *to_state = tini_part(room, TINI_TO_STATE, c);
     for (size_t i = from; i < to; i++) {
         TINI_OF(tini_scaled)(slopes + i * values, slopes + i * values, left[i], values);
-        TINI_OF(tini_scaled)(lacks + i * values, lacks + i * values, -left[i], values);
+        TINI_OF(tini_scaled)(residuals + i * values, residuals + i * values, -left[i], values);
     }
     TINI_OF(tini_transposed)(state_across, keys, state, d->keys, values);
     TINI_OF(tini_times)
     (to_queries + key, keys, rows, keys, slopes + value, values, 1, d->values, state_across, keys);
     TINI_OF(tini_times)
-    (to_reads + key, keys, rows, keys, lacks + value, values, 1, d->values, state_across, keys);
+    (to_reads + key, keys, rows, keys, residuals + value, values, 1, d->values, state_across, keys);
     TINI_OF(tini_times)
     (to_state, values, d->keys, values, queries + key, 1, keys, rows, slopes + value, values);
     TINI_OF(tini_times)
-    (to_state, values, d->keys, values, own + key, 1, keys, rows, lacks + value, values);
+    (to_state, values, d->keys, values, own + key, 1, keys, rows, residuals + value, values);
 }
 
 /* Writes the gradients of rates and of what keys and queries were before their lengths. A token's decay stands with its
@@ -385,17 +386,17 @@ static void TINI_OF(tini_packed_delta_back)(const tini_packed_delta *d, const ti
     (slopes + (size_t)i * values, gradient, d->narrow,
      (tini_packed_delta_row(line, piece, i) * d->heads + line->head) * d->values, d->values);
     TINI_OF(tini_later)
-    (to_writes, tini_part(room, TINI_SEES, c), slopes, values, from, piece->to, 0, piece->to);
-    if (piece->goes_on)
+    (to_writes, tini_part(room, TINI_SCORES, c), slopes, values, from, piece->to, 0, piece->to);
+    if (piece->has_next)
         TINI_OF(tini_state_back)(d, room, c, piece->to);
     TINI_OF(tini_solve_back)(room, piece);
     for (uint32_t i = from; i < piece->to; i++) {
         const size_t r = tini_packed_delta_row(line, piece, i);
         to->steps[r * d->heads + line->head] = TINI_OF(tini_along)(
-            to_writes + (size_t)i * values, tini_part(room, TINI_LACKS, c) + (size_t)i * values, values);
+            to_writes + (size_t)i * values, tini_part(room, TINI_RESIDUALS, c) + (size_t)i * values, values);
         TINI_OF(tini_write_row)
         (to->mixed, d->narrow && d->heads == d->groups, tini_value_at(d, line, r), d->values,
-         tini_part(room, TINI_TO_LACKS, 0) + (size_t)i * values, 0);
+         tini_part(room, TINI_TO_RESIDUALS, 0) + (size_t)i * values, 0);
     }
     TINI_OF(tini_compare_back)(d, room, piece);
     TINI_OF(tini_tokens_back)(d, room, line, piece, to);

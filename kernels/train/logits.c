@@ -24,26 +24,26 @@ static float tini_logit(const tini_logits *l, const uint8_t *row, size_t at) {
 }
 
 static void tini_weigh_row(const tini_logits_set *set, const tini_logits *l, uint8_t *row, int64_t target,
-                           const tini_logits_seen *seen, size_t r) {
+                           const tini_logits_sums *sums, size_t r) {
     const size_t size = l->narrow ? 2 : 4;
-    const float before = seen->top[r], peak = set->peak(l, row);
+    const float before = sums->top[r], peak = set->peak(l, row);
     const int inside = target >= (int64_t)l->begin && target - (int64_t)l->begin < (int64_t)l->width;
     if (peak > before) {
         size_t place = 0;
         while (place + 1 < l->width && tini_logit(l, row, place) != peak)
             place++;
-        seen->best[r] = l->begin + (int64_t)place;
-        seen->top[r] = peak;
+        sums->best[r] = l->begin + (int64_t)place;
+        sums->top[r] = peak;
     }
-    seen->shrink[r] = peak > before ? tini_exp(before - peak) : 1.0f;
+    sums->shrink[r] = peak > before ? tini_exp(before - peak) : 1.0f;
     uint8_t *own = row + (inside ? (size_t)(target - l->begin) * size : 0);
     if (inside) { /* A difference would lose what the others are, where the target's share is near to 1. */
         const uint32_t none = l->scale > 0.0f ? 0xff800000u : 0x7f800000u;
         const uint16_t narrow = (uint16_t)(none >> 16);
-        seen->right[r] = tini_logit(l, row, (size_t)(target - l->begin));
+        sums->right[r] = tini_logit(l, row, (size_t)(target - l->begin));
         memcpy(own, l->narrow ? (const void *)&narrow : &none, size);
     }
-    seen->others[r] = seen->others[r] * seen->shrink[r] + set->weigh(l, row, seen->top[r]);
+    sums->others[r] = sums->others[r] * sums->shrink[r] + set->weigh(l, row, sums->top[r]);
     if (inside)
         memset(own, 0, size);
 }
@@ -51,9 +51,9 @@ static void tini_weigh_row(const tini_logits_set *set, const tini_logits *l, uin
 TINI_REGION_END
 
 void tini_weigh_logits(const tini_logits *l, void *logits, const int64_t *targets,
-                       const tini_logits_seen *seen) {
+                       const tini_logits_sums *sums) {
     const tini_logits_set *set = tini_logits_sets + tini_set_best(l->passed_over);
     const size_t size = (l->narrow ? 2 : 4) * (size_t)l->width;
     for (size_t r = 0; r < l->rows; r++)
-        tini_weigh_row(set, l, (uint8_t *)logits + r * size, targets[r], seen, r);
+        tini_weigh_row(set, l, (uint8_t *)logits + r * size, targets[r], sums, r);
 }

@@ -18,13 +18,13 @@ typedef struct tini_logits {
 
 /* Of each row [rows]: the greatest logit so far, and its token; the sum of exp(logit - top) over all tokens but the target;
  * the target's logit, once it was seen; by what the tile shrinks sums of before. */
-typedef struct tini_logits_seen {
+typedef struct tini_logits_sums {
     float *top, *others, *right, *shrink;
     int64_t *best;
-} tini_logits_seen;
+} tini_logits_sums;
 
 /* Puts exp(logit - top) in the place of each logit [rows][width], and 0 in the target's; brings `seen` up to date. */
 void tini_weigh_logits(const tini_logits *l, void *logits, const int64_t *targets,
-                       const tini_logits_seen *seen);
+                       const tini_logits_sums *sums);
 
 #endif

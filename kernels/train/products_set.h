@@ -11,9 +11,9 @@ TINI_INLINE void TINI_OF(tini_tile)(const uint32_t rows, const uint32_t lanes, f
             sums[r][v] = TINI_OF(tini_load)(out + r * out_row + v * LANES);
     for (uint32_t k = 0; k < count; k++, matrix += matrix_row, factors += column)
         for (uint32_t v = 0; v < lanes; v++) {
-            LANE held = TINI_OF(tini_load)(matrix + v * LANES);
+            LANE loaded = TINI_OF(tini_load)(matrix + v * LANES);
             for (uint32_t r = 0; r < rows; r++)
-                sums[r][v] += factors[r * row] * held;
+                sums[r][v] += factors[r * row] * loaded;
         }
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t v = 0; v < lanes; v++)

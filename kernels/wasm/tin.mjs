@@ -312,14 +312,14 @@ export class Session {
     return this.generate(this.model.tokenize(text), options);
   }
 
-  // Pieces of the text that follows tokens; null: the session's own. temperature 0 takes the likeliest; the same seed gives the same text. free:
-  // the answer is unconstrained.
-  *generate(tokens, { maxTokens = 256, temperature = 0, topP = 1, seed = 0, free = false } = {}) {
+  // Pieces of the text that follows tokens; null: the session's own. temperature 0 is greedy; the same seed gives the
+  // same text. unconstrained: without the file's or the adapter's constraint.
+  *generate(tokens, { maxTokens = 256, temperature = 0, topP = 1, seed = 0, unconstrained = false } = {}) {
     const { model } = this;
     whole("maxTokens", maxTokens, 1);
     whole("seed", seed, 0);
     for (const token of tokens ?? []) whole("token", token, 0);
-    model.number(model.core.tinw_constrain(this.address, free ? 0 : this.constraint()));
+    model.number(model.core.tinw_constrain(this.address, unconstrained ? 0 : this.constraint()));
     const ids = tokens === null ? 0 : model.put(new Uint8Array(Int32Array.from(tokens).buffer));
     const begun = model.core.tinw_generate(this.address, ids, tokens?.length ?? 0, maxTokens, temperature, topP, seed);
     model.core.tinw_free(ids);
@@ -338,7 +338,7 @@ export class Session {
     if (rest) yield rest;
   }
 
-  // The constraint of the first adapter, or else of the file; 0 where both leave answers free.
+  // The constraint of the first adapter, or else of the file; 0 where neither has one.
   constraint() {
     const { model } = this;
     const [adapter] = this.adapters;

@@ -59,8 +59,8 @@ static int hash_merges(const tini_tokenizer *view, uint32_t *slots) {
     return m == view->header->merges;
 }
 
-static void find_joints(const tini_tokenizer *view, uint8_t *joints) {
-    memset(joints, 0, TINI_JOINT_BYTES);
+static void find_merge_pairs(const tini_tokenizer *view, uint8_t *merge_pairs) {
+    memset(merge_pairs, 0, TINI_MERGE_PAIR_BYTES);
     for (uint32_t m = 0; m < view->header->merges; m++) {
         uint32_t left_length, right_length;
         const uint8_t *left = tini_token_bytes(view, (int32_t)view->merges[m].left, &left_length);
@@ -68,7 +68,7 @@ static void find_joints(const tini_tokenizer *view, uint8_t *joints) {
         if (!left_length || !right_length)
             continue;
         uint32_t pair = (uint32_t)left[left_length - 1] << 8 | right[0];
-        joints[pair >> 3] |= (uint8_t)(1u << (pair & 7));
+        merge_pairs[pair >> 3] |= (uint8_t)(1u << (pair & 7));
     }
 }
 
@@ -114,8 +114,8 @@ tin_status tini_vocabulary_index(uint8_t *data, size_t size, int all, const uint
     status = tini_tokenizer_open(&view, data, size, error);
     if (status)
         return status;
-    if (view.joints)
-        find_joints(&view, data + (view.joints - data));
+    if (view.merge_pairs)
+        find_merge_pairs(&view, data + (view.merge_pairs - data));
     if (view.header->model != TINI_MODEL_UNIGRAM)
         mark_whole(&view, all, is_text, data + (view.kinds - data), words);
     return tini_tokenizer_open(&view, data, size, error);

@@ -37,7 +37,7 @@ DECLARED = {
     "quantize": f"IN OUT --type --imatrix --gptq --threads --tokens {BUDGET}",
     "run": f"{MODEL} [PROMPT] --system --raw --think --no-think --date --max-tokens --temperature --top-k "
     "--top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --schema "
-    "--tools --grammar --choices --regex --free --json",
+    "--tools --grammar --choices --regex --unconstrained --json",
     "sign": "[FILE] --key --comment --generate --no-password",
     "targets": "[NAME] --json",
     "verify": "FILE --target --key --signature --json",
@@ -128,12 +128,14 @@ def test_several_words_follow_an_option(given: Any) -> None:
 
 
 def test_one_option_alone_may_be_given(given: Any) -> None:
-    it = [*one_of(option("--schema"), option("--regex"), flag("--free"))]
-    nothing = {"schema": None, "regex": None, "free": False}
+    it = [*one_of(option("--schema"), option("--regex"), flag("--unconstrained"))]
+    nothing = {"schema": None, "regex": None, "unconstrained": False}
     assert given(it) == nothing
-    assert given(it, "--free") == nothing | {"free": True}
-    with pytest.raises(InputError, match=r"give only one of --schema, --free \(see tinsmith odd --help\)"):
-        given(it, "--free", "--schema", "x")
+    assert given(it, "--unconstrained") == nothing | {"unconstrained": True}
+    with pytest.raises(
+        InputError, match=r"give only one of --schema, --unconstrained \(see tinsmith odd --help\)"
+    ):
+        given(it, "--unconstrained", "--schema", "x")
     with pytest.raises(InputError, match="give one of --text, --tokens"):
         given([*one_of(option("--text"), option("--tokens"), required=True)])
 
@@ -189,7 +191,10 @@ def test_the_environment_states_the_options_that_say_so(given: Any, monkeypatch:
         ("run f --json=1", ["Option '--json' does not take a value (see tinsmith run --help)"]),
         ("run f --max-tokens many", ["--max-tokens many: give a whole number"]),
         ("logits f", ["give one of --text, --tokens (see tinsmith logits --help)"]),
-        ("run f --free --regex x", ["give only one of --regex, --free (see tinsmith run --help)"]),
+        (
+            "run f --unconstrained --regex x",
+            ["give only one of --regex, --unconstrained (see tinsmith run --help)"],
+        ),
         ("completion tcsh", ["tcsh: unknown shell; give one of bash, zsh, fish"]),
     ],
 )

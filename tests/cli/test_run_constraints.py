@@ -103,7 +103,7 @@ def test_a_files_own_constraint(folder: Path, capsys: pytest.CaptureFixture[str]
     assert re.fullmatch("[ab]{4}", own)
     options = ("hi", "--max-tokens", "9")
     free = shell(capsys, folder, "run", "{at}/free.tin", *options)
-    assert shell(capsys, folder, "run", "{at}/own.tin", *options, "--free") == free
+    assert shell(capsys, folder, "run", "{at}/own.tin", *options, "--unconstrained") == free
     assert shell(capsys, folder, "run", "{at}/own.tin", "hi", "--choices", "z") == "z"
 
 

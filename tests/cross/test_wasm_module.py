@@ -181,7 +181,7 @@ const session = model.session({ context: 200, adapterRank: lamps.rank + doors.ra
 const answer = (options) => [...session.chat(messages, { maxTokens: 12, ...options })].join("");
 const found = { tokens: [model.render(messages), model.render(messages, lamps)].map((ids) => Array.from(ids)) };
 session.adapter(lamps);
-found.lamps = [answer(), answer({ free: true })];
+found.lamps = [answer(), answer({ unconstrained: true })];
 session.adapter(doors);
 found.both = answer();
 session.adapter(lamps, 0);

@@ -52,7 +52,7 @@ typedef struct player {
 static tinhost_model *model;
 static const char *names[16];
 static int32_t name_count;
-static int sees;
+static int has_vision;
 static uint64_t chance;
 static long compared, refused;
 
@@ -63,8 +63,8 @@ static uint32_t below(uint32_t bound) {
 
 #define ONE_OF(list) (list)[below(sizeof(list) / sizeof *(list))]
 
-static void must(int held, const char *what, const player *p) {
-    if (held)
+static void must(int condition, const char *what, const player *p) {
+    if (condition)
         return;
     fprintf(stderr, "sessions: %s; %s\n", what, tinhost_error(p->it));
     abort();
@@ -336,7 +336,7 @@ static void talk(player *p) {
     char text[TEXT];
     if (p->under_way || p->is.count > MESSAGES - 3)
         return;
-    if (sees && below(2) && p->waiting.image_count < IMAGES) {
+    if (has_vision && below(2) && p->waiting.image_count < IMAGES) {
         image one = {1 + (int32_t)below(90), 1 + (int32_t)below(90), below(3)};
         if (!show(p->it, &one))
             p->waiting.images[p->waiting.image_count++] = one;
@@ -446,7 +446,7 @@ int main(int argc, char **argv) {
         name_count++;
     player *players = calloc(PLAYERS, sizeof *players);
     open_player(players);
-    sees = !show(players[0].it, &(image){1, 1, 0});
+    has_vision = !show(players[0].it, &(image){1, 1, 0});
     tinhost_session_close(players[0].it);
     for (long round = 0; round < atol(argv[3]); round++) {
         chance = (strtoull(argv[2], NULL, 10) + (uint64_t)round) * 0x9E3779B97F4A7C15u;

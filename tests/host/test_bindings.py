@@ -34,18 +34,22 @@ def test_a_type_that_other_languages_lack_is_refused(tmp_path: Path, monkeypatch
 
 def test_the_table_of_hosts_numbers_what_failed() -> None:
     reports = [
-        {"host": "lua", "version": "2.1", "cases": {"answer": "passed", "free": '"Wit" is not "Witness"'}},
+        {
+            "host": "lua",
+            "version": "2.1",
+            "cases": {"answer": "passed", "unconstrained": '"Wit" is not "Witness"'},
+        },
         {"host": "go", "version": "1.24", "cases": {"answer": "passed"}},
     ]
     text, whole = conformance_table.table(reports)
     assert not whole
     assert text.splitlines() == [
-        "| host | answer | free |",
+        "| host | answer | unconstrained |",
         "| --- | --- | --- |",
         "| go 1.24 | ✓ | – |",
         "| lua 2.1 | ✓ | 1 |",
         "",
-        '1. lua, free: "Wit" is not "Witness"',
+        '1. lua, unconstrained: "Wit" is not "Witness"',
     ]
     assert conformance_table.table([{"host": "go", "cases": {"answer": "passed"}}])[1]
 

@@ -91,7 +91,7 @@ static uint32_t step(tin_session *session) {
 static void check_replace(tin_session *session, const tin_model *model, int32_t *tokens, uint32_t count) {
     tin_model_info info;
     tin_model_describe(model, &info);
-    uint32_t held;
+    uint32_t count_computed;
     float *logits = block(info.vocab * sizeof *logits);
     EXPECT(!tin_session_replace(session, tokens, count, &error));
     EXPECT(step(session) == count);
@@ -113,11 +113,12 @@ static void check_replace(tin_session *session, const tin_model *model, int32_t 
     EXPECT(!memcmp(logits, tin_session_logits(session, NULL, NULL), info.vocab * sizeof *logits));
 
     EXPECT(tin_session_replace(session, tokens, 1u << 30, &error) == TIN_ERR_CONTEXT);
-    EXPECT(tin_session_position(session, &held, NULL) == count && held == count);
+    EXPECT(tin_session_position(session, &count_computed, NULL) == count && count_computed == count);
     EXPECT(tin_session_replace(session, NULL, 1, &error) == TIN_ERR_ARGUMENT);
     int32_t unknown[] = {tokens[0], (int32_t)info.vocab};
     EXPECT(tin_session_replace(session, unknown, 2, &error) == TIN_ERR_ARGUMENT);
-    EXPECT(tin_session_position(session, &held, NULL) == count && held == count); /* nothing is changed */
+    EXPECT(tin_session_position(session, &count_computed, NULL) == count &&
+           count_computed == count); /* nothing is changed */
     EXPECT(!tin_session_replace(session, NULL, 0, &error));
     EXPECT(tin_step(session, 0) == TIN_STEP_IDLE);
     free(logits);

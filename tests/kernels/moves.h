@@ -112,8 +112,8 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
     t->model = model;
     tin_model_describe(model, &t->info);
     uint32_t context = t->info.context < 160 ? t->info.context : 160;
-    int sees = t->info.dim && (uint64_t)t->info.dim * context < MOVES_LIMIT / 16;
-    if (sees) {
+    int has_vision = t->info.dim && (uint64_t)t->info.dim * context < MOVES_LIMIT / 16;
+    if (has_vision) {
         t->rows = moves_aligned((size_t)ROWS * t->info.dim * sizeof(float));
         for (size_t k = 0; k < (size_t)ROWS * t->info.dim; k++)
             t->rows[k] = (float)(k * 7 % 13) - 6;
@@ -129,8 +129,8 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
                                        .clock_ns = table_clock,
                                        .clock_context = t,
                                        .checkpoints = k,
-                                       .tiles = sees ? TILES + 1 : 0,
-                                       .image_rows = sees ? TILES * ROWS : 0};
+                                       .tiles = has_vision ? TILES + 1 : 0,
+                                       .image_rows = has_vision ? TILES * ROWS : 0};
         size_t size = tin_session_size(model, &options, NULL);
         if (!size || size > MOVES_LIMIT)
             return 0;

@@ -32,7 +32,7 @@ int sched_getaffinity(pid_t process, size_t size, cpu_set_t *set) {
 /* Likewise: where `ticking`, each thread has a time of its own, that passes only as it is looked at. What the pool makes
  * of time then does not depend on what else this machine does. */
 static atomic_int ticking;
-static atomic_uint looks; /* of the caller */
+static atomic_uint clock_reads; /* of the caller */
 static _Thread_local int calling;
 
 int clock_gettime(clockid_t clock, struct timespec *t) {
@@ -40,7 +40,7 @@ int clock_gettime(clockid_t clock, struct timespec *t) {
     if (!ticking)
         return (int)syscall(SYS_clock_gettime, clock, t);
     uint64_t ns = ++ticks * 50000;
-    looks += (unsigned)calling;
+    clock_reads += (unsigned)calling;
     *t = (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
     return 0;
 }
@@ -136,20 +136,20 @@ static void count_one(void *argument, uint32_t k) {
 }
 
 /* Destroyed before, while and after its threads go to sleep, with and without a job. */
-static void short_lives(uint32_t lives) {
-    for (uint32_t life = 0; life < lives; life++) {
+static void short_lifetimes(uint32_t lifetimes) {
+    for (uint32_t lifetime = 0; lifetime < lifetimes; lifetime++) {
         void *memory;
         uint32_t counts[40] = {0}, units = below(41);
-        tin_pool *pool = create(1 + life % MOST_THREADS, &memory);
+        tin_pool *pool = create(1 + lifetime % MOST_THREADS, &memory);
         const tin_executor *executor = tin_pool_executor(pool);
-        if (life % 3)
+        if (lifetime % 3)
             executor->run(executor->context, units, count_one, counts);
-        if (life % 4 == 1)
+        if (lifetime % 4 == 1)
             pause_us(below(300));
         tin_pool_destroy(pool);
-        memset(memory, 0, tin_pool_size(1 + life % MOST_THREADS));
+        memset(memory, 0, tin_pool_size(1 + lifetime % MOST_THREADS));
         for (uint32_t k = 0; k < 40; k++)
-            CHECK(counts[k] == (life % 3 && k < units), "unit %u of %u ran %u times", k, units, counts[k]);
+            CHECK(counts[k] == (lifetime % 3 && k < units), "unit %u of %u ran %u times", k, units, counts[k]);
         free(memory);
     }
 }
@@ -170,15 +170,15 @@ static void refusals(void) {
     tin_pool_destroy(NULL);
 }
 
-typedef struct crowd {
+typedef struct contention {
     pthread_t caller;
     int slow;             /* whether all but the caller are */
-    unsigned looks;       /* as the job began */
+    unsigned clock_reads; /* as the job began */
     uint8_t by_other[64]; /* whether another ran the unit */
-} crowd;
+} contention;
 
-static void crowded_unit(void *argument, uint32_t k) {
-    crowd *c = argument;
+static void contended_unit(void *argument, uint32_t k) {
+    contention *c = argument;
     c->by_other[k] = !pthread_equal(pthread_self(), c->caller);
     for (uint64_t spin = 0, kept = k; spin < 20000; spin++)
         *(volatile uint64_t *)&kept = kept + spin;
@@ -193,10 +193,10 @@ static uint64_t now_ms(void) {
 }
 
 /* Runs jobs until for `ms` on end each had units of others, or none had; fails after half a minute. */
-static void until(const tin_executor *executor, crowd *c, int others, uint64_t ms) {
+static void until(const tin_executor *executor, contention *c, int others, uint64_t ms) {
     uint64_t start = now_ms(), since = start, now = start;
     do {
-        executor->run(executor->context, 64, crowded_unit, c);
+        executor->run(executor->context, 64, contended_unit, c);
         int any = 0;
         for (uint32_t k = 0; k < 64; k++)
             any |= c->by_other[k];
@@ -211,7 +211,7 @@ static void until(const tin_executor *executor, crowd *c, int others, uint64_t m
 static void a_slow_worker_rests(void) {
     void *memory;
     tin_pool *pool = create(2, &memory);
-    crowd c = {.caller = pthread_self(), .slow = 1};
+    contention c = {.caller = pthread_self(), .slow = 1};
     until(tin_pool_executor(pool), &c, 0, 400);
     c.slow = 0;
     until(tin_pool_executor(pool), &c, 1, 0);
@@ -222,18 +222,18 @@ static void a_slow_worker_rests(void) {
 /* The worker's units take until the caller has looked at the clock for long enough to go to sleep; the caller's give the
  * worker time to come. */
 static void late_unit(void *argument, uint32_t k) {
-    crowd *c = argument;
+    contention *c = argument;
     c->by_other[k] = !pthread_equal(pthread_self(), c->caller);
     if (!c->slow)
         return;
-    while (c->by_other[k] && looks - c->looks < 3)
+    while (c->by_other[k] && clock_reads - c->clock_reads < 3)
         pause_us(100);
     pause_us(c->by_other[k] ? 1000 : 20);
 }
 
 /* One job within a budget: whether the worker had a part of it. */
-static int others_had(const tin_executor *executor, crowd *c) {
-    c->looks = looks;
+static int others_had(const tin_executor *executor, contention *c) {
+    c->clock_reads = clock_reads;
     executor->run_in_time(executor->context, 8, late_unit, c);
     int any = 0;
     for (uint32_t k = 0; k < 8; k++)
@@ -247,7 +247,7 @@ static void a_late_worker_rests_at_once(void) {
     ticking = calling = 1;
     tin_pool *pool = create(2, &memory);
     const tin_executor *executor = tin_pool_executor(pool);
-    crowd c = {.caller = pthread_self(), .slow = 1};
+    contention c = {.caller = pthread_self(), .slow = 1};
     while (!others_had(executor, &c)) {
     }
     for (uint64_t start = now_ms(); now_ms() - start < 190;)
@@ -267,16 +267,16 @@ static uint64_t used_us(clockid_t clock) {
 }
 
 /* A quarter of the time is worked, by every thread; the rest is slept, and not spun. */
-static void a_pace_is_kept(void) {
+static void a_duty_cycle_is_kept(void) {
     void *memory;
     tin_pool *pool = create(2, &memory);
     const tin_executor *executor = tin_pool_executor(pool);
     tin_pool_duty_cycle(pool, 25);
-    crowd c = {.caller = pthread_self()};
+    contention c = {.caller = pthread_self()};
     uint64_t own = used_us(CLOCK_THREAD_CPUTIME_ID), all = used_us(CLOCK_PROCESS_CPUTIME_ID), start = now_ms(),
              ms;
     do
-        executor->run(executor->context, 64, crowded_unit, &c);
+        executor->run(executor->context, 64, contended_unit, &c);
     while ((ms = now_ms() - start) < 400);
     own = used_us(CLOCK_THREAD_CPUTIME_ID) - own;
     all = used_us(CLOCK_PROCESS_CPUTIME_ID) - all;
@@ -292,7 +292,7 @@ static int jobs(uint32_t each) {
     refusals();
     a_slow_worker_rests();
     a_late_worker_rests_at_once();
-    a_pace_is_kept();
+    a_duty_cycle_is_kept();
     for (uint32_t threads = 1; threads <= MOST_THREADS; threads++) {
         void *memory;
         tin_pool *pool = create(threads, &memory);
@@ -300,7 +300,7 @@ static int jobs(uint32_t each) {
         tin_pool_destroy(pool);
         free(memory);
     }
-    short_lives(each / 5);
+    short_lifetimes(each / 5);
     return 0;
 }
 
@@ -334,7 +334,7 @@ static void run_backwards(void *runs, uint32_t count, void (*job)(void *, uint32
         job(argument, count);
 }
 
-static void *come_late(void *argument) {
+static void *arrive_late(void *argument) {
     const part *p = argument;
     pause_us(100);
     for (uint32_t k = p->count; k--;)
@@ -347,7 +347,7 @@ static void run_late(void *runs, uint32_t count, void (*job)(void *, uint32_t), 
     ++*(uint32_t *)runs;
     part p = {count, job, argument};
     pthread_t helper;
-    CHECK(!pthread_create(&helper, NULL, come_late, &p), "no thread");
+    CHECK(!pthread_create(&helper, NULL, arrive_late, &p), "no thread");
     for (uint32_t k = 0; k < count; k += 2)
         job(argument, k);
     pthread_join(helper, NULL);

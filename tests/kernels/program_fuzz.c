@@ -57,11 +57,11 @@ static const tini_kernels *any_kernels(void) {
 }
 
 /* 1 when it was played, 0 when it asked for too much. */
-static int play_program(const tin_model *lender) {
+static int play_program(const tin_model *donor) {
     size_t size;
-    make_program(lender->tokenizer.header->vocab);
+    make_program(donor->tokenizer.header->vocab);
     uint8_t *data = program_bytes(&size), *weights = weight_bytes(), moves[SCRIPT];
-    tin_model model = *lender;
+    tin_model model = *donor;
     tin_error error;
     if (tini_program_open(&model.program, data, size, weights, head.weight_bytes, &error)) {
         fprintf(stderr, "refused: %s\n", error.text);
@@ -81,11 +81,11 @@ static int play_program(const tin_model *lender) {
 }
 
 /* Some images of every shape that fits, in memory that begins as any bits; 1 when it was played. */
-static int play_encoder(const tin_model *lender) {
+static int play_encoder(const tin_model *donor) {
     size_t size;
     make_encoder();
     uint8_t *data = program_bytes(&size), *weights = weight_bytes();
-    tin_model model = *lender;
+    tin_model model = *donor;
     tin_error error;
     if (tini_program_open(&model.encoder, data, size, weights, head.weight_bytes, &error)) {
         fprintf(stderr, "refused: %s\n", error.text);
@@ -117,7 +117,7 @@ static int play_encoder(const tin_model *lender) {
     return 1;
 }
 
-static const tin_model *open_lender(void) {
+static const tin_model *open_donor(void) {
     const char *path = getenv("TIN_BASE");
     FILE *file = path ? fopen(path, "rb") : NULL;
     if (!file || fseek(file, 0, SEEK_END))
@@ -137,7 +137,7 @@ static const tin_model *open_lender(void) {
 int main(int argc, char **argv) {
     if (argc != 3)
         return 2;
-    const tin_model *lender = open_lender();
+    const tin_model *donor = open_donor();
     uint64_t seed = strtoull(argv[1], NULL, 10), count = strtoull(argv[2], NULL, 10), played = 0;
     for (uint64_t k = 0; k < count; k++) {
         random_state = (seed + k) * UINT64_C(0x9E3779B97F4A7C15) | 1;
@@ -146,7 +146,7 @@ int main(int argc, char **argv) {
         if (getenv("VERBOSE"))
             fprintf(stderr, "seed %llu\n", (unsigned long long)(seed + k));
         alarm(SECONDS);
-        played += (uint64_t)(one_in(3) ? play_encoder(lender) : play_program(lender));
+        played += (uint64_t)(one_in(3) ? play_encoder(donor) : play_program(donor));
         alarm(0);
     }
     printf("%llu %llu", (unsigned long long)played, (unsigned long long)(count - played));

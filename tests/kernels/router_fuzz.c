@@ -68,11 +68,11 @@ int main(int argc, char **argv) {
     static const uint32_t words[] = {0, 1, 64, 65, 128, 129, 0x7f7fffff, 0x7fffffff, 0x80000000, 0xffffffff};
     for (size_t at = 0; at + 4 <= size; at += 4)
         for (size_t k = 0; k < sizeof words / sizeof *words; k++) {
-            uint32_t held;
-            memcpy(&held, whole + at, 4);
+            uint32_t before;
+            memcpy(&before, whole + at, 4);
             memcpy(whole + at, &words[k], 4);
             try(model, session, whole, size);
-            memcpy(whole + at, &held, 4);
+            memcpy(whole + at, &before, 4);
         }
     for (size_t cut = 0; cut < size; cut++)
         try(model, session, whole, cut);

@@ -80,7 +80,7 @@ def test_the_files_own_tools_are_read_from_its_answers(model: Model, answerer: A
     skill.__dict__["constraint"] = tools(TOOLS)  # as a cached property keeps it
     try:
         answer = answerer.answer(Question(ASKED, max_tokens=60))
-        free = answerer.answer(Question(ASKED, free=True, max_tokens=8))
+        free = answerer.answer(Question(ASKED, unconstrained=True, max_tokens=8))
     finally:
         del skill.__dict__["constraint"]
     assert answer is not None

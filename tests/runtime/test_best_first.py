@@ -650,7 +650,7 @@ def test_a_search_is_asked_for_with_what_an_answer_may_be(
         said |= {own, value}
     assert len(said) == 4
     capsys.readouterr()
-    assert cli.main(["run", str(path), asked, "--raw", "--free", "--search", "3"]) == 2
+    assert cli.main(["run", str(path), asked, "--raw", "--unconstrained", "--search", "3"]) == 2
     assert "a search looks within what a constraint allows" in capsys.readouterr().err
 
 

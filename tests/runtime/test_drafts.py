@@ -184,7 +184,7 @@ def test_words_of_the_prompt_are_copied() -> None:
     assert any(copies)
     prompt, answer = model.tokenize(f"go to {names[7]} now"), model.tokenize(f"<{names[7]}>")
     keys = frozenset(struct.unpack_from(f"<{count}I", rules, 32))
-    seen = zip(answer, _core.draft_seen(model.core, prompt, answer, keys), strict=True)
+    seen = zip(answer, _core.draft_keys(model.core, prompt, answer, keys), strict=True)
     assert any(copied == token for token, places in seen for _, copied, _ in places)
 
 
@@ -229,7 +229,7 @@ def told(text: Sequence[int], data: bytes | None) -> float:
 
 def after_one(core: _core.Model, token: int) -> int:
     """The key of an answer's last token alone."""
-    return _core.draft_seen(core, [], [token, 0], frozenset())[1][2][0]
+    return _core.draft_keys(core, [], [token, 0], frozenset())[1][2][0]
 
 
 @pytest.mark.parametrize("repeats", [False, True])

@@ -130,7 +130,7 @@ static class Conformance
                     s.Wait();
                     Compare(c["expect"], s);
                     return;
-                case "free":
+                case "unconstrained":
                     var by = (Map)c["sampling"];
                     s.Constrained((bool)c["constrained"]);
                     s.Sampling(Convert.ToDouble(by["temperature"]), Convert.ToDouble(by["top_p"]),

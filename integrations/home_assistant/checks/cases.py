@@ -51,12 +51,14 @@ class Cases:
     async def answer(self) -> None:
         await self.asked(self.case("answer"))
 
-    async def free(self) -> None:
-        case = self.case("free")
+    async def unconstrained(self) -> None:
+        case = self.case("unconstrained")
         given = dict(case["sampling"])
         given["repetition_penalty"] = given.pop("repetition")
-        await self.asked(case, free=True, **given)
-        await choose(self.hass, self.entry, free=False, temperature=0, top_p=1, repetition_penalty=1, seed=0)
+        await self.asked(case, unconstrained=True, **given)
+        await choose(
+            self.hass, self.entry, unconstrained=False, temperature=0, top_p=1, repetition_penalty=1, seed=0
+        )
 
     async def adapter(self) -> None:
         case = self.case("adapter")

@@ -23,7 +23,18 @@ from homeassistant.const import __version__
 from house import House
 
 INTEGRATION = Path(__file__).parents[1] / "custom_components" / "tinsmith"
-CASES = ("answer", "free", "adapter", "choose", "budget", "cancel", "restore", "missing", "key", "memory")
+CASES = (
+    "answer",
+    "unconstrained",
+    "adapter",
+    "choose",
+    "budget",
+    "cancel",
+    "restore",
+    "missing",
+    "key",
+    "memory",
+)
 HOUSE = ("command", "tools", "talk", "data", "limits", "files", "unload", "reports", "server")
 Check = Callable[[], Awaitable[None]]
 

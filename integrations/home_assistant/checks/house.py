@@ -79,7 +79,7 @@ class House:
     async def tools(self) -> None:
         """A model that was not trained for it is held to the calls that this house allows."""
         entry = await set_up(self.hass, "file", {"file": str(self.talker)})
-        await choose(self.hass, entry, trained=True, free=True, prompt="Switch what is asked for.")
+        await choose(self.hass, entry, trained=True, unconstrained=True, prompt="Switch what is asked for.")
         await say(self.hass, entry, "turn on the fan")
         (log,) = (one for one in self.logs() if "turn on the fan" in str(one.content))
         answer = log.content[2].native
@@ -110,7 +110,7 @@ class House:
         messages = import_module("custom_components.tinsmith.messages").of_log(log)
         assert [one["role"] for one in messages[-2:]] == ["assistant", "tool"], messages
         question = import_module("custom_components.tinsmith.engine").Question(
-            messages, free=True, max_tokens=4
+            messages, unconstrained=True, max_tokens=4
         )
         assert (await entry.runtime_data.ask(question)).receipt
         assert await self.hass.config_entries.async_remove(entry.entry_id)
@@ -133,7 +133,13 @@ class House:
     async def limits(self) -> None:
         """Too late is an error, and the thread is free for the next question."""
         entry = await set_up(self.hass, "file", {"file": str(self.talker)})
-        patient = {**entry.options, "trained": True, "llm_hass_api": [], "free": True, "max_tokens": 1500}
+        patient = {
+            **entry.options,
+            "trained": True,
+            "llm_hass_api": [],
+            "unconstrained": True,
+            "max_tokens": 1500,
+        }
         self.hass.config_entries.async_update_entry(entry, options={**patient, "timeout": 0.2})
         assert await self.hass.config_entries.async_reload(entry.entry_id)
         reply = await say(self.hass, entry, "Tell me all that you know of the sea. " * 60)

@@ -196,7 +196,7 @@ def asked(case: dict[str, Any]) -> dict[str, Any]:
         "prompt": last["content"],
         "before": [Message(**one) for one in before],
         "max_tokens": case["max_tokens"],
-        "free": not case.get("constrained", True),
+        "unconstrained": not case.get("constrained", True),
         "choices": case.get("options", []),
         "adapter": case.get("adapter", ""),
         **drawn,

@@ -28,7 +28,7 @@ def check(name, *pairs):
     assert not wrong
 
 
-@pytest.mark.parametrize("name", ["answer", "free", "adapter", "choose"])
+@pytest.mark.parametrize("name", ["answer", "unconstrained", "adapter", "choose"])
 def test_an_answer_is_the_one_that_python_gives(plain, name):
     case = CASES[name]
     result = plain.generate(**asked(case))
@@ -53,7 +53,7 @@ def test_pieces_make_the_answer(plain):
 
 def test_a_cancelled_goal_leaves_nothing(plain):
     case, pieces = CASES["cancel"], []
-    long = asked(case) | {"free": True, "max_tokens": 400, "temperature": 1.0}
+    long = asked(case) | {"unconstrained": True, "max_tokens": 400, "temperature": 1.0}
     handle = plain.send(**long, on_piece=pieces.append)
     assert until(lambda: len(pieces) >= case["after_tokens"])
     assert plain.peer.wait(handle.cancel_goal_async()).goals_canceling
@@ -110,7 +110,7 @@ def test_a_schema_of_the_question(plain):
     ("fields", "says"),
     [
         ({"schema": "{"}, "schema"),
-        ({"schema": "{}", "free": True}, "schema and free are given"),
+        ({"schema": "{}", "unconstrained": True}, "schema and unconstrained are given"),
         ({"adapter": "c"}, "the model has no adapter 'c'; it has: a, b"),
         ({"call": True}, "the node has no tools to call"),
         ({"temperature": -1.0}, "temperature"),

@@ -30,7 +30,18 @@ from python_answers import answered
 
 import tinsmith
 
-CASES = ("answer", "free", "adapter", "choose", "budget", "cancel", "restore", "missing", "key", "memory")
+CASES = (
+    "answer",
+    "unconstrained",
+    "adapter",
+    "choose",
+    "budget",
+    "cancel",
+    "restore",
+    "missing",
+    "key",
+    "memory",
+)
 MORE = ("house", "socket")
 
 
@@ -118,12 +129,12 @@ class Checks:
             self.same(await say(uri, case["messages"][-1]["content"]), case)
 
     async def free(self) -> None:
-        case = self.case("free")
+        case = self.case("unconstrained")
         drawn = dict(case["sampling"])
         drawn["repetition_penalty"] = drawn.pop("repetition")
         flags = [part for name, value in drawn.items() for part in (f"--{name.replace('_', '-')}", value)]
-        async with service(self.file, *self.options(case), "--free", *flags) as uri:
-            self.same(await say(uri, case["messages"][-1]["content"]), case, free=True, **drawn)
+        async with service(self.file, *self.options(case), "--unconstrained", *flags) as uri:
+            self.same(await say(uri, case["messages"][-1]["content"]), case, unconstrained=True, **drawn)
 
     async def adapter(self) -> None:
         case = self.case("adapter")

@@ -37,7 +37,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--max-tokens", type=int, default=256, help="most tokens of an answer (default: 256)")
     parser.add_argument("--most-memory", type=int, default=0, metavar="MIB", help="that conversations may take")
     parser.add_argument(
-        "--free", action="store_true", help="leave aside what the file says that answers may be"
+        "--unconstrained", action="store_true", help="leave aside what the file says that answers may be"
     )
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
     parser.add_argument("--top-p", type=float, default=1.0)
@@ -58,7 +58,7 @@ def opened(given: argparse.Namespace) -> Mind:
             raise InputError(f"{given.tools}: no JSON: {error}") from None
     answerer = Answerer(model, context=given.context, most_bytes=given.most_memory << 20)
     drawn = (given.temperature, 0, given.top_p, 0.0, given.repetition_penalty, given.seed, 4)
-    asking = Asking(given.system, given.adapter, tools, given.free, given.max_tokens, Sampling(*drawn))
+    asking = Asking(given.system, given.adapter, tools, given.unconstrained, given.max_tokens, Sampling(*drawn))
     return Mind(answerer, asking)
 
 

@@ -18,12 +18,12 @@ _TURNS = 8  # of each
 
 @dataclass(frozen=True)
 class Asking:
-    """How each question is asked. tools: that the answer must call; free: without the file's own constraint."""
+    """How each question is asked. tools: one must be called; unconstrained: without the file's constraint."""
 
     system: str | None = None
     adapter: str | None = None
     tools: Sequence[Mapping[str, Any]] = ()
-    free: bool = False
+    unconstrained: bool = False
     max_tokens: int = 256
     sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
 
@@ -34,7 +34,7 @@ class Mind:
     def __init__(self, answerer: Answerer, asking: Asking) -> None:
         """Raises InputError for an adapter that is not there."""
         self.model = answerer.model
-        own = None if asking.free else self.model.skill_of(asking.adapter).constraint
+        own = None if asking.unconstrained else self.model.skill_of(asking.adapter).constraint
         # Whether answers are calls: then each is of what is said alone, as such models are trained.
         self.calls = bool(asking.tools) or (own is not None and own.kind == "tools")
         self._answerer, self._asking = answerer, asking
@@ -51,7 +51,7 @@ class Mind:
         question = Question(
             [*system, *said],
             asking.tools,
-            free=asking.free,
+            unconstrained=asking.unconstrained,
             adapter=asking.adapter,
             max_tokens=asking.max_tokens,
             sampling=asking.sampling,

@@ -208,7 +208,7 @@ static inline uint64_t tini_now_ns(void) {
 }
 
 /* Sleeps for about so long; less where a signal comes. */
-static inline void tini_nap(uint64_t ns) {
+static inline void tini_sleep_ns(uint64_t ns) {
 #ifdef _WIN32
     Sleep((DWORD)((ns + 999999) / 1000000));
 #else

@@ -155,7 +155,7 @@ static void find_state(tin_constraint *c) {
     if (c->ended) {
         c->state = TIN_CONSTRAINT_MUST_END;
     } else if (!tini_prefix_left(c) && tini_list_may_end(m, &c->now)) {
-        c->state = tini_list_goes_on(m, &c->now) ? TIN_CONSTRAINT_MAY_END : TIN_CONSTRAINT_MUST_END;
+        c->state = tini_list_can_continue(m, &c->now) ? TIN_CONSTRAINT_MAY_END : TIN_CONSTRAINT_MUST_END;
     }
 }
 
@@ -217,7 +217,7 @@ tin_status tin_constraint_accept(tin_constraint *c, int32_t token, tin_error *er
     tini_config_list list = c->now;
     if (!bytes || c->ended || !take_bytes(c, bytes, length, &list, &prefix_at)) {
         tini_frames_drop(&c->matcher, floor);
-        tin_status status = tini_matcher_trouble(&c->matcher, error);
+        tin_status status = tini_matcher_status(&c->matcher, error);
         return status ? status : tini_fail(error, TIN_ERR_ARGUMENT, "token %d is not allowed here", token);
     }
     c->now = list;
@@ -236,7 +236,7 @@ static void add_tiles(const tin_constraint *c, const uint32_t *mask, uint32_t *t
     }
 }
 
-int tini_constraint_ahead(tin_constraint *c, int32_t token) {
+int tini_constraint_accept_ahead(tin_constraint *c, int32_t token) {
     uint8_t room[4];
     uint32_t length, prefix_at = c->prefix_at;
     c->matcher.work = 0;
@@ -250,21 +250,21 @@ int tini_constraint_ahead(tin_constraint *c, int32_t token) {
     return 1;
 }
 
-tini_standpoint tini_constraint_stand(const tin_constraint *c) {
-    return (tini_standpoint){c->now, c->matcher.frame_count, c->prefix_at, c->state};
+tini_constraint_position tini_constraint_save(const tin_constraint *c) {
+    return (tini_constraint_position){c->now, c->matcher.frame_count, c->prefix_at, c->state};
 }
 
-void tini_constraint_back(tin_constraint *c, const tini_standpoint *from) {
+void tini_constraint_rewind(tin_constraint *c, const tini_constraint_position *from) {
     c->now = from->now;
     c->prefix_at = from->prefix_at;
     c->state = from->state;
     tini_frames_drop(&c->matcher, from->frames);
-    tini_matcher_trouble(&c->matcher, NULL);
+    tini_matcher_status(&c->matcher, NULL);
 }
 
 int tini_constraint_tiles(tin_constraint *c, const int32_t *drafts, uint32_t count, uint64_t due,
                           uint32_t *tiles) {
-    const tini_standpoint here = tini_constraint_stand(c);
+    const tini_constraint_position here = tini_constraint_save(c);
     const uint32_t *mask;
     int good = 1;
     for (uint32_t k = 0;; k++) {
@@ -276,22 +276,22 @@ int tini_constraint_tiles(tin_constraint *c, const int32_t *drafts, uint32_t cou
             if (k == count || !(mask[drafts[k] >> 5] >> (drafts[k] & 31) & 1))
                 break;
         }
-        if (!tini_constraint_ahead(c, drafts[k]))
+        if (!tini_constraint_accept_ahead(c, drafts[k]))
             break;
     }
-    tini_constraint_back(c, &here);
+    tini_constraint_rewind(c, &here);
     return good;
 }
 
-int tini_constraint_strays(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left) {
+int tini_constraint_overruns(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left) {
     if (tini_constraint_distance(c) > left)
         return 0;
-    const tini_standpoint here = tini_constraint_stand(c);
+    const tini_constraint_position here = tini_constraint_save(c);
     int good = count <= left;
     for (uint32_t k = 0; k < count && good; k++)
-        good = tini_constraint_ahead(c, tokens[k]);
+        good = tini_constraint_accept_ahead(c, tokens[k]);
     good = good && tini_constraint_distance(c) <= left - count;
-    tini_constraint_back(c, &here);
+    tini_constraint_rewind(c, &here);
     return !good;
 }
 

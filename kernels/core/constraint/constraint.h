@@ -41,16 +41,16 @@ struct tin_constraint {
 };
 
 /* Where a constraint stands, for it to go back there after looking ahead. */
-typedef struct tini_standpoint {
+typedef struct tini_constraint_position {
     tini_config_list now;
     uint32_t frames, prefix_at;
     int32_t state;
-} tini_standpoint;
+} tini_constraint_position;
 
-tini_standpoint tini_constraint_stand(const tin_constraint *c);
+tini_constraint_position tini_constraint_save(const tin_constraint *c);
 /* As tin_constraint_accept, where the frames of before stay, and nothing of an end; 0: it may not come. */
-int tini_constraint_ahead(tin_constraint *c, int32_t token);
-void tini_constraint_back(tin_constraint *c, const tini_standpoint *from);
+int tini_constraint_accept_ahead(tin_constraint *c, int32_t token);
+void tini_constraint_rewind(tin_constraint *c, const tini_constraint_position *from);
 
 /* Sets the bits of the tiles of TINI_TILE tokens in which one may come next, and next behind the first of the drafts, and
  * so on, up to one that is not allowed; but for draft k where bit k of `due` says that nothing else may come there. tiles:
@@ -60,7 +60,7 @@ int tini_constraint_tiles(tin_constraint *c, const int32_t *drafts, uint32_t cou
                           uint32_t *tiles);
 
 /* Whether `left` tokens can end the text, but not where it begins with these. The constraint stays where it stands. */
-int tini_constraint_strays(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left);
+int tini_constraint_overruns(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left);
 
 /* Bytes that must come before the constraint's own text begins: a part of the healed prefix. */
 static inline uint32_t tini_prefix_left(const tin_constraint *c) {

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-tin_status tini_matcher_trouble(tini_matcher *m, tin_error *error) {
+tin_status tini_matcher_status(tini_matcher *m, tin_error *error) {
     int ambiguous = m->ambiguous, full = m->full;
     m->ambiguous = m->full = 0;
     if (m->work > TINI_WORK)
@@ -157,8 +157,8 @@ static int walk_whole(tin_constraint *c, uint32_t config, uint32_t bound) {
 enum { CHEAP_NODES = 600 };
 
 /* The mask of a configuration: found, or made. NULL: the matcher has met its limits, or (*wild) no mask would do. */
-static tini_mask *mask_of(tin_constraint *c, uint32_t state, uint32_t frame, int *wild) {
-    *wild = 0;
+static tini_mask *mask_of(tin_constraint *c, uint32_t state, uint32_t frame, int *uncached) {
+    *uncached = 0;
     for (;;) {
         uint8_t *note = &c->notes[state];
         tini_mask_key key = key_of(c, state, frame);
@@ -167,19 +167,19 @@ static tini_mask *mask_of(tin_constraint *c, uint32_t state, uint32_t frame, int
             mask->used = 0;
         if (mask->used)
             return mask;
-        if (*note & TINI_NOTE_WILD && key.base != TINI_ROOT_FRAME)
+        if (*note & TINI_NOTE_UNCACHED && key.base != TINI_ROOT_FRAME)
             break;
         if (!make_mask(c, mask, &key, frame))
             return NULL;
         if (mask->escape_count > TINI_ESCAPES) {
-            *note = *note & TINI_NOTE_DEEP ? TINI_NOTE_DEEP | TINI_NOTE_WILD : TINI_NOTE_DEEP;
+            *note = *note & TINI_NOTE_DEEP ? TINI_NOTE_DEEP | TINI_NOTE_UNCACHED : TINI_NOTE_DEEP;
             continue;
         }
         if (mask->visited < CHEAP_NODES && !(*note & TINI_NOTE_DEEP))
             *note |= TINI_NOTE_CHEAP;
         return mask;
     }
-    *wild = 1;
+    *uncached = 1;
     return NULL;
 }
 
@@ -188,9 +188,9 @@ static int add_config(tin_constraint *c, uint32_t config, uint32_t bound) {
     uint32_t state = config & 0xFFFF, frame = config >> 16, visited = 0;
     if (state == TINI_DONE_STATE || (c->matcher.automaton.kinds[state] & TINI_STATE_END))
         return 1;
-    int wild;
-    tini_mask *mask = mask_of(c, state, frame, &wild);
-    if (!mask && !wild)
+    int uncached;
+    tini_mask *mask = mask_of(c, state, frame, &uncached);
+    if (!mask && !uncached)
         return 0;
     if (!mask || !mask_fits(c, mask, frame, bound)) {
         if (mask)
@@ -272,7 +272,7 @@ tin_status tin_constraint_mask(tin_constraint *c, uint32_t left, const uint32_t 
             good = add_config(c, list.items[k], bound);
     }
     tini_frames_drop(m, floor);
-    tin_status status = good ? TIN_OK : tini_matcher_trouble(m, error);
+    tin_status status = good ? TIN_OK : tini_matcher_status(m, error);
     if (status)
         return status;
     add_aliases(c);

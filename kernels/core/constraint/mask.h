@@ -33,13 +33,13 @@ typedef struct tini_mask {
 
 /* What was learned of states. */
 enum {
-    TINI_NOTE_CHEAP = 1, /* its mask is quicker made than kept */
-    TINI_NOTE_DEEP = 2,  /* its mask must know the frame on top of the stack */
-    TINI_NOTE_WILD = 4   /* it must know still more */
+    TINI_NOTE_CHEAP = 1,   /* its mask is quicker made than kept */
+    TINI_NOTE_DEEP = 2,    /* its mask must know the frame on top of the stack */
+    TINI_NOTE_UNCACHED = 4 /* it must know still more */
 };
 
 /* UNSUPPORTED, and why, when the matcher has met its limits. */
-tin_status tini_matcher_trouble(tini_matcher *m, tin_error *error);
+tin_status tini_matcher_status(tini_matcher *m, tin_error *error);
 
 /* Tokens in which the text can be ended from here; TINI_NO_END: too many to tell. */
 uint32_t tini_constraint_distance(const tin_constraint *c);

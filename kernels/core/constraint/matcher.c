@@ -228,7 +228,7 @@ void tini_list_bytes(tini_matcher *m, const tini_config_list *given, uint32_t by
     m->full = m->ambiguous = 0; /* what they left out, a step will meet again */
 }
 
-int tini_list_goes_on(tini_matcher *m, const tini_config_list *list) {
+int tini_list_can_continue(tini_matcher *m, const tini_config_list *list) {
     uint32_t bytes[8], any = 0;
     tini_list_bytes(m, list, bytes);
     for (uint32_t w = 0; w < 8; w++)

@@ -111,7 +111,7 @@ int tini_list_may_end(const tini_matcher *m, const tini_config_list *list);
  * tell. */
 void tini_list_bytes(tini_matcher *m, const tini_config_list *list, uint32_t bytes[8]);
 /* Whether any can. */
-int tini_list_goes_on(tini_matcher *m, const tini_config_list *list);
+int tini_list_can_continue(tini_matcher *m, const tini_config_list *list);
 
 /* What follows a list on a byte. inner: completed rules of the list itself are not followed. */
 void tini_list_step(tini_matcher *m, const uint32_t *configs, uint32_t count, uint32_t byte, int inner,

@@ -175,17 +175,17 @@ tini_sha256 tini_sha256_begin(void) {
 
 void tini_sha256_add(tini_sha256 *h, const void *data, size_t size) {
     const uint8_t *p = data;
-    size_t held = h->bytes % 64;
+    size_t buffered = h->bytes % 64;
     h->bytes += size;
-    if (held + size < 64) {
-        memcpy(h->block + held, p, size);
+    if (buffered + size < 64) {
+        memcpy(h->block + buffered, p, size);
         return;
     }
-    if (held) {
-        memcpy(h->block + held, p, 64 - held);
+    if (buffered) {
+        memcpy(h->block + buffered, p, 64 - buffered);
         sha256_blocks(h->state, h->block, 1);
-        p += 64 - held;
-        size -= 64 - held;
+        p += 64 - buffered;
+        size -= 64 - buffered;
     }
     sha256_blocks(h->state, p, size / 64);
     memcpy(h->block, p + size / 64 * 64, size % 64);

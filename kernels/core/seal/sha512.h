@@ -78,12 +78,12 @@ static inline tini_sha512 tini_sha512_begin(void) {
 static inline void tini_sha512_add(tini_sha512 *h, const void *data, size_t size) {
     const uint8_t *p = data;
     while (size) {
-        size_t held = h->bytes % 128, take = 128 - held < size ? 128 - held : size;
-        memcpy(h->block + held, p, take);
+        size_t buffered = h->bytes % 128, take = 128 - buffered < size ? 128 - buffered : size;
+        memcpy(h->block + buffered, p, take);
         h->bytes += take;
         p += take;
         size -= take;
-        if (held + take == 128)
+        if (buffered + take == 128)
             tini_sha512_block(h->state, h->block);
     }
 }

@@ -101,7 +101,7 @@ tin_status tin_batch_create(const tin_model *model, const tin_batch_options *giv
 }
 
 /* What it has queued follows tokens that were given: not a prompt. */
-static int goes_on(const tin_session *s) {
+static int is_generating(const tin_session *s) {
     return s->phase != TINI_READING && s->passes;
 }
 
@@ -112,7 +112,7 @@ static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t 
     for (uint32_t k = 0; k < count; k++) {
         int queued = !sessions[k]->running && tini_session_computed(sessions[k]) < sessions[k]->count;
         waiting += queued;
-        if (queued && b->slice && goes_on(sessions[k]))
+        if (queued && b->slice && is_generating(sessions[k]))
             slice = b->slice;
     }
     b->member_count = 0;
@@ -122,7 +122,7 @@ static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t 
             continue;
         waiting--;
         uint32_t most = rows > waiting ? rows - waiting : 1;
-        int prompt = !goes_on(s);
+        int prompt = !is_generating(s);
         if (prompt && most > slice)
             most = slice;
         uint32_t least = tini_session_least(s);
@@ -210,7 +210,7 @@ static int32_t gather_events(tin_session *const *sessions, uint32_t count, int32
 }
 
 /* Whether the session is free, or the batch has it. */
-static int is_ours(const tin_batch *b, const tin_session *s) {
+static int is_available(const tin_batch *b, const tin_session *s) {
     return !s->running || s->running == &b->pass || (b->predictor && s->running == &b->predictor->pass);
 }
 
@@ -221,7 +221,7 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
     if (!sessions || !events || !count)
         return TIN_ERR_ARGUMENT;
     for (uint32_t k = 0; k < count; k++)
-        if (!sessions[k] || sessions[k]->model != b->model || !is_ours(b, sessions[k]) ||
+        if (!sessions[k] || sessions[k]->model != b->model || !is_available(b, sessions[k]) ||
             tini_adapters_rank(&sessions[k]->adapters) > b->options.adapter_rank ||
             tini_input_widest(&sessions[k]->input) > b->options.rows)
             return TIN_ERR_ARGUMENT;
@@ -259,7 +259,7 @@ void tin_batch_slice(tin_batch *b, uint32_t rows) {
 
 void tini_batch_leave(const tin_batch *b, tin_session *s) {
     if (s->ready.pass == &b->pass)
-        tini_session_give_up(s);
+        tini_session_drop_logits(s);
 }
 
 void tin_batch_cancel(tin_batch *b) {

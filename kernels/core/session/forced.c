@@ -60,7 +60,7 @@ static void find_run(forced_run *r) {
         r->bytes[r->length++] = (uint8_t)byte;
     }
     c->matcher.full = c->matcher.ambiguous = 0;
-    r->closed = !tini_list_goes_on(&c->matcher, &r->after);
+    r->closed = !tini_list_can_continue(&c->matcher, &r->after);
 }
 
 /* ---- Tokens ------------------------------------------------------------------------------------------------ */
@@ -175,8 +175,8 @@ static int64_t keep_common(const tin_constraint *c, const context *before, const
 }
 
 /* The tokens of the last piece of text of the run that stay, whatever follows. */
-static int64_t keep_sure(forced_run *r, const context *before, const uint8_t *text, uint32_t length,
-                         int64_t count) {
+static int64_t keep_certain(forced_run *r, const context *before, const uint8_t *text, uint32_t length,
+                            int64_t count) {
     tin_constraint *c = r->c;
     uint32_t longest = c->trie->header->longest;
     count = keep_common(c, before, text, length, c->tokens, count);
@@ -228,7 +228,7 @@ int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t
         int sure = end < r.length || r.closed;
         int64_t kept = tokenize_first(c, &context, r.bytes + at, end - at, c->tokens);
         if (!sure)
-            kept = keep_sure(&r, &context, r.bytes + at, end - at, kept);
+            kept = keep_certain(&r, &context, r.bytes + at, end - at, kept);
         uint32_t copied = copy_tokens(&r, at, end, kept, tokens + made, capacity - made);
         made += copied;
         if (copied < kept)
@@ -242,7 +242,7 @@ int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t
     }
     tini_frames_drop(&c->matcher, floor);
     /* The shortest way may go by fewer tokens than the tokenizer cuts. */
-    if (made && left && tini_constraint_strays(c, tokens, made, left))
+    if (made && left && tini_constraint_overruns(c, tokens, made, left))
         return 0;
     return made;
 }

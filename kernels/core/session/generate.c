@@ -21,7 +21,7 @@ typedef struct choice {
 
 tin_status tini_generate_end(tin_session *s, tin_error *error) {
     uint32_t known = tini_session_known(s);
-    tini_session_unpredict(s);
+    tini_session_cancel_prediction(s);
     if (known < s->count) {
         tin_status status = tini_session_check_free(s, error);
         if (status)
@@ -33,9 +33,9 @@ tin_status tini_generate_end(tin_session *s, tin_error *error) {
     s->stale = s->running && !s->running->every_tile;
     if (s->phase == TINI_CHOOSING &&
         s->ready.partial) { /* nothing was chosen by them yet, and nothing will be */
-        tini_session_give_up(s);
+        tini_session_drop_logits(s);
         if (s->position == s->count)
-            tini_session_remake(s, s->count - 1);
+            tini_session_recompute(s, s->count - 1);
     }
     s->phase = TINI_READING;
     s->healing = 0;
@@ -75,7 +75,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     if (status)
         return status;
     if (tini_session_computed(s) == s->count && s->ready.partial)
-        tini_session_remake(s, s->count - 1);
+        tini_session_recompute(s, s->count - 1);
     if (s->constraint)
         status = tin_constraint_begin(s->constraint, s->prefix, healing, error);
     if (status)
@@ -84,7 +84,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->healing = 0;
     s->sampling = *chosen;
     s->finish = TIN_FINISH_NONE;
-    s->bent = TIN_FINISH_NONE;
+    s->limit_finish = TIN_FINISH_NONE;
     s->end = -1;
     s->left = max_tokens;
     s->announced = s->certain = s->count;
@@ -120,32 +120,32 @@ tin_status tin_session_constrain(tin_session *s, tin_constraint *constraint, tin
     return TIN_OK;
 }
 
-int tini_generate_strays(const tin_session *s, const int32_t *tokens, uint32_t count, uint32_t left) {
+int tini_generate_overruns(const tin_session *s, const int32_t *tokens, uint32_t count, uint32_t left) {
     if (!left || !s->constraint || (s->search && s->search->most))
         return 0;
-    return tini_constraint_strays(s->constraint, tokens, count, left);
+    return tini_constraint_overruns(s->constraint, tokens, count, left);
 }
 
-/* As tini_generate_strays, of what would be chosen without a limit: from now on the answer is another one. */
+/* As tini_generate_overruns, of what would be chosen without a limit: from now on the answer is another one. */
 static int bends(tin_session *s, const choice *c, const int32_t *tokens, uint32_t count) {
     uint32_t left = tini_tokens_left(s, c->at, 0);
-    if (!tini_generate_strays(s, tokens, count, left))
+    if (!tini_generate_overruns(s, tokens, count, left))
         return 0;
-    s->bent = left == s->left ? TIN_FINISH_LENGTH : TIN_FINISH_CONTEXT;
+    s->limit_finish = left == s->left ? TIN_FINISH_LENGTH : TIN_FINISH_CONTEXT;
     return 1;
 }
 
 /* The text ends, by that token; -1: none had to be chosen. */
 static void end_text(tin_session *s, int32_t token) {
-    s->finish = s->bent ? s->bent : TIN_FINISH_END;
-    s->end = s->bent ? -1 : token;
+    s->finish = s->limit_finish ? s->limit_finish : TIN_FINISH_END;
+    s->end = s->limit_finish ? -1 : token;
 }
 
 /* Takes the next token of a forced run, if there is one. */
 static int take_forced(tin_session *s, choice *c, int32_t *token) {
     if (c->drafts) { /* which were made with what must come */
         *token = s->input.tokens[c->at];
-        return s->due >> c->right & 1;
+        return s->forced_drafts >> c->right & 1;
     }
     if (c->forced_at == c->forced) {
         int64_t count =
@@ -270,7 +270,7 @@ static void choose(tin_session *s, tini_predictor *predictor) {
     c.row = tini_session_row(s, c.at - 1);
     const int had_row = c.row != NULL;
     if (s->position == s->count && !c.row) /* a batch has written others in their place */
-        tini_session_remake(s, c.at - 1);
+        tini_session_recompute(s, c.at - 1);
     int32_t token;
     tini_record_begin(s->record);
     while (!s->finish) {
@@ -289,7 +289,7 @@ static void choose(tin_session *s, tini_predictor *predictor) {
         tini_session_keep_rows(s, c.used);
         tini_session_skip_rows(s, c.first);
         if (c.used < s->position && s->position == s->count)
-            tini_session_remake(s, s->count - 1);
+            tini_session_recompute(s, s->count - 1);
     }
     tini_speculate_checked(s, predictor, at, drafts, c.right);
     if (drafts)

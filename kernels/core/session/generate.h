@@ -22,7 +22,7 @@
 int tini_generate_choose(tin_session *session, struct tini_predictor *predictor, const tini_budget *budget,
                          int worked);
 /* Whether the generation must not choose these tokens next, since `left` tokens could end the text, but not with them. */
-int tini_generate_strays(const tin_session *session, const int32_t *tokens, uint32_t count, uint32_t left);
+int tini_generate_overruns(const tin_session *session, const int32_t *tokens, uint32_t count, uint32_t left);
 /* Ends a generation: what was not announced is taken back. STATE when that is under way in a batch. */
 tin_status tini_generate_end(tin_session *session, tin_error *error);
 

@@ -69,7 +69,7 @@ typedef struct share {
 struct tin_pool {
     _Alignas(64) tini_atomic64 left; /* who returned last << 32 | units of the job that have not returned */
     _Alignas(64) tini_atomic32 processor; /* that the caller is on */
-    tini_atomic32 stop, napping;
+    tini_atomic32 stop, sleeping;
     int64_t process;  /* that has the workers */
     uint32_t threads; /* that work, the caller's too: no more than there are processors */
     uint32_t resting;
@@ -155,7 +155,7 @@ static uint64_t wait_for(tin_pool *pool, tini_bed *bed, int (*ready)(void *), vo
                     return first ? tini_now_ns() - first : 0;
                 tini_relax();
             }
-        while (tini_now_ns() - start < SPIN_NS && !tini_load32(&pool->napping));
+        while (tini_now_ns() - start < SPIN_NS && !tini_load32(&pool->sleeping));
         first = first ? first : start;
         tini_sleep(bed, ready, argument);
     }
@@ -317,9 +317,9 @@ static void keep_duty_cycle(tin_pool *pool, uint64_t spent, uint64_t now) {
     pool->owed_ns += (int64_t)(spent * (100 - pool->percent) / pool->percent);
     if (pool->owed_ns < (int64_t)NAP_NS)
         return;
-    tini_store32(&pool->napping, 1);
-    tini_nap((uint64_t)pool->owed_ns);
-    tini_store32(&pool->napping, 0);
+    tini_store32(&pool->sleeping, 1);
+    tini_sleep_ns((uint64_t)pool->owed_ns);
+    tini_store32(&pool->sleeping, 0);
     pool->owed_ns -= (int64_t)(tini_now_ns() - now);
     if (pool->owed_ns < -(int64_t)ACCOUNTS_NS)
         pool->owed_ns = -(int64_t)ACCOUNTS_NS;

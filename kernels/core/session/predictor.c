@@ -12,15 +12,15 @@ enum { FIRST_PAUSE = 7, LONGEST_PAUSE = 63, FIRST_WEIGHT = 12, WEIGHT = 4 };
 
 /* How many of 256 are held to come true before any was seen to: enough to be worth a row where few sessions share a pass; where
  * many do, they are only heard at first. */
-enum { UNTRIED_LAYER = 112 };
+enum { LAYER_ACCEPTANCE = 112 };
 
 /* A draft is looked for among the first tokens of the vocabulary, a share of it or at least so many, and those of the session:
  * byte pairs have their ids by how early they were merged, so by how often they occur. The head is what most of a draft costs. */
-enum { SHARE = 4, LEAST_LIKELY = 4096 };
+enum { VOCABULARY_SHARE = 4, MIN_LIKELY_TOKENS = 4096 };
 
 static uint32_t likely_tokens(const tin_model *model) {
-    uint32_t vocab = model->program.header->vocab, share = vocab / SHARE;
-    share = share > LEAST_LIKELY ? share : LEAST_LIKELY;
+    uint32_t vocab = model->program.header->vocab, share = vocab / VOCABULARY_SHARE;
+    share = share > MIN_LIKELY_TOKENS ? share : MIN_LIKELY_TOKENS;
     return share < vocab ? share : vocab;
 }
 
@@ -40,7 +40,7 @@ static predictor_layout plan(const tin_model *model, uint32_t rows, uint32_t log
     if (!l.most)
         return l;
     tini_take(&l.total, TINI_PREDICTOR_ROOM);
-    l.members = tini_take(&l.total, (uint64_t)l.most * TINI_FORESEEN_ROOM);
+    l.members = tini_take(&l.total, (uint64_t)l.most * TINI_PREDICTOR_ROW_ROOM);
     l.states = tini_take(&l.total, l.most * tini_states_bytes(&model->mtp));
     return l;
 }
@@ -73,9 +73,9 @@ tini_predictor *tini_predictor_create(const tin_model *model, tini_pass *host, u
     p->pass.program = &model->mtp;
     p->pass.most_rows = p->pass.most_logits = p->most = l.most;
     p->host = host;
-    p->members = (tini_foreseen *)(void *)(memory + l.members);
+    p->members = (tini_predictor_row *)(void *)(memory + l.members);
     for (uint32_t k = 0; k < l.most; k++) {
-        tini_foreseen *m = &p->members[k];
+        tini_predictor_row *m = &p->members[k];
         m->caches.program = &model->mtp;
         m->states = (tini_states){.program = &model->mtp, .slots = 1};
         m->states.bytes = tini_states_bytes(&model->mtp);
@@ -83,7 +83,7 @@ tini_predictor *tini_predictor_create(const tin_model *model, tini_pass *host, u
     }
     p->cost = own < all ? (uint32_t)(TINI_CERTAIN * own / all) : TINI_CERTAIN;
     p->share = p->cost;
-    p->luck = UNTRIED_LAYER;
+    p->acceptance = LAYER_ACCEPTANCE;
     p->weight = FIRST_WEIGHT;
     return p;
 }
@@ -97,7 +97,7 @@ static const float *newest_hidden(const tin_session *s) {
 
 /* Which tiles of logits the session wants: those that its constraint allows, and where they are more than the likely tokens',
  * of these; 0 where it does not say. */
-static int ask(const tin_session *s, uint32_t *bits) {
+static int wanted_tiles(const tin_session *s, uint32_t *bits) {
     uint32_t tiles = (s->model->program.header->vocab + TINI_TILE - 1) / TINI_TILE;
     uint32_t likely = (likely_tokens(s->model) + TINI_TILE - 1) / TINI_TILE, allowed = 0;
     memset(bits, s->constraint ? 0 : 0xFF, (tiles + 31) / 32 * sizeof *bits);
@@ -129,28 +129,29 @@ static int32_t likely_draft(const tini_pass *pass, const float *logits, const ui
     return best;
 }
 
-int tini_predictor_wish(tini_predictor *p, tin_session *s, uint32_t expected) {
-    if (!p || !newest_hidden(s) || (expected && expected + TINI_CERTAIN * p->share >= TINI_CERTAIN * p->luck))
+int tini_predictor_request(tini_predictor *p, tin_session *s, uint32_t expected) {
+    if (!p || !newest_hidden(s) ||
+        (expected && expected + TINI_CERTAIN * p->share >= TINI_CERTAIN * p->acceptance))
         return 0;
-    p->missed |= p->resting != 0;
-    if (!p->resting)
-        s->predicted = TINI_WISHED;
-    return !p->resting;
+    p->skipped |= p->pause_left != 0;
+    if (!p->pause_left)
+        s->predicted = TINI_PREDICTION_REQUESTED;
+    return !p->pause_left;
 }
 
 /* The drafts of the last pass are judged as one. After good ones that can't yet be relied on, the next are heard at once. */
-static void judge_drafts(tini_predictor *p, const tin_session *s) {
+static void update_acceptance(tini_predictor *p, const tin_session *s) {
     uint32_t right = (p->weight * p->right + p->checked / 2) / p->checked;
-    p->luck = tini_speculate_judged(p->luck, p->weight * TINI_CERTAIN, right);
+    p->acceptance = tini_speculate_updated(p->acceptance, p->weight * TINI_CERTAIN, right);
     const int good = tini_speculate_is_worth(s, TINI_CERTAIN * right / p->weight, p->cost);
     p->weight = p->weight / 2 > WEIGHT ? p->weight / 2 : WEIGHT;
-    p->made = p->checked = p->right = p->resting = 0;
-    if (tini_speculate_is_worth(s, p->luck, p->cost))
-        p->rest = good && !p->hearing ? 0 : p->rest;
+    p->made = p->checked = p->right = p->pause_left = 0;
+    if (tini_speculate_is_worth(s, p->acceptance, p->cost))
+        p->pause = good && !p->probing ? 0 : p->pause;
     else if (!good) {
-        if (p->rest < LONGEST_PAUSE)
-            p->rest += p->rest + 1 > FIRST_PAUSE ? p->rest + 1 : FIRST_PAUSE;
-        p->resting = p->rest;
+        if (p->pause < LONGEST_PAUSE)
+            p->pause += p->pause + 1 > FIRST_PAUSE ? p->pause + 1 : FIRST_PAUSE;
+        p->pause_left = p->pause;
     }
 }
 
@@ -160,31 +161,31 @@ void tini_predictor_checked(tini_predictor *p, const tin_session *s, int right) 
     p->checked++;
     p->right += right != 0;
     if (p->checked == p->made)
-        judge_drafts(p, s);
+        update_acceptance(p, s);
 }
 
 /* Whether drafts for `count` of the sessions that share a pass are worth reading the layer's weights for these alone. Those
  * that are too seldom right for a row each are heard: what the layer says is compared with what is then chosen. */
-static int worth_it(tini_predictor *p, const tin_session *s, uint32_t count) {
+static int is_worth_running(tini_predictor *p, const tin_session *s, uint32_t count) {
     p->share = count < s->beside ? p->cost * s->beside / count : p->cost;
-    p->hearing = !tini_speculate_is_worth(s, p->luck, p->cost);
-    return p->hearing || tini_speculate_is_worth(s, p->luck, p->share);
+    p->probing = !tini_speculate_is_worth(s, p->acceptance, p->cost);
+    return p->probing || tini_speculate_is_worth(s, p->acceptance, p->share);
 }
 
 /* Takes up those that wish for a draft, but for those that did so before the last drafts of others were judged. How many. */
-static uint32_t take_up(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
+static uint32_t collect_requests(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
     for (uint32_t k = 0; k < count; k++) {
         tin_session *s = sessions[k];
-        if (s->predicted != TINI_WISHED || s->running)
+        if (s->predicted != TINI_PREDICTION_REQUESTED || s->running)
             continue;
         const float *hidden = newest_hidden(s);
-        s->predicted = TINI_UNPREDICTED;
-        if (p->resting || !hidden || p->count == p->most || !ask(s, s->scratch))
+        s->predicted = TINI_PREDICTION_NONE;
+        if (p->pause_left || !hidden || p->count == p->most || !wanted_tiles(s, s->scratch))
             continue;
         const uint32_t *bits = s->scratch;
         for (uint32_t word = 0; word * 32 * TINI_TILE < s->model->program.header->vocab; word++)
             p->pass.tile_bits[word] |= bits[word];
-        tini_foreseen *m = &p->members[p->count++];
+        tini_predictor_row *m = &p->members[p->count++];
         m->session = s;
         m->caches = s->caches;
         m->caches.program = p->pass.program;
@@ -192,28 +193,28 @@ static uint32_t take_up(tini_predictor *p, tin_session *const *sessions, uint32_
         m->states.first = (const uint8_t *)(const void *)hidden;
         m->states.from = m->states.work = TINI_NONE;
         m->states.to = m->states.sure = 0;
-        s->predicted = TINI_PREDICTING; /* a session that is given twice has one row */
+        s->predicted = TINI_PREDICTION_RUNNING; /* a session that is given twice has one row */
     }
     return p->count;
 }
 
 static void begin_drafts(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
     static const tini_adapters none;
-    p->resting -= p->missed && p->resting;
-    p->missed = 0;
+    p->pause_left -= p->skipped && p->pause_left;
+    p->skipped = 0;
     if (p->checked) /* the others were given up */
-        judge_drafts(p, *sessions);
+        update_acceptance(p, *sessions);
     tini_pass_begin(&p->pass);
-    if (!take_up(p, sessions, count))
+    if (!collect_requests(p, sessions, count))
         return;
-    if (!worth_it(p, p->members->session, p->count)) {
+    if (!is_worth_running(p, p->members->session, p->count)) {
         tini_predictor_cancel(p);
         return;
     }
     p->host->serial++; /* its logits make room */
     for (uint32_t rows = 0; rows < 2; rows++) {
         for (uint32_t k = 0; k < p->count; k++) {
-            tini_foreseen *m = &p->members[k];
+            tini_predictor_row *m = &p->members[k];
             tin_session *s = m->session;
             tini_pass_add(&p->pass, &m->caches, &m->states, &none, &s->input, s->position, rows);
             s->running = &p->pass;
@@ -226,18 +227,18 @@ static void begin_drafts(tini_predictor *p, tin_session *const *sessions, uint32
 }
 
 /* Puts the draft for the member, where it still wants one, or has it kept for comparing. */
-static void put_foreseen(tini_predictor *p, uint32_t member) {
+static void put_prediction(tini_predictor *p, uint32_t member) {
     tin_session *s = p->members[member].session;
     const float *logits = p->pass.logits + (size_t)member * s->model->program.header->vocab;
     const uint32_t *mask = NULL;
-    const int wanted = s->predicted == TINI_PREDICTING;
+    const int wanted = s->predicted == TINI_PREDICTION_RUNNING;
     s->running = NULL;
-    s->predicted = TINI_UNPREDICTED;
+    s->predicted = TINI_PREDICTION_NONE;
     if (!wanted || (s->constraint && tin_constraint_mask(s->constraint, 0, &mask, NULL)))
         return;
-    s->foreseen = likely_draft(&p->pass, logits, mask);
-    if (p->hearing ? s->foreseen >= 0 : tini_speculate_put(s, s->foreseen)) {
-        s->predicted = p->hearing ? TINI_HEARD : TINI_PREDICTED;
+    s->predicted_token = likely_draft(&p->pass, logits, mask);
+    if (p->probing ? s->predicted_token >= 0 : tini_speculate_put(s, s->predicted_token)) {
+        s->predicted = p->probing ? TINI_PREDICTION_PROBED : TINI_PREDICTION_DRAFTED;
         p->made++;
     }
 }
@@ -252,7 +253,7 @@ int tini_predictor_run(tini_predictor *p, const tini_budget *budget) {
     if (!tini_pass_run(&p->pass, budget))
         return 0;
     for (uint32_t k = 0; k < p->count; k++)
-        put_foreseen(p, k);
+        put_prediction(p, k);
     p->count = 0;
     return 1;
 }
@@ -260,7 +261,7 @@ int tini_predictor_run(tini_predictor *p, const tini_budget *budget) {
 void tini_predictor_cancel(tini_predictor *p) {
     for (uint32_t k = 0; p && k < p->count; k++) {
         p->members[k].session->running = NULL;
-        p->members[k].session->predicted = TINI_UNPREDICTED;
+        p->members[k].session->predicted = TINI_PREDICTION_NONE;
     }
     if (p)
         p->count = 0;

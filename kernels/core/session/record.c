@@ -69,17 +69,17 @@ tin_status tin_session_record(tin_session *s, uint32_t tops, void *memory, size_
 
 tin_status tin_session_choice(const tin_session *s, tin_choice *choice, tin_error *error) {
     *choice = (tin_choice){.allowed = 1};
-    if (!s->record || s->told == TINI_NONE)
+    if (!s->record || s->event_position == TINI_NONE)
         return tini_fail(error, TIN_ERR_STATE,
                          s->record ? "the last step gave no token"
                                    : "the session keeps no choices: give it a record first");
     const tini_record *record = s->record;
     if (s->search && s->search->most) {
         tin_top *tops = record->all + (size_t)record->rows * record->tops;
-        *choice = tini_search_choice(s, s->told, tops, record->tops);
+        *choice = tini_search_choice(s, s->event_position, tops, record->tops);
     }
     for (uint32_t k = 0; k < record->count; k++)
-        if (record->entries[k].at == s->told)
+        if (record->entries[k].at == s->event_position)
             *choice = record->entries[k].choice;
     return TIN_OK;
 }

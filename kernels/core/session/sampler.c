@@ -373,7 +373,7 @@ static void keep_first(candidates *c, uint32_t k) {
 
 /* Takes up the tokens, all of those given or ids[count], whose logits reach `bound`: no other can have a weight. Most
  * blocks of a large vocabulary have none. logits may be c->logits, and ids c->ids. */
-static void keep_weighty(candidates *c, const float *logits, const uint32_t *ids, uint32_t count, float bound) {
+static void keep_top_p(candidates *c, const float *logits, const uint32_t *ids, uint32_t count, float bound) {
     c->count = 0;
     for (uint32_t first = 0; first < count; first += MAX_BLOCK) {
         uint32_t end = count - first < MAX_BLOCK ? count : first + MAX_BLOCK;
@@ -506,7 +506,7 @@ int32_t tini_sample(const tin_sampling *sampling, const float *logits, uint32_t 
         int32_t at = tini_argmax(logits, vocab, NULL);
         return ids ? (int32_t)ids[at] : at;
     }
-    keep_weighty(&c, logits, ids, vocab, most - s->temperature * NO_WEIGHT);
+    keep_top_p(&c, logits, ids, vocab, most - s->temperature * NO_WEIGHT);
     if (s->top_k && s->top_k < c.count)
         keep_first(&c, s->top_k);
     uint64_t sum = weigh(&c, most, s->temperature);

@@ -68,7 +68,7 @@ static uint32_t saved_computed(const tin_session *s, uint32_t count) {
 /* Of them, those whose caches and states are handed on. */
 static uint32_t handed_of(const tin_session *s, uint32_t count) {
     uint32_t computed = saved_computed(s, count);
-    return tini_session_start(s, computed < s->position ? computed : s->position);
+    return tini_session_resume_point(s, computed < s->position ? computed : s->position);
 }
 
 tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t count, tin_error *error) {
@@ -103,8 +103,8 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
     tini_states_copy(&to->states, &from->states, position);
     to->position = position;
     to->shape = position ? from->shape : to->adapted;
-    to->again = saved_computed(from, count);
-    to->high = to->restored = position;
+    to->recompute_end = saved_computed(from, count);
+    to->written_end = to->restored = position;
     return TIN_OK;
 }
 
@@ -298,9 +298,9 @@ tin_status tin_session_restore(tin_session *s, const void *data, size_t size, ti
     const uint8_t *caches = body + p.caches_at;
     tini_caches_restore(&s->caches, h.position, caches);
     tini_states_restore(&s->states, h.position, caches + tini_caches_saved_bytes(&s->caches, h.position));
-    s->position = s->again = h.position;
+    s->position = s->recompute_end = h.position;
     s->shape = h.position ? p.shape : s->adapted;
-    s->high = s->restored = h.position;
+    s->written_end = s->restored = h.position;
     return TIN_OK;
 }
 

@@ -154,7 +154,7 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     s->model = model;
     s->options = options;
     s->wanted = UINT32_MAX;
-    s->told = TINI_NONE;
+    s->event_position = TINI_NONE;
     s->caches = plan_caches(model, &options);
     s->caches.offsets = (uint64_t *)(void *)(base + l.offsets);
     s->caches.base = base + l.caches;
@@ -182,7 +182,7 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
         s->drafter = (tini_drafter *)(void *)(base + l.drafter);
         memset(s->drafter, 0, sizeof *s->drafter);
         s->drafter->tokenizer = &model->tokenizer;
-        tini_speculate_by(s, &model->draft);
+        tini_speculate_with_table(s, &model->draft);
     }
     if (predictor_bytes(model, &options))
         s->predictor = tini_predictor_create(model, &s->pass, 1, base + l.predictor);
@@ -195,10 +195,10 @@ static int own_draft(const tin_session *s) {
     return s->predictor && s->running == &s->predictor->pass;
 }
 
-void tini_session_unpredict(tin_session *s) {
+void tini_session_cancel_prediction(tin_session *s) {
     if (own_draft(s))
         tini_predictor_cancel(s->predictor);
-    s->predicted = TINI_UNPREDICTED;
+    s->predicted = TINI_PREDICTION_NONE;
 }
 
 tin_status tini_session_check_free(const tin_session *s, tin_error *error) {
@@ -209,7 +209,7 @@ tin_status tini_session_check_free(const tin_session *s, tin_error *error) {
     return TIN_OK;
 }
 
-uint32_t tini_session_start(const tin_session *s, uint32_t position) {
+uint32_t tini_session_resume_point(const tin_session *s, uint32_t position) {
     for (uint32_t before = UINT32_MAX; before != position;) {
         before = position;
         position =
@@ -219,7 +219,7 @@ uint32_t tini_session_start(const tin_session *s, uint32_t position) {
 }
 
 tin_status tini_session_check_window(const tin_session *s, uint32_t position, tin_error *error) {
-    if (tini_caches_hold(&s->caches, tini_session_start(s, position), s->high, s->restored))
+    if (tini_caches_hold(&s->caches, tini_session_resume_point(s, position), s->written_end, s->restored))
         return TIN_OK;
     return tini_fail(
         error, TIN_ERR_STATE,
@@ -227,11 +227,11 @@ tin_status tini_session_check_window(const tin_session *s, uint32_t position, ti
         position);
 }
 
-void tini_session_go_back(tin_session *s, uint32_t position) {
-    s->position = tini_session_start(s, position);
+void tini_session_rewind(tin_session *s, uint32_t position) {
+    s->position = tini_session_resume_point(s, position);
     if (s->position)
         return;
-    s->high = s->restored = 0;
+    s->written_end = s->restored = 0;
     s->shape = s->adapted;
     const tin_adapter *prefix = tini_prefix_of(&s->adapters);
     if (prefix) /* tokens may have taken its places in a ring */
@@ -242,10 +242,10 @@ void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
     tini_session_drop(s);
     tini_input_cut(&s->input, count);
     tini_states_forget(&s->states, position);
-    s->again = position;
-    tini_session_go_back(s, position);
+    s->recompute_end = position;
+    tini_session_rewind(s, position);
     s->count = count;
-    tini_session_give_up(s);
+    tini_session_drop_logits(s);
 }
 
 tin_status tini_session_check_tiles(const tin_session *s, uint32_t tiles, uint32_t rows, uint32_t widest,
@@ -328,7 +328,7 @@ static void queue(tin_session *s, const int32_t *tokens, uint32_t count, uint32_
         if (tiles[k].at >= from)
             tini_input_add(&s->input, s->count + tiles[k].at - from, &tiles[k]);
     s->count += count - from;
-    tini_session_give_up(s);
+    tini_session_drop_logits(s);
 }
 
 tin_status tin_session_append_embedded(tin_session *s, const int32_t *tokens, uint32_t count,
@@ -488,8 +488,8 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
     uint32_t from = generating ? s->count - s->drafts - 1 : s->wanted, computed = tini_session_computed(s);
     if (from < computed)
         from = computed;
-    if (s->position < s->again && s->again < end && !(generating && s->passes))
-        end = s->again; /* where tokens were forgotten once, they may be again: that state is kept */
+    if (s->position < s->recompute_end && s->recompute_end < end && !(generating && s->passes))
+        end = s->recompute_end; /* where tokens were forgotten once, they may be again: that state is kept */
     if (from < end && end - from > logit_rows)
         end = from + logit_rows;
     if (generating && from < end && end < s->count)
@@ -515,8 +515,8 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     uint32_t at = s->count - s->drafts, first = s->position + s->rows - s->logit_rows;
     int choosing =
         s->phase != TINI_READING && s->constraint && s->left && first + 1 == at && s->wanted >= s->count;
-    if (!choosing ||
-        !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->drafts, s->due, pass->tile_bits))
+    if (!choosing || !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->drafts, s->forced_drafts,
+                                            pass->tile_bits))
         pass->every_tile = 1;
     else if (!s->drafts)
         s->allowed = s->constraint->bits; /* the next choice's */
@@ -531,14 +531,14 @@ void tini_session_begin(tin_session *s, tini_pass *pass) {
     uint32_t end = s->position + s->rows;
     tini_states_begin(&s->states, s->position, s->rows, end == s->count ? s->drafts : 0);
     s->running = pass;
-    tini_session_give_up(s);
-    s->high = end > s->high ? end : s->high;
+    tini_session_drop_logits(s);
+    s->written_end = end > s->written_end ? end : s->written_end;
 }
 
 void tini_session_drop(tin_session *s) {
     if (s->running) {
-        s->again = tini_session_computed(s);
-        tini_session_go_back(s, s->position);
+        s->recompute_end = tini_session_computed(s);
+        tini_session_rewind(s, s->position);
     }
     s->running = NULL;
     s->rows = s->logit_rows = 0;
@@ -548,7 +548,7 @@ void tini_session_end(tin_session *s, float *logits) {
     int generating = s->phase != TINI_READING;
     s->position += s->rows;
     int text = s->position == s->count && (generating ? !s->passes : s->rows > 1);
-    tini_states_end(&s->states, s->position, text || s->position == s->again);
+    tini_states_end(&s->states, s->position, text || s->position == s->recompute_end);
     s->ready = (tini_ready){
         .logits = logits,
         .first = s->position - s->logit_rows,
@@ -561,9 +561,9 @@ void tini_session_end(tin_session *s, float *logits) {
     s->beside = s->running->sessions;
     s->row_cost = tini_pass_row_cost(s->running);
     if (s->stale) /* they are not those of the tokens that may be chosen now */
-        tini_session_give_up(s);
+        tini_session_drop_logits(s);
     if (s->stale && s->logit_rows && s->position == s->count)
-        tini_session_remake(s, s->count - 1);
+        tini_session_recompute(s, s->count - 1);
     s->passes += generating && s->logit_rows;
     if (generating && s->position == s->count)
         s->phase = TINI_CHOOSING;
@@ -574,15 +574,15 @@ void tini_session_end(tin_session *s, float *logits) {
 void tini_session_drop_drafts(tin_session *s) {
     if (!s->states.bytes)
         return;
-    s->again = tini_session_computed(s);
+    s->recompute_end = tini_session_computed(s);
     tini_states_forget(&s->states, s->position);
     s->position = tini_states_newest(&s->states, s->position);
 }
 
-void tini_session_remake(tin_session *s, uint32_t position) {
-    s->again = position;
+void tini_session_recompute(tin_session *s, uint32_t position) {
+    s->recompute_end = position;
     tini_states_forget(&s->states, position);
-    tini_session_go_back(s, position);
+    tini_session_rewind(s, position);
     tini_session_keep_rows(s, position);
 }
 
@@ -609,24 +609,24 @@ void tini_session_skip_rows(tin_session *s, uint32_t first) {
     s->ready.rows -= skipped;
 }
 
-void tini_session_give_up(tin_session *s) {
+void tini_session_drop_logits(tin_session *s) {
     s->ready.rows = 0;
     s->ready.fresh = 0;
 }
 
 int32_t tini_session_event(tin_session *s) {
-    s->told = TINI_NONE;
+    s->event_position = TINI_NONE;
     if (s->running || s->phase == TINI_CHOOSING)
         return TIN_STEP_PENDING;
     uint32_t settled = tini_searches(s) && !s->finish ? s->certain : s->count - s->drafts;
     if (s->phase == TINI_FOLLOWING && s->announced < settled) {
-        s->told = s->announced;
+        s->event_position = s->announced;
         s->token = s->input.tokens[s->announced++];
         return TIN_STEP_TOKEN;
     }
     if (s->phase == TINI_FOLLOWING && s->finish) {
         s->phase = TINI_READING;
-        s->told = s->finish == TIN_FINISH_END ? s->count : TINI_NONE;
+        s->event_position = s->finish == TIN_FINISH_END ? s->count : TINI_NONE;
         s->token = s->end;
         return TIN_STEP_DONE;
     }

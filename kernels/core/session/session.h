@@ -36,14 +36,14 @@ struct tin_session {
     void *scratch;    /* for sampling */
 
     tini_adapters adapters;
-    uint64_t adapted;  /* hash of them, 0 for none */
-    uint64_t shape;    /* of those under which it was computed: `adapted`, but where some was kept */
-    uint32_t position; /* tokens computed */
-    uint32_t again;    /* those below it are computed again for their states, so no logits are due */
-    uint32_t count;    /* tokens in all */
-    uint32_t drafts;   /* of them, the last ones that may be wrong */
-    uint32_t high;     /* positions below it were written since the session was last empty */
-    uint32_t restored; /* positions below it were copied or restored, not computed */
+    uint64_t adapted;       /* hash of them, 0 for none */
+    uint64_t shape;         /* of those under which it was computed: `adapted`, but where some was kept */
+    uint32_t position;      /* tokens computed */
+    uint32_t recompute_end; /* those below it are computed again for their states, so no logits are due */
+    uint32_t count;         /* tokens in all */
+    uint32_t drafts;        /* of them, the last ones that may be wrong */
+    uint32_t written_end;   /* positions below it were written since the session was last empty */
+    uint32_t restored;      /* positions below it were copied or restored, not computed */
 
     tini_pass *running; /* the pass, or a predictor's, that has tokens of it, its own or a batch's, or NULL */
     uint32_t rows, logit_rows; /* this session's part of it */
@@ -62,23 +62,25 @@ struct tin_session {
     uint32_t announced;         /* tokens before this one were announced */
     uint32_t certain;           /* of a search: those before this one may be */
     /* Drafts; see speculate.c. */
-    uint64_t due; /* bit k: nothing else may come there than draft k, where those before it are right */
+    uint64_t
+        forced_drafts; /* bit k: nothing else may come there than draft k, where those before it are right */
     struct tini_drafter *drafter;     /* NULL where there is one row of logits: no room for drafts */
     struct tini_predictor *predictor; /* NULL where the model has no layer for it, or the session no room */
-    int predicted;                    /* TINI_UNPREDICTED or more, see predictor.h */
-    int32_t foreseen;                 /* with TINI_HEARD, the predictor's draft */
-    int32_t said;                     /* by what followed earlier the next token is this one; -1: nothing did */
-    uint32_t luck;                    /* of 256, how often that came true */
+    int predicted;                    /* TINI_PREDICTION_NONE or more, see predictor.h */
+    int32_t predicted_token;          /* with TINI_PREDICTION_PROBED, the predictor's draft */
+    int32_t lookup_token;             /* by what followed earlier the next token is this one; -1: nothing did */
+    uint32_t acceptance;              /* of 256, how often that came true */
     uint32_t beside, row_cost;        /* of its last pass: the sessions in it, and tini_pass_row_cost */
-    uint32_t lookup, stretch;         /* most others, and how many the last ones make worth trying */
-    uint32_t rest, resting;           /* how often to leave them out after bad luck, and how often still */
+    uint32_t lookup, draft_length;    /* most others, and how many the last ones make worth trying */
+    uint32_t pause, pause_left;       /* how often to leave them out after bad luck, and how often still */
     int drafted;                      /* the last ones were the table's */
     int32_t token, finish;
-    int32_t bent; /* TIN_FINISH_*: a token was chosen because another one could not have ended in time */
-    int32_t end;  /* that the generation was ended by; -1: none was chosen */
+    int32_t
+        limit_finish; /* TIN_FINISH_*: a token was chosen because another one could not have ended in time */
+    int32_t end;      /* that the generation was ended by; -1: none was chosen */
     struct tini_search *search; /* what it may look for the likeliest answer with, or NULL; see search.h */
-    uint32_t told;   /* where the last event's token stands, the end's too; TINI_NONE: it was of none */
-    uint32_t passes; /* that made logits in it */
+    uint32_t event_position; /* where the last event's token stands, the end's too; TINI_NONE: it was of none */
+    uint32_t passes;         /* that made logits in it */
 
     tin_constraint *constraint;
     const uint32_t *allowed; /* the mask of the next token, where it was asked for already */
@@ -113,7 +115,7 @@ float *tini_session_row(const tin_session *session, uint32_t position);
 /* Gives up those of the tokens from `end` on; of those before `first`; all of them. */
 void tini_session_keep_rows(tin_session *session, uint32_t end);
 void tini_session_skip_rows(tin_session *session, uint32_t first);
-void tini_session_give_up(tin_session *session);
+void tini_session_drop_logits(tin_session *session);
 
 /* TIN_STEP_* of what is at hand; PENDING when a pass must run. */
 int32_t tini_session_event(tin_session *session);
@@ -132,7 +134,7 @@ static inline uint32_t tini_tokens_left(const tin_session *session, uint32_t at,
 
 /* Tokens computed, as the caller sees it. */
 static inline uint32_t tini_session_computed(const tin_session *session) {
-    return session->position > session->again ? session->position : session->again;
+    return session->position > session->recompute_end ? session->position : session->recompute_end;
 }
 
 /* Tokens that the caller knows of: not those chosen ahead by drafts and not yet announced. */
@@ -146,19 +148,19 @@ void tini_session_reset(tin_session *session, uint32_t position, uint32_t count)
 
 /* Where what is computed up to `position` can be gone on from, at most there: a state is at hand, and an image whose rows see
  * each other is not cut. */
-uint32_t tini_session_start(const tin_session *session, uint32_t position);
+uint32_t tini_session_resume_point(const tin_session *session, uint32_t position);
 
 /* The token at `position`, the last computed, is computed again, for its logits. */
-void tini_session_remake(tin_session *session, uint32_t position);
+void tini_session_recompute(tin_session *session, uint32_t position);
 
 /* What is computed ends at `position`, or where states are at hand before it. */
-void tini_session_go_back(tin_session *session, uint32_t position);
+void tini_session_rewind(tin_session *session, uint32_t position);
 
 /* What was computed of wrong drafts, and behind them, is forgotten, and the session goes on from a state that it has. */
 void tini_session_drop_drafts(tin_session *session);
 
 /* A draft of its own predictor that is wished for or under way is given up; one of a batch's is not put. */
-void tini_session_unpredict(tin_session *session);
+void tini_session_cancel_prediction(tin_session *session);
 
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);

@@ -6,9 +6,9 @@
 TINI_REGION_COLD
 
 /* What followed is looked up by the last 3 tokens, or else the last 2. */
-enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2, LONGEST_REST = 15 };
+enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_DRAFT_LENGTH = 2, LONGEST_LOOKUP_PAUSE = 15 };
 
-enum { MOST_DRAFTS = 64 }; /* a bit each of session->due */
+enum { MAX_DRAFTS = 64 }; /* a bit each of session->due */
 
 /* Of 256: what a row more of a pass costs, of a pass of one row, where that was not measured: the weights are read once for
  * all rows of a small pass. */
@@ -16,28 +16,28 @@ enum { ROW_COST = 40, CERTAIN = TINI_CERTAIN };
 
 /* How many of 256 drafts are held to come true before any was seen to, of those that stood earlier; how many at most, since
  * a table may be too modest; and over how many of the last ones it is judged. */
-enum { UNTRIED_LOOKUP = 128, MOST_TRUST = 288, MEMORY = 16 };
+enum { LOOKUP_ACCEPTANCE = 128, MAX_CALIBRATION = 288, MEMORY = 16 };
 
-void tini_speculate_by(tin_session *s, const tini_draft_table *table) {
+void tini_speculate_with_table(tin_session *s, const tini_draft_table *table) {
     if (s->drafter->table.header != table->header)
-        s->drafter->trust = TINI_UNTRIED;
+        s->drafter->calibration = TINI_INITIAL_CALIBRATION;
     s->drafter->table = *table;
 }
 
 /* Nothing was said that could be judged. */
 static void forget(tin_session *s) {
-    s->said = -1;
+    s->lookup_token = -1;
     s->drafted = 0;
-    s->predicted = TINI_UNPREDICTED;
+    s->predicted = TINI_PREDICTION_NONE;
     if (s->drafter)
-        s->drafter->said = -1;
+        s->drafter->table_token = -1;
 }
 
 void tini_speculate_begin(tin_session *s, uint32_t lookup) {
     s->lookup = lookup;
-    s->stretch = FIRST_STRETCH;
-    s->rest = s->resting = 0;
-    s->luck = UNTRIED_LOOKUP;
+    s->draft_length = FIRST_DRAFT_LENGTH;
+    s->pause = s->pause_left = 0;
+    s->acceptance = LOOKUP_ACCEPTANCE;
     forget(s);
     if (lookup && s->drafter && s->drafter->table.header)
         tini_drafter_begin(s->drafter, s->input.tokens, s->count);
@@ -88,12 +88,12 @@ static uint32_t put_forced(const ahead *a, uint32_t at) {
         if (!count)
             return at;
         if (count < 0 || count > a->end - at ||
-            tini_generate_strays(s, tokens, (uint32_t)count, tini_tokens_left(s, at, at - s->count)))
+            tini_generate_overruns(s, tokens, (uint32_t)count, tini_tokens_left(s, at, at - s->count)))
             return 0;
         for (int64_t k = 0; k < count; k++) {
-            if (!tini_constraint_ahead(s->constraint, tokens[k]))
+            if (!tini_constraint_accept_ahead(s->constraint, tokens[k]))
                 return 0;
-            s->due |= (uint64_t)1 << (at - s->count);
+            s->forced_drafts |= (uint64_t)1 << (at - s->count);
             s->input.tokens[at++] = tokens[k];
         }
     }
@@ -108,13 +108,13 @@ static uint32_t put_draft(const ahead *a, int32_t token) {
     s->input.tokens[a->at] = token;
     if (!s->constraint)
         return 1;
-    const tini_standpoint here = tini_constraint_stand(s->constraint);
+    const tini_constraint_position here = tini_constraint_save(s->constraint);
     uint32_t end = 0;
-    s->due &= ((uint64_t)1 << (a->at - s->count)) - 1;
-    if (tini_constraint_ahead(s->constraint, token))
+    s->forced_drafts &= ((uint64_t)1 << (a->at - s->count)) - 1;
+    if (tini_constraint_accept_ahead(s->constraint, token))
         end = put_forced(a, a->at + 1);
     if (!end)
-        tini_constraint_back(s->constraint, &here);
+        tini_constraint_rewind(s->constraint, &here);
     return end ? end - a->at : 0;
 }
 
@@ -158,9 +158,9 @@ static uint32_t draft(ahead *a) {
     uint32_t chance = CERTAIN * CERTAIN, expected = 0, confidence, rows;
     while (a->at < a->end && (rows = put_drafted(a, copying, &confidence))) {
         if (a->at == s->count) /* whether it is then made or not */
-            d->said = s->input.tokens[a->at];
+            d->table_token = s->input.tokens[a->at];
         d->confidence[a->at - s->count] = (uint8_t)confidence;
-        chance = chance / CERTAIN * least(confidence * d->trust / CERTAIN, CERTAIN - 1);
+        chance = chance / CERTAIN * least(confidence * d->calibration / CERTAIN, CERTAIN - 1);
         if (chance < least_chance(s, rows) * CERTAIN)
             break;
         expected += chance;
@@ -171,54 +171,54 @@ static uint32_t draft(ahead *a) {
 }
 
 /* The same of so many by what followed earlier. */
-static uint32_t expected_of(uint32_t luck, uint32_t drafts) {
+static uint32_t expected_of(uint32_t acceptance, uint32_t drafts) {
     uint32_t chance = CERTAIN * CERTAIN, expected = 0;
     while (drafts--)
-        expected += chance = chance / CERTAIN * luck;
+        expected += chance = chance / CERTAIN * acceptance;
     return expected;
 }
 
 /* At most so many that followed earlier, up to an image. A match may reach into what is drafted: a repetition goes on. */
 static void look_up(ahead *a, uint32_t from, uint32_t most) {
     const int32_t *tokens = a->s->input.tokens;
-    for (int goes_on = 1; goes_on && most && a->at < a->end && tokens[from] != TIN_EMBEDDED; most--) {
+    for (int matches = 1; matches && most && a->at < a->end && tokens[from] != TIN_EMBEDDED; most--) {
         uint32_t rows = put_draft(a, tokens[from]);
-        goes_on = rows != 0;
+        matches = rows != 0;
         for (uint32_t end = a->at + rows; a->at < end; a->at++)
-            goes_on &= tokens[from++] == tokens[a->at];
+            matches &= tokens[from++] == tokens[a->at];
     }
 }
 
 void tini_speculate(tin_session *s, tini_predictor *predictor) {
     uint32_t room = tini_session_room(s, s->count), expected = 0;
-    room = least(least(room, MOST_DRAFTS), least(s->left, s->options.logit_rows) - 1);
+    room = least(least(room, MAX_DRAFTS), least(s->left, s->options.logit_rows) - 1);
     forget(s);
     if (!s->lookup || !room || !tini_states_may_draft(&s->states))
         return;
     ahead a = {s, s->count, s->count + room};
-    tini_standpoint here;
-    s->due = 0;
+    tini_constraint_position here;
+    s->forced_drafts = 0;
     if (s->constraint)
-        here = tini_constraint_stand(s->constraint);
+        here = tini_constraint_save(s->constraint);
     if (s->drafter && s->drafter->table.header) {
         a.end = s->count + least(room, TINI_DRAFT_MOST);
         expected = draft(&a);
         a.end = s->count + room;
     }
     if (s->constraint) /* from what was not worth it, too */
-        tini_constraint_back(s->constraint, &here);
-    uint32_t from = find_earlier(s), most = from ? least(s->lookup, s->stretch) : 0;
+        tini_constraint_rewind(s->constraint, &here);
+    uint32_t from = find_earlier(s), most = from ? least(s->lookup, s->draft_length) : 0;
     if (from)
-        s->said = s->input.tokens[from];
-    if (from && s->resting) {
-        s->resting--;
+        s->lookup_token = s->input.tokens[from];
+    if (from && s->pause_left) {
+        s->pause_left--;
         most = 0;
     }
     /* Where many share a pass, it takes more than that something came twice. */
-    if (!tini_speculate_is_worth(s, s->luck, 0))
+    if (!tini_speculate_is_worth(s, s->acceptance, 0))
         most = 0;
-    s->drafted = a.at != s->count && expected >= expected_of(s->luck, most);
-    if (tini_predictor_wish(predictor, s, s->drafted ? expected : expected_of(s->luck, most))) {
+    s->drafted = a.at != s->count && expected >= expected_of(s->acceptance, most);
+    if (tini_predictor_request(predictor, s, s->drafted ? expected : expected_of(s->acceptance, most))) {
         s->drafted = 0;
         return;
     }
@@ -226,7 +226,7 @@ void tini_speculate(tin_session *s, tini_predictor *predictor) {
         a.at = s->count;
         look_up(&a, from, most);
         if (s->constraint)
-            tini_constraint_back(s->constraint, &here);
+            tini_constraint_rewind(s->constraint, &here);
     }
     s->drafts = a.at - s->count;
     s->count = a.at;
@@ -234,59 +234,61 @@ void tini_speculate(tin_session *s, tini_predictor *predictor) {
 
 int tini_speculate_put(tin_session *s, int32_t token) {
     const uint32_t room = least(tini_session_room(s, s->count), s->options.logit_rows - 1);
-    const ahead a = {s, s->count, s->count + least(room, MOST_DRAFTS)};
-    tini_standpoint here;
+    const ahead a = {s, s->count, s->count + least(room, MAX_DRAFTS)};
+    tini_constraint_position here;
     if (s->constraint)
-        here = tini_constraint_stand(s->constraint);
-    s->due = 0;
+        here = tini_constraint_save(s->constraint);
+    s->forced_drafts = 0;
     s->drafts = put_draft(&a, token);
     if (s->constraint)
-        tini_constraint_back(s->constraint, &here);
+        tini_constraint_rewind(s->constraint, &here);
     s->count += s->drafts;
     return s->drafts != 0;
 }
 
-uint32_t tini_speculate_judged(uint32_t held, uint32_t hoped, uint32_t came) {
-    uint32_t cases = MEMORY * CERTAIN + hoped;
-    return (CERTAIN * (MEMORY * held + CERTAIN * came) + cases / 2) / cases;
+uint32_t tini_speculate_updated(uint32_t rate, uint32_t expected, uint32_t accepted) {
+    uint32_t cases = MEMORY * CERTAIN + expected;
+    return (CERTAIN * (MEMORY * rate + CERTAIN * accepted) + cases / 2) / cases;
 }
 
 /* What each says of the next token is judged, drafted or not: to see whether it came true costs nothing. */
-static void judge(tin_session *s, int32_t token, uint32_t drafts, uint32_t right) {
+static void update_rates(tin_session *s, int32_t token, uint32_t drafts, uint32_t right) {
     tini_drafter *d = s->drafter;
-    if (s->said >= 0)
-        s->luck = tini_speculate_judged(s->luck, CERTAIN, s->said == token);
-    if (!d || d->said < 0)
+    if (s->lookup_token >= 0)
+        s->acceptance = tini_speculate_updated(s->acceptance, CERTAIN, s->lookup_token == token);
+    if (!d || d->table_token < 0)
         return;
-    uint32_t hoped = d->confidence[0], came = d->said == token;
+    uint32_t expected = d->confidence[0], accepted = d->table_token == token;
     for (uint32_t k = 1; s->drafted && k <= right && k < drafts; k++)
-        if (!(s->due >> k & 1)) {
-            hoped += d->confidence[k];
-            came += k < right;
+        if (!(s->forced_drafts >> k & 1)) {
+            expected += d->confidence[k];
+            accepted += k < right;
         }
-    d->trust = least(tini_speculate_judged(d->trust, hoped, came), MOST_TRUST);
+    d->calibration = least(tini_speculate_updated(d->calibration, expected, accepted), MAX_CALIBRATION);
 }
 
 void tini_speculate_checked(tin_session *s, tini_predictor *predictor, uint32_t at, uint32_t drafts,
                             uint32_t right) {
     if (at < s->count)
-        judge(s, s->input.tokens[at], drafts, right);
-    if (s->predicted == TINI_HEARD && at < s->count)
-        tini_predictor_checked(predictor, s, s->input.tokens[at] == s->foreseen);
-    if (drafts && s->predicted == TINI_PREDICTED) {
+        update_rates(s, s->input.tokens[at], drafts, right);
+    if (s->predicted == TINI_PREDICTION_PROBED && at < s->count)
+        tini_predictor_checked(predictor, s, s->input.tokens[at] == s->predicted_token);
+    if (drafts && s->predicted == TINI_PREDICTION_DRAFTED) {
         tini_predictor_checked(predictor, s, right != 0);
         return;
     }
     if (s->drafted || !drafts)
         return;
     if (!right) /* and the longer, the oftener that was so */
-        s->rest = least(2 * s->rest + (s->stretch == 1), LONGEST_REST);
+        s->pause = least(2 * s->pause + (s->draft_length == 1), LONGEST_LOOKUP_PAUSE);
     else
-        s->rest = 0;
-    s->resting = s->rest;
-    s->stretch = right == drafts ? 2 * s->stretch : right ? s->stretch : (s->stretch + 1) / 2;
-    if (s->stretch > s->lookup && s->lookup)
-        s->stretch = s->lookup;
+        s->pause = 0;
+    s->pause_left = s->pause;
+    s->draft_length = right == drafts ? 2 * s->draft_length
+                      : right         ? s->draft_length
+                                      : (s->draft_length + 1) / 2;
+    if (s->draft_length > s->lookup && s->lookup)
+        s->draft_length = s->lookup;
 }
 
 tin_status tin_session_draft(tin_session *s, const void *data, size_t size, tin_error *error) {
@@ -295,7 +297,7 @@ tin_status tin_session_draft(tin_session *s, const void *data, size_t size, tin_
     if (!status)
         status = tini_generate_end(s, error);
     if (!status && s->drafter) /* a session of one row of logits has no room for drafts */
-        tini_speculate_by(s, &table);
+        tini_speculate_with_table(s, &table);
     return status;
 }
 

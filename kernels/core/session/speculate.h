@@ -13,10 +13,10 @@
 enum { TINI_FORCED_MAX = 64 };
 
 /* Chances are of 256; how many of drafts are held to come true before any was seen to. */
-enum { TINI_CERTAIN = 256, TINI_UNTRIED = 192 };
+enum { TINI_CERTAIN = 256, TINI_INITIAL_CALIBRATION = 192 };
 
 /* Drafts are made by that table; their record begins anew where it is another. The session has room for it. */
-void tini_speculate_by(tin_session *session, const tini_draft_table *table);
+void tini_speculate_with_table(tin_session *session, const tini_draft_table *table);
 /* A generation begins. lookup: most drafts by what followed earlier; 0: no drafts at all. */
 void tini_speculate_begin(tin_session *session, uint32_t lookup);
 /* Puts drafts behind the session's tokens, or has it wish for the predictor's, where there is one. */
@@ -26,7 +26,7 @@ int tini_speculate_put(tin_session *session, int32_t token);
 /* Whether a draft with that chance is worth its row, and what making it takes besides, of 256 of a pass. */
 int tini_speculate_is_worth(const tin_session *session, uint32_t chance, uint32_t making);
 /* How many of 256 come true: as was held before, and as `came` of those that were expected to hoped / 256 times. */
-uint32_t tini_speculate_judged(uint32_t held, uint32_t hoped, uint32_t came);
+uint32_t tini_speculate_updated(uint32_t rate, uint32_t expected, uint32_t accepted);
 /* Tokens were chosen from `at` on. Of so many drafts for them, the first `right` were; where they are a predictor's, it is told. */
 void tini_speculate_checked(tin_session *session, struct tini_predictor *predictor, uint32_t at,
                             uint32_t drafts, uint32_t right);

@@ -125,12 +125,12 @@ static void set_rank(piece *p, uint32_t i, uint32_t rank) {
 }
 
 static void merge_at(piece *p, uint32_t i) {
-    uint32_t gone = p->next[i], after = p->next[gone];
-    p->token[i] = find_merge(p->view, p->token[i], p->token[gone])->token;
+    uint32_t absorbed = p->next[i], after = p->next[absorbed];
+    p->token[i] = find_merge(p->view, p->token[i], p->token[absorbed])->token;
     p->next[i] = after;
     if (after != NO_PAIR)
         p->before[after] = i;
-    set_rank(p, gone, NO_PAIR);
+    set_rank(p, absorbed, NO_PAIR);
     set_rank(p, i, pair_rank(p, i));
     if (p->before[i] != NO_PAIR)
         set_rank(p, p->before[i], pair_rank(p, p->before[i]));

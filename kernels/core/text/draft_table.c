@@ -150,30 +150,30 @@ tini_copying tini_drafter_follow(const tini_drafter *d, tini_copying copying, co
 }
 
 uint32_t tini_drafter_keys(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
-                           tini_seen seen[TINI_DRAFT_SEEN]) {
+                           tini_draft_key keys[TINI_DRAFT_KEYS]) {
     uint32_t count = 0;
-    seen[count++] = (tini_seen){
+    keys[count++] = (tini_draft_key){
         .key = join(32, copying.shape),
         .copied = copying.length ? copying.end : TINI_DRAFT_NOWHERE,
-        .cued = 1,
+        .joined = 1,
     };
     for (uint32_t length = 4; length; length /= 2) {
         uint32_t key = hash_last(d, tokens, at, length);
         if (key)
-            seen[count++] = (tini_seen){key, TINI_DRAFT_NOWHERE, 1};
+            keys[count++] = (tini_draft_key){key, TINI_DRAFT_NOWHERE, 1};
     }
     if (copying.length) {
         uint32_t next = join(8, (uint32_t)tini_drafter_copied(d, copying.end));
-        seen[count++] = (tini_seen){join(16, copying.slot), copying.end, 0};
-        seen[count++] = (tini_seen){next, copying.end, 0};
-        seen[count++] = (tini_seen){join(next, copying.slot), copying.end, 0};
+        keys[count++] = (tini_draft_key){join(16, copying.slot), copying.end, 0};
+        keys[count++] = (tini_draft_key){next, copying.end, 0};
+        keys[count++] = (tini_draft_key){join(next, copying.slot), copying.end, 0};
     }
     return count;
 }
 
-tini_seen tini_drafter_cue(const tini_drafter *d, tini_seen seen, const int32_t *tokens, uint32_t k) {
-    return (tini_seen){
-        .key = join(seen.key, (uint32_t)tokens[d->begin - d->count + k]),
+tini_draft_key tini_drafter_join(const tini_drafter *d, tini_draft_key key, const int32_t *tokens, uint32_t k) {
+    return (tini_draft_key){
+        .key = join(key.key, (uint32_t)tokens[d->begin - d->count + k]),
         .copied = k + 1 < d->count ? word_at(d, k + 1) : TINI_DRAFT_NOWHERE,
     };
 }
@@ -188,13 +188,13 @@ typedef struct best_draft {
 } best_draft;
 
 /* The rule of what is seen; its token is the best so far where it is surer. */
-static uint32_t take_rule(best_draft *best, tini_seen seen) {
-    uint32_t rule = find_rule(&best->d->table, seen.key), confidence = rule >> 24;
+static uint32_t take_rule(best_draft *best, tini_draft_key key) {
+    uint32_t rule = find_rule(&best->d->table, key.key), confidence = rule >> 24;
     if (!confidence || confidence < best->confidence)
         return rule;
     int32_t token = (int32_t)(rule & TINI_DRAFT_COPY);
     if (token == (int32_t)TINI_DRAFT_COPY)
-        token = seen.copied == TINI_DRAFT_NOWHERE ? -1 : tini_drafter_copied(best->d, seen.copied);
+        token = key.copied == TINI_DRAFT_NOWHERE ? -1 : tini_drafter_copied(best->d, key.copied);
     if (token >= 0 && (!best->mask || best->mask[token / 32] >> token % 32 & 1)) {
         best->token = token;
         best->confidence = confidence;
@@ -205,13 +205,13 @@ static uint32_t take_rule(best_draft *best, tini_seen seen) {
 int32_t tini_drafter_next(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
                           const uint32_t *mask, uint32_t *confidence) {
     best_draft best = {.d = d, .mask = mask, .token = -1};
-    tini_seen seen[TINI_DRAFT_SEEN];
-    uint32_t count = tini_drafter_keys(d, copying, tokens, at, seen);
+    tini_draft_key keys[TINI_DRAFT_KEYS];
+    uint32_t count = tini_drafter_keys(d, copying, tokens, at, keys);
     for (uint32_t k = 0; k < count; k++) {
-        uint32_t rule = take_rule(&best, seen[k]);
-        if (rule & TINI_DRAFT_CUED && seen[k].cued)
+        uint32_t rule = take_rule(&best, keys[k]);
+        if (rule & TINI_DRAFT_JOINED && keys[k].joined)
             for (uint32_t cue = 0; cue < d->count; cue++)
-                take_rule(&best, tini_drafter_cue(d, seen[k], tokens, cue));
+                take_rule(&best, tini_drafter_join(d, keys[k], tokens, cue));
     }
     *confidence = best.confidence;
     return best.token;

@@ -15,7 +15,7 @@
  *
  *   header   tini_draft_table_header (32 bytes)
  *   keys     uint32[rules]   ascending
- *   rules    uint32[rules]   the token, TINI_DRAFT_COPY to copy; from bit 22 on TINI_DRAFT_CUED; from bit 24 on how many of
+ *   rules    uint32[rules]   the token, TINI_DRAFT_COPY to copy; from bit 22 on TINI_DRAFT_JOINED; from bit 24 on how many of
  *                            256 such drafts are right */
 #ifndef TINI_DRAFT_TABLE_H
 #define TINI_DRAFT_TABLE_H
@@ -25,13 +25,13 @@
 #define TINI_DRAFT_MAGIC 0x46524454u /* "TDRF" */
 #define TINI_DRAFT_VERSION 2u
 #define TINI_DRAFT_COPY 0x3FFFFFu
-#define TINI_DRAFT_CUED 0x400000u /* there are rules of this key with tokens of the prompt */
+#define TINI_DRAFT_JOINED 0x400000u /* there are rules of this key with tokens of the prompt */
 
 enum {
     TINI_DRAFT_TOKENS = 256, /* of the prompt's end, behind its last image, that are looked at, */
     TINI_DRAFT_TEXT = 2048,  /* and the bytes of their text, at most */
     TINI_DRAFT_MOST = 16,    /* drafts at once */
-    TINI_DRAFT_SEEN = 7,     /* keys of a place, but for those with tokens of the prompt */
+    TINI_DRAFT_KEYS = 7,     /* keys of a place, but for those with tokens of the prompt */
     TINI_DRAFT_NOWHERE = 0xFFFF
 };
 
@@ -62,8 +62,8 @@ typedef struct tini_drafter {
     uint32_t known; /* its tokens before this one were followed */
     uint32_t count; /* tokens of the prompt that are looked at: the last ones before `begin` */
     tini_copying copying;
-    uint32_t trust; /* of 256 drafts that should come true, how many do; see session/speculate.c */
-    int32_t said;   /* what the table says the next token is; -1: nothing */
+    uint32_t calibration; /* of 256 drafts that should come true, how many do; see session/speculate.c */
+    int32_t table_token;  /* what the table says the next token is; -1: nothing */
     uint8_t confidence[TINI_DRAFT_MOST]; /* confidence of 256: it is of that, and of each place behind */
     uint8_t text[TINI_DRAFT_TEXT];
     uint16_t begins[TINI_DRAFT_TOKENS + 1]; /* where in the text each of them begins, and the end */
@@ -72,11 +72,11 @@ typedef struct tini_drafter {
 #define TINI_DRAFTER_ROOM 2688u
 _Static_assert(sizeof(tini_drafter) <= TINI_DRAFTER_ROOM, "room of a drafter");
 
-typedef struct tini_seen {
+typedef struct tini_draft_key {
     uint32_t key;
     uint32_t copied; /* where in the text is what would be copied; NOWHERE */
-    int cued;        /* rules may join it with tokens of the prompt */
-} tini_seen;
+    int joined;      /* rules may join it with tokens of the prompt */
+} tini_draft_key;
 
 /* Checks data[size] and fills the view. Errors: ARGUMENT (not aligned to 4 bytes), FORMAT, VERSION. */
 tin_status tini_draft_table_open(tini_draft_table *view, const uint8_t *data, size_t size,
@@ -91,8 +91,8 @@ tini_copying tini_drafter_follow(const tini_drafter *d, tini_copying copying, co
 
 /* What is seen before tokens[at], the most particular first; how much. With token k of the prompt's end, of tini_drafter->count, added to it. */
 uint32_t tini_drafter_keys(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
-                           tini_seen seen[TINI_DRAFT_SEEN]);
-tini_seen tini_drafter_cue(const tini_drafter *d, tini_seen seen, const int32_t *tokens, uint32_t k);
+                           tini_draft_key keys[TINI_DRAFT_KEYS]);
+tini_draft_key tini_drafter_join(const tini_drafter *d, tini_draft_key key, const int32_t *tokens, uint32_t k);
 
 /* The token that the text at `place` begins with, as it would stand in an answer; -1 where none does. */
 int32_t tini_drafter_copied(const tini_drafter *d, uint32_t place);

@@ -215,7 +215,7 @@ static size_t cut_piece(const tini_tokenizer *view, const uint8_t *text, size_t 
         if (spaces && text[at] == ' ')
             return at;
         uint32_t pair = (uint32_t)text[at - 1] << 8 | text[at];
-        if (view->joints && (text[at] & 0xC0) != 0x80 && !(view->joints[pair >> 3] >> (pair & 7) & 1))
+        if (view->merge_pairs && (text[at] & 0xC0) != 0x80 && !(view->merge_pairs[pair >> 3] >> (pair & 7) & 1))
             return at;
     }
     return length;

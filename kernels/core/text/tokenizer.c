@@ -29,7 +29,7 @@ static void part_sizes(const tini_tokenizer_header *h, uint64_t sizes[PARTS]) {
     sizes[4] = word * h->text_slots;
     sizes[5] = sizeof(tini_special) * (uint64_t)h->specials;
     sizes[6] = word * 256;
-    sizes[7] = h->model == TINI_MODEL_CHARACTERS ? TINI_JOINT_BYTES : 0;
+    sizes[7] = h->model == TINI_MODEL_CHARACTERS ? TINI_MERGE_PAIR_BYTES : 0;
     sizes[8] = vocab;
     sizes[9] = h->text_bytes;
 }
@@ -195,7 +195,7 @@ static void find_parts(tini_tokenizer *view, const uint8_t *data) {
     view->text_slots = (const void *)at[4];
     view->specials = (const void *)at[5];
     view->byte_ids = (const void *)at[6];
-    view->joints = h->model == TINI_MODEL_CHARACTERS ? at[7] : NULL;
+    view->merge_pairs = h->model == TINI_MODEL_CHARACTERS ? at[7] : NULL;
     view->kinds = at[8];
     view->text = at[9];
     view->merge_shift = shift_of(h->merge_slots);

@@ -33,7 +33,7 @@
 #define TINI_SLOT_EMPTY 0xFFFFFFFFu
 #define TINI_SLOT_NUMBER 0x3FFFFFu
 #define TINI_TEXT_MAX (1u << 26) /* bytes of text in one call */
-#define TINI_JOINT_BYTES 8192u
+#define TINI_MERGE_PAIR_BYTES 8192u
 /* What keeps the steps for a byte of text below a bound, whoever made the file. Of some 500,000 numbers that fall as chance
  * has it, half of the slots used, the longest run has about 70; Gemma 3's has 50. Gemma 3's longest special token has 93
  * bytes. At each place of a text a unigram model is asked for tokens of every length; SentencePiece makes them of at most
@@ -104,7 +104,7 @@ typedef struct tini_tokenizer {
     const uint32_t *merge_slots, *text_slots;
     const tini_special *specials;
     const int32_t *byte_ids;
-    const uint8_t *joints; /* NULL but in a character model */
+    const uint8_t *merge_pairs; /* NULL but in a character model */
     const uint8_t *kinds;
     const uint8_t *text;
     tini_split_fn *split;       /* NULL but in a byte-level model */

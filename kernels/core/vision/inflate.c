@@ -27,26 +27,26 @@ static int inflate_fail(tini_inflate *s, const char *fault) {
 }
 
 /* Holds `wanted` bits (at most 48) if the input has as many; whether it has. */
-static int inflate_hold(tini_inflate *s, uint32_t wanted) {
-    while (s->held < wanted) {
+static int inflate_fill(tini_inflate *s, uint32_t wanted) {
+    while (s->bit_count < wanted) {
         if (s->at == s->end && !s->more(s->context, &s->at, &s->end))
             return 0;
         if (s->at == s->end)
             continue;
-        s->bits |= (uint64_t)*s->at++ << s->held;
-        s->held += 8;
+        s->bits |= (uint64_t)*s->at++ << s->bit_count;
+        s->bit_count += 8;
     }
     return 1;
 }
 
 static void inflate_use(tini_inflate *s, uint32_t count) {
     s->bits >>= count;
-    s->held -= count;
+    s->bit_count -= count;
 }
 
 /* The next `count` bits (at most 16), or 0 with a fault where there are fewer. */
 static uint32_t inflate_bits(tini_inflate *s, uint32_t count) {
-    if (!inflate_hold(s, count)) {
+    if (!inflate_fill(s, count)) {
         inflate_fail(s, "its compressed data end early");
         return 0;
     }
@@ -91,14 +91,14 @@ static int32_t inflate_code(tini_inflate_code *code, const uint8_t *lengths, uin
 
 /* The next symbol, or -1 with a fault. */
 static int32_t inflate_symbol(tini_inflate *s, const tini_inflate_code *code) {
-    (void)inflate_hold(s, 15); /* the last codes may have fewer bits than that left */
+    (void)inflate_fill(s, 15); /* the last codes may have fewer bits than that left */
     uint32_t entry = code->fast[s->bits & ((1u << TINI_INFLATE_FAST) - 1)];
-    if (entry && (entry & 15) <= s->held) {
+    if (entry && (entry & 15) <= s->bit_count) {
         inflate_use(s, entry & 15);
         return (int32_t)(entry >> 4);
     }
     uint32_t value = 0, first = 0, place = 0;
-    for (uint32_t length = 1; length < 16 && length <= s->held; length++) {
+    for (uint32_t length = 1; length < 16 && length <= s->bit_count; length++) {
         value = value << 1 | (uint32_t)(s->bits >> (length - 1) & 1);
         uint32_t count = code->count[length];
         if (value < first + count) {
@@ -108,8 +108,8 @@ static int32_t inflate_symbol(tini_inflate *s, const tini_inflate_code *code) {
         place += count;
         first = (first + count) << 1;
     }
-    inflate_fail(s,
-                 s->held < 15 ? "its compressed data end early" : "its compressed data have an unknown code");
+    inflate_fail(s, s->bit_count < 15 ? "its compressed data end early"
+                                      : "its compressed data have an unknown code");
     return -1;
 }
 
@@ -194,7 +194,7 @@ static int inflate_block(tini_inflate *s) {
     if (s->fault)
         return 0;
     if (kind == 0) {
-        inflate_use(s, s->held % 8);
+        inflate_use(s, s->bit_count % 8);
         s->left = inflate_bits(s, 16);
         if (s->left != (inflate_bits(s, 16) ^ 0xFFFF))
             return inflate_fail(s, "its compressed data have a block whose length is wrong");
@@ -303,7 +303,7 @@ int tini_inflate_end(tini_inflate *s) {
             return 0;
     if (out != &more)
         return inflate_fail(s, "its compressed data are more than its pixels");
-    inflate_use(s, s->held % 8);
+    inflate_use(s, s->bit_count % 8);
     uint32_t high = inflate_bits(s, 8) << 8, sum;
     high |= inflate_bits(s, 8);
     sum = inflate_bits(s, 8) << 8;

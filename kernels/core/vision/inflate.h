@@ -21,7 +21,7 @@ typedef struct tini_inflate {
     void *context;
     const char *fault;           /* what is wrong, once something is */
     uint64_t bits;               /* read and not yet used, the first lowest */
-    uint32_t held;               /* how many */
+    uint32_t bit_count;          /* how many */
     uint32_t state, last, fixed; /* fixed: the codes at hand are the fixed ones */
     uint32_t left, distance;     /* of a stored block or a copy under way */
     uint32_t filled;             /* bytes made, modulo the window's, and whether it was full */

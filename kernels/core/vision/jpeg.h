@@ -41,8 +41,9 @@ typedef struct tini_jpeg {
     uint32_t scans;                  /* of which headers have been read */
     uint64_t visited;                /* blocks of these scans */
     uint32_t run;                    /* blocks left of an end-of-band run */
-    uint32_t bits, held, padded; /* read and not yet used, the first highest; of these, zeros after the end */
-    uint16_t tables[4][64];      /* of quantization, in zigzag order */
+    uint32_t bits, bit_count,
+        padded;             /* read and not yet used, the first highest; of these, zeros after the end */
+    uint16_t tables[4][64]; /* of quantization, in zigzag order */
     uint8_t has_table[4];
     tini_jpeg_part part[4];
     tini_jpeg_code (*code)[4]; /* [2][4]: DC's, AC's */

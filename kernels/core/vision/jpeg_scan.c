@@ -24,7 +24,7 @@ int tini_jpeg_make_code(tini_jpeg_code *code, const uint8_t counts[16], const ui
 
 /* Holds 25 bits or more; zeros, which are counted, after a marker or the file's end. */
 static void jpeg_hold(tini_jpeg *s) {
-    while (s->held <= 24) {
+    while (s->bit_count <= 24) {
         uint32_t byte = 0;
         if (s->end - s->at >= 1 && s->at[0] != 0xFF) {
             byte = *s->at++;
@@ -34,8 +34,8 @@ static void jpeg_hold(tini_jpeg *s) {
         } else {
             s->padded += 8;
         }
-        s->bits |= byte << (24 - s->held);
-        s->held += 8;
+        s->bits |= byte << (24 - s->bit_count);
+        s->bit_count += 8;
     }
 }
 
@@ -43,22 +43,22 @@ static void jpeg_hold(tini_jpeg *s) {
 static uint32_t jpeg_bits(tini_jpeg *s, uint32_t count) {
     if (!count)
         return 0;
-    if (s->held < count)
+    if (s->bit_count < count)
         jpeg_hold(s);
     uint32_t value = s->bits >> (32 - count);
     s->bits <<= count;
-    s->held -= count;
+    s->bit_count -= count;
     return value;
 }
 
 /* The next symbol; 0 with a fault where there is none. */
 static uint32_t jpeg_symbol(tini_jpeg *s, const tini_jpeg_code *code) {
-    if (s->held < 16)
+    if (s->bit_count < 16)
         jpeg_hold(s);
     uint32_t fast = code->fast[s->bits >> 24];
     if (fast) {
         s->bits <<= fast >> 8;
-        s->held -= fast >> 8;
+        s->bit_count -= fast >> 8;
         return fast & 255;
     }
     uint32_t length = 1;
@@ -193,7 +193,7 @@ static void jpeg_block(tini_jpeg *s, tini_jpeg_part *part, uint32_t x, uint32_t 
 }
 
 static void jpeg_restart(tini_jpeg *s) {
-    s->bits = s->held = s->padded = s->run = 0;
+    s->bits = s->bit_count = s->padded = s->run = 0;
     for (uint32_t k = 0; k < s->parts; k++)
         s->part[k].before = 0;
 }
@@ -228,7 +228,7 @@ int tini_jpeg_scan(tini_jpeg *s) {
         }
         if (s->fault)
             return 0;
-        if (s->padded > s->held)
+        if (s->padded > s->bit_count)
             return tini_jpeg_fail(s, "it is cut short");
     }
     return 1;

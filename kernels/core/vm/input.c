@@ -48,9 +48,9 @@ static int is_same(const tini_span *span, const tin_embedded *given) {
            !memcmp(span->digest, given->digest, sizeof span->digest);
 }
 
-uint32_t tini_input_shared(const tini_input *input, uint32_t held, const int32_t *tokens, uint32_t count,
-                           const tin_embedded *embedded, uint32_t embedded_count) {
-    uint32_t same = 0, most = held < count ? held : count, at = 0;
+uint32_t tini_input_shared(const tini_input *input, uint32_t count_before, const int32_t *tokens,
+                           uint32_t count, const tin_embedded *embedded, uint32_t embedded_count) {
+    uint32_t same = 0, most = count_before < count ? count_before : count, at = 0;
     while (same < most && input->tokens[same] == tokens[same]) {
         if (tokens[same] != TIN_EMBEDDED) {
             same++;
@@ -75,7 +75,7 @@ void tini_input_cut(tini_input *input, uint32_t end) {
 }
 
 /* Rotary positions that a span does not take. */
-static uint32_t spared_by(const tini_input *input, const tini_span *span) {
+static uint32_t rotary_saved_by(const tini_input *input, const tini_span *span) {
     uint32_t high = span->count / span->columns;
     return input->graded ? span->count - (high > span->columns ? high : span->columns) : 0;
 }
@@ -86,7 +86,7 @@ static void settle_spans(tini_input *input, uint32_t at) {
         tini_span *span = &input->spans[at];
         const tini_span *before = at ? span - 1 : NULL;
         span->row = before ? before->row + before->count : 0;
-        span->spared = (before ? before->spared : 0) + spared_by(input, span);
+        span->rotary_saved = (before ? before->rotary_saved : 0) + rotary_saved_by(input, span);
     }
 }
 
@@ -138,12 +138,12 @@ void tini_input_counts(const tini_input *input, uint32_t count, uint32_t *spans,
 }
 
 uint32_t tini_input_rotary(const tini_input *input, uint32_t at, uint32_t position, uint32_t stream) {
-    uint32_t spared = at ? input->spans[at - 1].spared : 0;
+    uint32_t rotary_saved = at ? input->spans[at - 1].rotary_saved : 0;
     const tini_span *span = at < input->span_count ? &input->spans[at] : NULL;
     if (!span || position < span->first || !input->graded)
-        return position - spared;
+        return position - rotary_saved;
     uint32_t k = position - span->first, places[] = {0, k / span->columns, k % span->columns};
-    return span->first - spared + places[stream];
+    return span->first - rotary_saved + places[stream];
 }
 
 TINI_REGION_END

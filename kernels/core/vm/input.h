@@ -8,7 +8,7 @@
 typedef struct tini_span {
     uint32_t first, count, columns; /* positions first .. first + count - 1; columns: as in tin_embedded */
     uint32_t row;                   /* of tini_input's rows, that of its first position */
-    uint32_t spared;                /* rotary positions that it and those before it did not take */
+    uint32_t rotary_saved;          /* rotary positions that it and those before it did not take */
     uint8_t digest[32];
 } tini_span;
 
@@ -39,8 +39,8 @@ uint32_t tini_input_edge(const tini_input *input, uint32_t position);
 
 /* How many of the first positions are the same: held ones, and those of tokens[count] with spans as tin_embedded has them.
  * An image counts whole or not at all. */
-uint32_t tini_input_shared(const tini_input *input, uint32_t held, const int32_t *tokens, uint32_t count,
-                           const tin_embedded *embedded, uint32_t embedded_count);
+uint32_t tini_input_shared(const tini_input *input, uint32_t count_before, const int32_t *tokens,
+                           uint32_t count, const tin_embedded *embedded, uint32_t embedded_count);
 
 /* The most rows of an image, where they see each other; else 0. */
 uint32_t tini_input_widest(const tini_input *input);

@@ -90,7 +90,7 @@ static uint32_t items_attention(const tini_run *r) {
 }
 
 /* Positions that the block's rows see even where they come after them; 0: none. */
-static uint32_t seen_until(const tini_run *r, const tini_block *block) {
+static uint32_t visible_until(const tini_run *r, const tini_block *block) {
     if (!r->op->u[1])
         return 0;
     if (r->pass->program->side)
@@ -104,7 +104,7 @@ static uint64_t work_attention(const tini_run *r) {
     uint64_t most = 0;
     for (uint32_t k = 0; k < tini_block_items(r); k++) {
         const tini_block *block = tini_block_of(r, k);
-        uint32_t seen = block->position + block->rows, until = seen_until(r, block);
+        uint32_t seen = block->position + block->rows, until = visible_until(r, block);
         seen = seen < until ? until : seen;
         if (c->window && seen > c->window)
             seen = c->window;
@@ -116,9 +116,9 @@ static uint64_t work_attention(const tini_run *r) {
 
 /* How many blocks from `block` on, at most `most`, are rows that follow each other in one session. */
 static uint32_t joined_blocks(const tini_run *r, const tini_block *block, uint32_t most, uint32_t *rows) {
-    uint32_t count = 1, until = seen_until(r, block);
+    uint32_t count = 1, until = visible_until(r, block);
     *rows = block->rows;
-    while (count < most && block[count].caches == block->caches && seen_until(r, &block[count]) == until &&
+    while (count < most && block[count].caches == block->caches && visible_until(r, &block[count]) == until &&
            block[count].position == block->position + *rows)
         *rows += block[count++].rows;
     return count;
@@ -142,7 +142,7 @@ static void run_attention(const tini_run *r, uint32_t item, uint32_t end) {
             .heads = group,
             .position = block->position,
             .window = c->window,
-            .until = seen_until(r, block),
+            .until = visible_until(r, block),
             .scale = op->f[0],
             .cap = op->f[1],
         };

@@ -6,7 +6,7 @@
 TINI_REGION_AVX2
 
 /* All ones in the lanes of positions p .. p + 7 that are of [begin, end). */
-TINI_INLINE __m256 tini_avx2_seen(uint32_t p, uint32_t begin, uint32_t end) {
+TINI_INLINE __m256 tini_avx2_visible(uint32_t p, uint32_t begin, uint32_t end) {
     const __m256i lane =
         _mm256_add_epi32(_mm256_set1_epi32((int32_t)p), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     __m256i before = _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)begin), lane);
@@ -25,7 +25,7 @@ void tini_weigh_avx2(tini_queries *s, const tini_attention *a) {
         for (uint32_t p = 0; p < TINI_KV_TILE; p += 8) {
             __m256 score = _mm256_mul_ps(_mm256_loadu_ps(s->weights[i] + p), _mm256_set1_ps(scale));
             score = _mm256_blendv_ps(_mm256_set1_ps(-TINI_INFINITY), score,
-                                     tini_avx2_seen(p, s->begin[i], s->end[i]));
+                                     tini_avx2_visible(p, s->begin[i], s->end[i]));
             _mm256_storeu_ps(s->weights[i] + p, score);
             high = _mm256_max_ps(high, score);
         }

@@ -6,7 +6,7 @@
 TINI_REGION_AVX512VNNI
 
 /* The positions [begin, end) of a tile as bits. */
-TINI_INLINE uint64_t tini_avx512_seen(uint32_t begin, uint32_t end) {
+TINI_INLINE uint64_t tini_avx512_visible(uint32_t begin, uint32_t end) {
     return begin >= end ? 0 : ~(uint64_t)0 << begin & ~(uint64_t)0 >> (TINI_KV_TILE - end);
 }
 
@@ -14,7 +14,7 @@ void tini_weigh_avx512vnni(tini_queries *s, const tini_attention *a) {
     const float scale = tini_queries_cap(s, a);
     float highest[TINI_QUERIES];
     for (uint32_t i = 0; i < s->count; i++) {
-        uint64_t seen = tini_avx512_seen(s->begin[i], s->end[i]);
+        uint64_t seen = tini_avx512_visible(s->begin[i], s->end[i]);
         __m512 high = _mm512_set1_ps(s->maximum[i]);
         TINI_UNROLL
         for (uint32_t k = 0; k < 4; k++) {
@@ -33,7 +33,7 @@ void tini_weigh_avx512vnni(tini_queries *s, const tini_attention *a) {
         _mm512_mask_storeu_ps(s->maximum + i, queries, now);
     }
     for (uint32_t i = 0; i < s->count; i++) {
-        uint64_t seen = tini_avx512_seen(s->begin[i], s->end[i]);
+        uint64_t seen = tini_avx512_visible(s->begin[i], s->end[i]);
         const __m512 maximum = _mm512_set1_ps(s->maximum[i]);
         __m512 lanes = _mm512_mul_ps(_mm512_loadu_ps(s->lanes[i]), _mm512_set1_ps(s->alpha[i]));
         TINI_UNROLL

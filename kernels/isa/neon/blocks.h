@@ -47,7 +47,7 @@ TINI_INLINE int tini_neon_chain(const int format, const int groups) {
 }
 
 /* Whether it holds twice as many. */
-TINI_INLINE int tini_neon_roomy(const int format) {
+TINI_INLINE int tini_neon_sums_fit(const int format) {
     const tini_kind kind = tini_kind_of(format);
     return kind.offset != 128 && (tini_scales_by_half(format) || kind.low + kind.high <= 4);
 }
@@ -57,7 +57,7 @@ TINI_INLINE int32x4_t tini_neon_dot(const int8x16_t *w, const int8x16_t *q, uint
                                     const int format) {
     const int chain = tini_neon_chain(format, groups);
     int16x8_t a, b;
-    if (tini_neon_roomy(format)) {
+    if (tini_neon_sums_fit(format)) {
         tini_neon_products(&a, &b, w, q, groups);
         return vpadalq_s16(vdupq_n_s32((int32_t)begin), vpaddq_s16(a, b));
     }

@@ -48,7 +48,7 @@ CONSTRAINED = one_of(
         option("--grammar", File(".gbnf", ".lark"), help="a text of this grammar"),
         option("--choices", Texts(), help="one of these texts; `run --json` prints their probabilities"),
         option("--regex", metavar="R", help="a text that this expression matches as a whole"),
-        flag("--free", help="unconstrained, whatever FILE says"),
+        flag("--unconstrained", help="unconstrained, whatever FILE says"),
     )
 )
 

@@ -235,7 +235,7 @@ def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
 def _held(args: Args) -> OutputConstraint:
     from tinsmith.batch.settings import OutputConstraint
 
-    if args.free:
+    if args.unconstrained:
         return OutputConstraint("unconstrained")
     for kind in ("regex", "choices"):
         if getattr(args, kind) is not None:

@@ -45,7 +45,7 @@ PARAMETERS = [
     option("--system", Text(), default="", help="system message (default: the trained one)"),
     option("--max-tokens", Whole(), default=256, help="tokens of an answer at most"),
     _model.THREADS,
-    flag("--free", help="unconstrained, whatever A and B say"),
+    flag("--unconstrained", help="unconstrained, whatever A and B say"),
     option("--allow", Share(), default=0.0, help="exit with 1 if a larger share of the answers changed"),
     flag("--json", help="print counts, metrics and changes as JSON"),
     option("--page", File(".html", out=True), help="also write an HTML page"),
@@ -87,6 +87,6 @@ def _answers(args: Args, file: str, adapters: list[str], task: Task, cases: list
     if not model.skill_of(chosen).can_chat:
         raise InputError(f"{file}: has no chat template, which diff asks with")
     options = {"adapter": chosen, "max_tokens": args.max_tokens}
-    if args.free:
+    if args.unconstrained:
         options["constraint"] = None
     return difference.answers(model, cases, task, args.system, **options)

@@ -194,7 +194,7 @@ def _constraint(args: Args) -> Constraint | str | None:
     """That of the command line; "own" without one."""
     from tinsmith.constraint import makers
 
-    if args.free:
+    if args.unconstrained:
         return None
     if args.regex is not None:
         return makers.regex(args.regex)

@@ -80,7 +80,7 @@ def _counted(model: _core.Model, answers: Sequence[Answer], settled: frozenset[i
     settled one at the same position does not count: the runtime would not look it up."""
     found: defaultdict[int, Counter[int]] = defaultdict(Counter)
     for prompt, answer in answers:
-        for token, contexts in zip(answer, _core.draft_seen(model, prompt, answer, frozenset()), strict=True):
+        for token, contexts in zip(answer, _core.draft_keys(model, prompt, answer, frozenset()), strict=True):
             for key, copied, _ in contexts:
                 found[key].update((token, _COPY) if copied == token else (token,))
                 if key in settled:
@@ -95,7 +95,7 @@ def _joined(
     times in a prompt counts once."""
     found: defaultdict[tuple[int, int], Counter[int]] = defaultdict(Counter)
     for prompt, answer in answers:
-        for token, contexts in zip(answer, _core.draft_seen(model, prompt, answer, cued), strict=True):
+        for token, contexts in zip(answer, _core.draft_keys(model, prompt, answer, cued), strict=True):
             parent, joined = 0, dict[tuple[int, int], bool]()
             for key, copied, cue in contexts:
                 if not cue:

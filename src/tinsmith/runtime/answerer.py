@@ -39,7 +39,7 @@ class Question:
     tools: Sequence[Mapping[str, Any]] = ()
     must_call: bool = True
     schema: Any = None
-    free: bool = False
+    unconstrained: bool = False
     adapter: Chosen = None
     max_tokens: int = 256
     sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
@@ -112,8 +112,8 @@ class Answerer:
             if question.schema is not None:
                 constraint = self._schema(question.schema)
             else:
-                constraint = None if question.free else skill.constraint
-                least = model.least(None if question.free else "own", adapter)
+                constraint = None if question.unconstrained else skill.constraint
+                least = model.least(None if question.unconstrained else "own", adapter)
             thinking = None if constraint is None else direct(skill)
             tokens = model.render(question.messages, thinking=thinking, adapter=adapter)
         applied = model.applied(adapter)

@@ -29,7 +29,6 @@ from .const import (
     CONF_ADAPTER,
     CONF_CONTEXT,
     CONF_FILE,
-    CONF_FREE,
     CONF_MAX_TOKENS,
     CONF_MODEL,
     CONF_MOST_MEMORY,
@@ -41,6 +40,7 @@ from .const import (
     CONF_TIMEOUT,
     CONF_TOP_P,
     CONF_TRAINED,
+    CONF_UNCONSTRAINED,
     DEFAULTS,
     DOMAIN,
 )
@@ -147,7 +147,7 @@ def _options(hass: HomeAssistant, entry: TinsmithConfigEntry) -> vol.Schema:
     fields: dict[vol.Marker, Any] = {
         vol.Optional(CONF_LLM_HASS_API): SelectSelector(SelectSelectorConfig(options=apis, multiple=True)),
         vol.Optional(CONF_TRAINED): BooleanSelector(),
-        vol.Optional(CONF_FREE): BooleanSelector(),
+        vol.Optional(CONF_UNCONSTRAINED): BooleanSelector(),
         vol.Optional(CONF_PROMPT): TemplateSelector(),
         vol.Optional(CONF_ADAPTER): SelectSelector(
             SelectSelectorConfig(options=adapters, custom_value=not loaded)

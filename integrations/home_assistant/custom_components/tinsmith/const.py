@@ -26,7 +26,7 @@ CONF_TEMPERATURE: Final = "temperature"
 CONF_TOP_P: Final = "top_p"
 CONF_REPETITION: Final = "repetition_penalty"
 CONF_SEED: Final = "seed"
-CONF_FREE: Final = "free"
+CONF_UNCONSTRAINED: Final = "unconstrained"
 CONF_TIMEOUT: Final = "timeout"  # seconds
 
 DEFAULTS: Final = {
@@ -38,6 +38,6 @@ DEFAULTS: Final = {
     CONF_TOP_P: 1.0,
     CONF_REPETITION: 1.0,
     CONF_SEED: 0,
-    CONF_FREE: False,
+    CONF_UNCONSTRAINED: False,
     CONF_TIMEOUT: 60,
 }

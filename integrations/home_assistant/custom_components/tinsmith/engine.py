@@ -19,13 +19,13 @@ class EngineError(HomeAssistantError):
 @dataclass(frozen=True)
 class Question:
     """messages, tools: in OpenAI's shape. must_call: the answer is a call of a tool, and no text. schema: of
-    the answer. With neither, the answer is what the file says that it may be, or anything where it is free."""
+    the answer. With neither, the file's own constraint applies, if it has one."""
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] = field(default_factory=list)
     must_call: bool = False
     schema: dict[str, Any] | None = None
-    free: bool = False
+    unconstrained: bool = False
     adapter: str | None = None
     max_tokens: int = 256
     temperature: float = 0.0

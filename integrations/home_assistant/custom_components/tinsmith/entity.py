@@ -12,7 +12,6 @@ from homeassistant.helpers.entity import Entity
 from . import TinsmithConfigEntry
 from .const import (
     CONF_ADAPTER,
-    CONF_FREE,
     CONF_MAX_TOKENS,
     CONF_REPETITION,
     CONF_SEED,
@@ -20,6 +19,7 @@ from .const import (
     CONF_TIMEOUT,
     CONF_TOP_P,
     CONF_TRAINED,
+    CONF_UNCONSTRAINED,
     DEFAULTS,
     DOMAIN,
 )
@@ -58,7 +58,7 @@ class TinsmithEntity(Entity):
             top_p=float(self.options[CONF_TOP_P]),
             repetition_penalty=float(self.options[CONF_REPETITION]),
             seed=int(self.options[CONF_SEED]),
-            free=bool(self.options[CONF_FREE]),
+            unconstrained=bool(self.options[CONF_UNCONSTRAINED]),
             **asked,
         )
         try:

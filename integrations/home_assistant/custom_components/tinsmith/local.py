@@ -68,7 +68,7 @@ class Local:
             question.tools,
             question.must_call,
             question.schema,
-            question.free,
+            question.unconstrained,
             question.adapter,
             question.max_tokens,
             Sampling(

@@ -61,7 +61,7 @@ class Remote:
         elif question.schema is not None:
             form = {"name": "answer", "strict": True, "schema": question.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
-        elif question.free:
+        elif question.unconstrained:
             body["tinsmith"] = {"unconstrained": True}
         url = f"{self._url}/v1/chat/completions"
         replied = await _asked(self._session, "post", url, self._key, timeout=_ASKING, json=body)
@@ -95,7 +95,7 @@ def _answer(reply: dict[str, Any], question: Question, own_calls: bool) -> Answe
         for made in message.get("tool_calls") or ()
     ]
     held = bool(question.tools) or question.schema is not None
-    own = own_calls and not held and not question.free
+    own = own_calls and not held and not question.unconstrained
     if (held or own) and finish == "length":  # cut, or another answer that ends in time
         raise HomeAssistantError("the answer could not end: give it more tokens")
     if own:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .worker import Ticket, Worker
 
 # Fields of requests, and of answers in results and responses.
-PLAIN = ("prompt", "schema", "free", "call", "adapter", "max_tokens")
+PLAIN = ("prompt", "schema", "unconstrained", "call", "adapter", "max_tokens")
 DRAWN = ("temperature", "top_p", "repetition_penalty", "seed")
 TOLD = ("text", "finish", "tokens", "seconds", "digest", "receipt", "error")
 # ROS keeps ten requests, and ten pieces, and drops what comes before they are taken: a burst needs more, at

@@ -31,7 +31,7 @@ class Question:
     before: Sequence[Mapping[str, str]] = ()
     schema: str = ""
     choices: Sequence[str] = ()
-    free: bool = False
+    unconstrained: bool = False
     call: bool = False
     adapter: str = ""
     max_tokens: int = 0
@@ -154,11 +154,11 @@ def tools_of(given: str) -> list[Mapping[str, Any]]:
 
 def _constraint(question: Question) -> Any:
     """What the answer may be, as Model.generate takes it."""
-    ways = [name for name in ("schema", "choices", "free") if getattr(question, name)]
+    ways = [name for name in ("schema", "choices", "unconstrained") if getattr(question, name)]
     if len(ways) > 1:
         raise InputError(f"{' and '.join(ways)} are given; an answer is held to one of them")
     if question.choices:
         return makers.choices(question.choices)
     if question.schema:
         return makers.schema(reading.json(question.schema, "schema", advice="give a JSON Schema"))
-    return None if question.free else "own"
+    return None if question.unconstrained else "own"
