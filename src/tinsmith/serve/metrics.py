@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 if TYPE_CHECKING:
     from tinsmith.serve.compiler import ConstraintCompiler
+    from tinsmith.serve.generate import Usage
     from tinsmith.serve.worker import Worker
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -36,9 +37,9 @@ class Metrics:
     def count_request(self, route: str, status: int) -> None:
         self._requests.labels(route, str(status)).inc()
 
-    def count_answer(self, model: str, prompt: int, cached: int, answer: int, seconds: float) -> None:
-        for kind, tokens in (("prompt", prompt), ("cached", cached), ("answer", answer)):
-            self._tokens.labels(model, kind).inc(tokens)
+    def count_answer(self, model: str, usage: Usage, seconds: float) -> None:
+        for kind in ("prompt", "cached", "answer"):
+            self._tokens.labels(model, kind).inc(getattr(usage, kind))
         self._answer.labels(model).observe(seconds)
 
     def first_token(self, model: str, seconds: float) -> None:

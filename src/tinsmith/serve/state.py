@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.scheduler import Asked
     from tinsmith.runtime.skill import Skill
     from tinsmith.serve.limits import Limits
-    from tinsmith.serve.worker import AnswerHandle
+    from tinsmith.serve.worker import AnswerHandle, Deliver
 
 AUTO = "auto"
 CONTEXT = 4096  # default maximum of a conversation's tokens
@@ -40,8 +40,16 @@ class ModelRef:
     routed: bool = False
 
     @property
+    def model(self) -> Loaded:
+        return self.served.model
+
+    @property
+    def worker(self) -> Worker:
+        return self.served.worker
+
+    @property
     def skill(self) -> Skill:
-        return self.served.model.skill_of(self.adapter)
+        return self.model.skill_of(self.adapter)
 
 
 class ServedModel:
@@ -139,8 +147,8 @@ class AppState:
         if not self._in_flight[client]:
             del self._in_flight[client]
 
-    def submit(self, worker: Worker, asked: Asked) -> AnswerHandle:
-        handle = worker.submit(asked)
+    def submit(self, worker: Worker, asked: Asked, deliver: Deliver) -> AnswerHandle:
+        handle = worker.submit(asked, deliver)
         self._in_flight[asked.scope] += 1
         handle.on_end(lambda: self._release(asked.scope))
         return handle

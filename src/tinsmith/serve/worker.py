@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -45,10 +45,13 @@ class Update:
     completion: Completion | None  # once the answer is complete
 
 
+Deliver = Callable[[Update | Exception], None]
+
+
 class AnswerHandle:
     """An answer in flight, for the event loop."""
 
-    def __init__(self, worker: Worker, asked: Asked) -> None:
+    def __init__(self, worker: Worker, asked: Asked, deliver: Deliver) -> None:
         self.asked = asked
         self.loop = asyncio.get_running_loop()
         self.job: Job | None = None  # belongs to the thread, as the next two
@@ -56,22 +59,11 @@ class AnswerHandle:
         self.tokens_sent = 0
         self.started = time.monotonic()
         self.done = False
-        self._worker = worker
+        self._worker, self._deliver = worker, deliver
         self._callbacks: list[Callable[[], None]] = []
-        self._updates: asyncio.Queue[Update | Exception] = asyncio.Queue()
-
-    async def updates(self) -> AsyncIterator[Update]:
-        """Ends with the completion. Raises the scheduler's error."""
-        while True:
-            update = await self._updates.get()
-            if isinstance(update, Exception):
-                raise update
-            yield update
-            if update.completion is not None:
-                return
 
     def receive(self, update: Update | Exception) -> None:
-        self._updates.put_nowait(update)
+        self._deliver(update)
         if isinstance(update, Exception) or update.completion is not None:
             self._end()
 
@@ -150,9 +142,9 @@ class Worker:
             seconds = round(self._answer_seconds * self.waiting / self.slots)
             raise overloaded(f"{self.waiting} answers are waiting for a slot", min(60, max(1, seconds)))
 
-    def submit(self, asked: Asked) -> AnswerHandle:
-        self.check_queue(1)
-        handle = AnswerHandle(self, asked)
+    def submit(self, asked: Asked, deliver: Deliver) -> AnswerHandle:
+        """deliver: gets each update, and at the end a completion or the scheduler's error."""
+        handle = AnswerHandle(self, asked, deliver)
         self.in_flight.add(handle)
         self.call(lambda: self._answers.put(asked.scope, handle))
         return handle

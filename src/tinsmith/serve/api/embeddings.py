@@ -44,7 +44,7 @@ async def embed(request: ApiRequest, body: EmbeddingsBody) -> Response:
         raise ApiError(400, f"embeddings are computed without adapters; give {ref.served.name}", "model")
     mean = body.tinsmith is not None and body.tinsmith.pooling == "mean"
     pool = forward.mean_state if mean else forward.last_state
-    model, worker, rows, count = ref.served.model, ref.served.worker, [], 0
+    model, worker, rows, count = ref.model, ref.worker, [], 0
     with request.state.in_flight(request.client, worker):
         for number, text in enumerate(prompts_of(body.input)):
             tokens = await request.in_thread(partial(_tokens, model, text))

@@ -71,10 +71,10 @@ async def masked(request: ApiRequest, body: MaskedBody) -> Response:
     ref = generation.ref
     if ref.routed:
         raise ApiError(400, f"{ref.name} is a router; name an adapter", "chat.model")
-    model, worker = ref.served.model, ref.served.worker
+    model, worker = ref.model, ref.worker
     tokens = token_ids(body.tokens, model.info.vocab, "tokens")
     with request.state.in_flight(request.client, worker):
-        prepared = await prepare(request.state, generation, ref)
+        prepared = await prepare(request.state, generation)
         constraint = ref.skill.constraint_for(prepared.constraint)
         if constraint is None:
             return JsonResponse({"allowed": None, "masked": []})

@@ -260,7 +260,7 @@ def _to_generation(request: ApiRequest, body: ResponsesBody) -> GenerationReques
         offer=_offer(body),
         schema=_output_schema(body),
         **(body.tinsmith or fields.TinsmithOptions()).generation,
-        sampling=sampling_of(ref.served.model, body),
+        sampling=sampling_of(ref.model, body),
         max_tokens=request.state.limits.check_tokens(body.max_output_tokens, "max_output_tokens"),
         tops=body.top_logprobs or 0,
         record=body.with_logprobs,

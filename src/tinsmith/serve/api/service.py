@@ -53,13 +53,13 @@ async def model(request: ApiRequest, _: Any) -> Response:
 
 
 async def tokenize(request: ApiRequest, body: TokenizeBody) -> Response:
-    model = request.state.find_or_only(body.model).served.model
+    model = request.state.find_or_only(body.model).model
     work = partial(model.tokenize, body.content, special=body.special, bos=body.bos)
     return await request.in_thread(lambda: JsonResponse({"tokens": work()}))
 
 
 async def detokenize(request: ApiRequest, body: DetokenizeBody) -> Response:
-    model = request.state.find_or_only(body.model).served.model
+    model = request.state.find_or_only(body.model).model
     work = partial(model.detokenize, body.tokens, special=body.special)
     return await request.in_thread(lambda: JsonResponse({"content": work()}))
 
