@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,7 +53,7 @@ class Endpoint:
     summary: str
     handler: Handler
     body: type[BaseModel] | None = None
-    reply: Mapping[str, Any] | None = None  # JSON Schema of the answer
+    reply: Any = None  # example of the answer, for openapi.schema_like
     text: str | None = None  # media type of an answer that is no JSON
     stream: str | None = None  # media type of a streamed answer
     public: bool = False  # needs no API key
@@ -131,33 +131,5 @@ async def sse_events(
         yield last
 
 
-def sse_error(path: str, event: str | None = None) -> Callable[[ApiError], bytes]:
-    return lambda error: sse(error_format(path)(error), event)
-
-
-def schema_like(example: Any) -> dict[str, Any]:
-    """The JSON Schema of values like an example.
-
-    A type stands for its values, None for null, Any for anything, a list for arrays of its item, a tuple for
-    alternatives, a dict for its properties; "?" marks optional ones."""
-    if isinstance(example, dict):
-        properties = {key.rstrip("?"): schema_like(value) for key, value in example.items()}
-        required = [key for key in example if not key.endswith("?")]
-        return {"type": "object", "properties": properties, "required": required}
-    if isinstance(example, list):
-        return {"type": "array", "items": schema_like(example[0])}
-    if isinstance(example, tuple):
-        return {"anyOf": [schema_like(one) for one in example]}
-    if isinstance(example, str):
-        return {"const": example}
-    if example is Any:
-        return {}
-    types: dict[Any, str] = {
-        str: "string",
-        int: "integer",
-        float: "number",
-        bool: "boolean",
-        dict: "object",
-        None: "null",
-    }
-    return {"type": types[example]}
+def sse_error(request: ApiRequest, event: str | None = None) -> Callable[[ApiError], bytes]:
+    return lambda error: sse(error_format(request.http.url.path)(error), event)

@@ -196,7 +196,7 @@ async def generate(state: AppState, *requests: GenerationRequest) -> Answers:
     seed = first.seed
     if seed is None:
         seed = secrets.randbits(63) if first.sampling.temperature else 0
-    answers = Answers(state, first.ref, seed)
+    answers = Answers(state, first.ref, seed % (1 << 64))
     try:
         for request in requests:
             await answers.start(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import image_of, read_all
 from tinsmith.serve.errors import ApiError, overloaded, rate_limited
-from tinsmith.serve.fair_queue import FairThreadPool
+from tinsmith.serve.fair_queue import FairThreadPool, Shares
 
 if TYPE_CHECKING:
     from tinsmith.runtime.image_prompt import Tile
@@ -102,7 +102,7 @@ class ImageEncoder:
 
     def __init__(self, model: Loaded, limits: Limits) -> None:
         self.memory = model.vision.memory
-        self._in_flight: Counter[str] = Counter()  # bytes of embeddings by client
+        self._in_flight = Shares()  # bytes of embeddings
         self._limits = limits
         name = f"tinsmith images {model.info.name}"
         self._thread = FairThreadPool(1, max_waiting=limits.in_flight, what="requests with images", name=name)
@@ -135,12 +135,7 @@ class ImageEncoder:
         """Counts a prompt's embeddings until its answer ends."""
         size, client = sum(len(tile.rows) for _, tile in prompt.tiles), handle.asked.scope
         self._in_flight[client] += size
-        handle.on_end(partial(self._release, client, size))
-
-    def _release(self, client: str, size: int) -> None:
-        self._in_flight[client] -= size
-        if not self._in_flight[client]:
-            del self._in_flight[client]
+        handle.on_end(partial(self._in_flight.release, client, size))
 
     def close(self) -> None:
         self._thread.close()

@@ -11,9 +11,13 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 from tinsmith import _core
-from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse, schema_like
+from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.errors import ApiError, error_format
 
+_TYPES: dict[Any, str] = {
+    **{str: "string", int: "integer", float: "number", bool: "boolean", dict: "object"},
+    None: "null",
+}
 _DEFINITIONS = "#/components/schemas/"
 _ERRORS = {
     "400": "invalid or unsupported request; the message names the field",
@@ -62,7 +66,7 @@ def _operation(one: Endpoint, path: str, body: dict[str, Any] | None, models: Se
     """body: a reference to its schema."""
     content: dict[str, Any] = {}
     if one.reply is not None:
-        content["application/json"] = {"schema": one.reply}
+        content["application/json"] = {"schema": schema_like(one.reply)}
     if one.text:
         content[one.text] = {"schema": {"type": "string"}}
     if one.stream:
@@ -98,7 +102,7 @@ def _parameter(name: str, place: str, models: Sequence[str], required: bool = Fa
 
 
 def _types(value: Any) -> Any:
-    """An example of an error's types, for schema_like."""
+    """The types of an error's fields."""
     if isinstance(value, dict):
         return {key: _types(inner) for key, inner in value.items()}
     return (str, None) if value is None else str
@@ -113,5 +117,25 @@ def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
             cached.append(await request.in_thread(lambda: document([*endpoints, own], names)))
         return JsonResponse(cached[0])
 
-    own = Endpoint("GET", "/openapi.json", "This API", handler, reply=schema_like(dict))
+    own = Endpoint("GET", "/openapi.json", "This API", handler, reply=dict)
     return own
+
+
+def schema_like(example: Any) -> dict[str, Any]:
+    """The JSON Schema of values like an example.
+
+    A type stands for its values, None for null, Any for anything, a list for arrays of its item, a tuple for
+    alternatives, a dict for its properties; "?" marks optional ones."""
+    if isinstance(example, dict):
+        properties = {key.rstrip("?"): schema_like(value) for key, value in example.items()}
+        required = [key for key in example if not key.endswith("?")]
+        return {"type": "object", "properties": properties, "required": required}
+    if isinstance(example, list):
+        return {"type": "array", "items": schema_like(example[0])}
+    if isinstance(example, tuple):
+        return {"anyOf": [schema_like(one) for one in example]}
+    if isinstance(example, str):
+        return {"const": example}
+    if example is Any:
+        return {}
+    return {"type": _TYPES[example]}

@@ -7,7 +7,6 @@ import errno
 import os
 import socket
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tinsmith.checks import whole
 from tinsmith.errors import InputError
 from tinsmith.serve.app import create_app
+from tinsmith.serve.fair_queue import Shares
 from tinsmith.serve.guard import Guard, client_address, is_loopback
 from tinsmith.serve.state import AppState, ServedModel, load_models
 
@@ -42,7 +42,7 @@ _FULL = (
 
 def protocol(limits: Limits) -> type[H11Protocol]:
     """HTTP/1.1 with limits of connections, and of the time to send a request's head and to read an answer."""
-    connections: Counter[str] = Counter()  # by address
+    connections = Shares()  # by address
 
     class Limited(H11Protocol):
         _head_timer: asyncio.TimerHandle | None = None
@@ -75,9 +75,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_head_timer()
-            connections[self._address] -= 1
-            if not connections[self._address]:
-                del connections[self._address]
+            connections.release(self._address)
             super().connection_lost(exc)
             self.resume_writing()
 

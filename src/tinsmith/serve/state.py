@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from tinsmith.errors import InputError
 from tinsmith.formats.router import ENTRY
 from tinsmith.serve.compiler import ConstraintCompiler
 from tinsmith.serve.errors import ApiError, rate_limited
-from tinsmith.serve.fair_queue import FairThreadPool
+from tinsmith.serve.fair_queue import FairThreadPool, Shares
 from tinsmith.serve.images import ImageEncoder
 from tinsmith.serve.metrics import Metrics
 from tinsmith.serve.worker import Worker
@@ -108,7 +107,7 @@ class AppState:
         self.threads = FairThreadPool(
             _THREADS, per_client=_THREADS - 1, max_waiting=limits.in_flight, what="requests"
         )
-        self._in_flight: Counter[str] = Counter()  # answers by client
+        self._in_flight = Shares()  # answers
 
     def find(self, name: str) -> ModelRef:
         ref = self.refs.get(name)
@@ -140,17 +139,12 @@ class AppState:
         try:
             yield
         finally:
-            self._release(client, answers)
-
-    def _release(self, client: str, answers: int = 1) -> None:
-        self._in_flight[client] -= answers
-        if not self._in_flight[client]:
-            del self._in_flight[client]
+            self._in_flight.release(client, answers)
 
     def submit(self, worker: Worker, asked: Asked, deliver: Deliver) -> AnswerHandle:
         handle = worker.submit(asked, deliver)
         self._in_flight[asked.scope] += 1
-        handle.on_end(lambda: self._release(asked.scope))
+        handle.on_end(lambda: self._in_flight.release(asked.scope))
         return handle
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.api.openai_common import ImagePart, TextPart
-from tinsmith.serve.endpoint import SSE, ApiRequest, Endpoint, schema_like
+from tinsmith.serve.endpoint import SSE, ApiRequest, Endpoint
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, TinsmithOptions
 from tinsmith.serve.generate import Answer, Answers, Delta, choice_json, generate
@@ -173,7 +173,7 @@ def to_generation(request: ApiRequest, body: ChatBody) -> GenerationRequest:
         schema=common.output_schema(body.response_format),
         **options.generation,
         sampling=sampling_of(ref.model, body),
-        seed=common.seed_of(body.seed),
+        seed=body.seed,
         answers=answers,
         max_tokens=limits.check_tokens(body.max_completion_tokens or body.max_tokens),
         stop=common.stop_texts(body.stop),
@@ -301,7 +301,7 @@ ENDPOINTS = [
         "Answers a conversation",
         chat,
         ChatBody,
-        schema_like(_REPLY),
+        _REPLY,
         stream=SSE,
     )
 ]

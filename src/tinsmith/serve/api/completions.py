@@ -15,7 +15,7 @@ from tinsmith.checks import token_ids
 from tinsmith.runtime.choice import TokenChoice, logprob
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
-from tinsmith.serve.endpoint import SSE, ApiRequest, Endpoint, schema_like
+from tinsmith.serve.endpoint import SSE, ApiRequest, Endpoint
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.generate import Answer, Answers, generate
 from tinsmith.serve.prepare import GenerationRequest, sampling_of
@@ -69,7 +69,7 @@ def _to_generation(
         suffix=body.suffix,
         **(body.tinsmith or fields.TinsmithOptions()).generation,
         sampling=sampling_of(model, body),
-        seed=common.seed_of(body.seed),
+        seed=body.seed,
         answers=answers,
         max_tokens=request.state.limits.check_tokens(body.max_tokens),
         stop=common.stop_texts(body.stop),
@@ -148,7 +148,7 @@ ENDPOINTS = [
         "Continues prompts",
         complete,
         CompletionsBody,
-        schema_like(_REPLY),
+        _REPLY,
         stream=SSE,
     )
 ]

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from tinsmith.checks import token_ids
 from tinsmith.serve import forward
-from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse, schema_like
+from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, Prompts, prompts_of
 
@@ -78,4 +78,4 @@ _REPLY = {
     "model": str,
     "usage": {"prompt_tokens": int, "total_tokens": int},
 }
-ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Embeds texts", embed, EmbeddingsBody, schema_like(_REPLY))]
+ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Embeds texts", embed, EmbeddingsBody, _REPLY)]

@@ -20,7 +20,7 @@ from tinsmith.runtime.offers import Offer
 from tinsmith.serve import forward
 from tinsmith.serve.api.chat import ChatBody, to_generation
 from tinsmith.serve.api.openai_common import FunctionTool, declared
-from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse, schema_like
+from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, Tokens, Tools
 from tinsmith.serve.prepare import prepare, tools_request
@@ -156,14 +156,14 @@ async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
             yield chunk
 
 
-_CHECK = schema_like({"states": int, "depth": (int, None), "shortest": int, "bytes": int})
+_CHECK = {"states": int, "depth": (int, None), "shortest": int, "bytes": int}
 _TOKEN = {"id": int, "token": str, "logprob": float, "bytes": [int]}
-_MASKED_REPLY = schema_like({"allowed": (int, None), "masked": [_TOKEN]})
+_MASKED_REPLY = {"allowed": (int, None), "masked": [_TOKEN]}
 ENDPOINTS = [
     Endpoint("POST", "/tinsmith/check", "Checks a schema or tools", check, CheckBody, _CHECK),
     Endpoint(
         "POST", "/tinsmith/masked", "Tokens that a constraint excludes", masked, MaskedBody, _MASKED_REPLY
     ),
-    Endpoint("GET", "/tinsmith/about", "Describes a model", about, reply=schema_like(dict)),
+    Endpoint("GET", "/tinsmith/about", "Describes a model", about, reply=dict),
     Endpoint("GET", "/tinsmith/report", "A model's report", report, text="text/html"),
 ]

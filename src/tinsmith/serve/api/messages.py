@@ -19,7 +19,6 @@ from tinsmith.serve.endpoint import (
     ApiRequest,
     Endpoint,
     JsonResponse,
-    schema_like,
     sse_error,
     sse_events,
 )
@@ -281,7 +280,7 @@ async def create(request: ApiRequest, body: MessagesBody) -> Response:
         "model": answers.ref.name,
     }
     if body.stream:
-        on_error = sse_error(request.http.url.path, "error")
+        on_error = sse_error(request, "error")
         pieces = sse_events(_events(request, answers, head))
         return AnswerStream(pieces, SSE, on_error=on_error, cancel=answers.cancel)
     await answers.collect()
@@ -408,11 +407,9 @@ _REPLY = {
     },
     "tinsmith": dict,
 }
-_COUNT = schema_like({"input_tokens": int})
+_COUNT = {"input_tokens": int}
 ENDPOINTS = [
-    Endpoint(
-        "POST", "/v1/messages", "Answers a conversation", create, MessagesBody, schema_like(_REPLY), stream=SSE
-    ),
+    Endpoint("POST", "/v1/messages", "Answers a conversation", create, MessagesBody, _REPLY, stream=SSE),
     Endpoint(
         "POST", "/v1/messages/count_tokens", "Counts a conversation's tokens", count_tokens, CountBody, _COUNT
     ),

@@ -22,7 +22,6 @@ from tinsmith.serve.endpoint import (
     Endpoint,
     JsonResponse,
     json_line,
-    schema_like,
 )
 from tinsmith.serve.errors import ApiError, ollama_error
 from tinsmith.serve.fields import Body, Name, Penalty, Rows, TopCount
@@ -127,7 +126,7 @@ def _to_generation(request: ApiRequest, body: CommonBody, **more: Any) -> Genera
         thinking=None if body.think is None else bool(body.think),
         schema=schema,
         sampling=sampling_of(ref.model, options),
-        seed=common.seed_of(options.seed),
+        seed=options.seed,
         max_tokens=request.state.limits.check_tokens(max_tokens, "num_predict"),
         stop=common.stop_texts(options.stop),
         tops=body.top_logprobs or 0,
@@ -345,14 +344,14 @@ _FINAL = {
     "eval_count?": int,
 }
 _HEAD = {"model": str, "created_at": str}
-_CHAT = schema_like({**_HEAD, "message": {"role": "assistant", "content": str}, **_FINAL})
-_GENERATE = schema_like({**_HEAD, "response": str, **_FINAL})
+_CHAT = {**_HEAD, "message": {"role": "assistant", "content": str}, **_FINAL}
+_GENERATE = {**_HEAD, "response": str, **_FINAL}
 _TAG = {"name": str, "model": str, "modified_at": str, "size": int, "digest": str, "details": dict}
-_SHOW = schema_like({"details": dict, "model_info": dict, "capabilities": [str]})
+_SHOW = {"details": dict, "model_info": dict, "capabilities": [str]}
 ENDPOINTS = [
     Endpoint("POST", "/api/chat", "Answers a conversation", chat, ChatBody, _CHAT, stream=NDJSON),
     Endpoint("POST", "/api/generate", "Answers a prompt", complete, GenerateBody, _GENERATE, stream=NDJSON),
-    Endpoint("GET", "/api/tags", "Lists the models", tags, reply=schema_like({"models": [_TAG]})),
+    Endpoint("GET", "/api/tags", "Lists the models", tags, reply={"models": [_TAG]}),
     Endpoint("POST", "/api/show", "Describes a model", show, ShowBody, _SHOW),
-    Endpoint("GET", "/api/version", "The server's version", version, reply=schema_like({"version": str})),
+    Endpoint("GET", "/api/version", "The server's version", version, reply={"version": str}),
 ]

@@ -151,11 +151,6 @@ def stop_texts(stop: str | Sequence[str] | None) -> Sequence[str]:
     return [stop] if isinstance(stop, str) else stop or ()
 
 
-def seed_of(seed: int | None) -> int | None:
-    """As an unsigned 64-bit number."""
-    return None if seed is None else seed % (1 << 64)
-
-
 def extra_fields(answers: Answers, ended: Answer | None = None) -> dict[str, Any]:
     """The `tinsmith` field of a reply, or of one answer in it: seed, receipts, confidence, route."""
     fields: dict[str, Any] = {"seed": answers.seed}
@@ -211,5 +206,5 @@ def stream(
             yield sse({**head, "choices": [], "usage": usage})
         yield DONE
 
-    on_error = sse_error(request.http.url.path)
+    on_error = sse_error(request)
     return AnswerStream(chunks(), SSE, on_error=on_error, cancel=answers.cancel)

@@ -19,7 +19,6 @@ from tinsmith.serve.endpoint import (
     ApiRequest,
     Endpoint,
     JsonResponse,
-    schema_like,
     sse,
     sse_events,
 )
@@ -340,7 +339,7 @@ ENDPOINTS = [
         "Answers a conversation",
         respond,
         ResponsesBody,
-        schema_like(_REPLY),
+        _REPLY,
         stream=SSE,
     )
 ]
