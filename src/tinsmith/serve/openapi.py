@@ -52,10 +52,7 @@ def document(endpoints: Sequence[Endpoint], models: Sequence[str] = ()) -> dict[
         "openapi": "3.1.0",
         "info": {"title": "tinsmith", "version": _core.VERSION},
         "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
+        "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
     # pydantic prefixes models that share a name with their modules.
     result: dict[str, Any] = json.loads(json.dumps(made).replace("tinsmith__serve__api__", ""))

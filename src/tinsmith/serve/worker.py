@@ -235,11 +235,7 @@ class Worker:
         tokens = job.answered[handle.tokens_sent :]
         handle.tokens_sent += len(tokens)
         return Update(
-            text=job.take(),
-            tokens=tokens,
-            choices=choices,
-            cached=job.cached_tokens,
-            completion=job.completion,
+            text=job.take(), tokens=tokens, choices=choices, cached=job.cached_tokens, completion=job.completion
         )
 
     def _fill_slots(self) -> None:

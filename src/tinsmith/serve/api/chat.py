@@ -295,13 +295,5 @@ _REPLY = {
     "tinsmith": dict,
 }
 ENDPOINTS = [
-    Endpoint(
-        "POST",
-        "/v1/chat/completions",
-        "Answers a conversation",
-        chat,
-        ChatBody,
-        _REPLY,
-        stream=SSE,
-    )
+    Endpoint("POST", "/v1/chat/completions", "Answers a conversation", chat, ChatBody, _REPLY, stream=SSE)
 ]

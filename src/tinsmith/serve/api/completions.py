@@ -142,13 +142,5 @@ _REPLY = {
     "tinsmith": dict,
 }
 ENDPOINTS = [
-    Endpoint(
-        "POST",
-        "/v1/completions",
-        "Continues prompts",
-        complete,
-        CompletionsBody,
-        _REPLY,
-        stream=SSE,
-    )
+    Endpoint("POST", "/v1/completions", "Continues prompts", complete, CompletionsBody, _REPLY, stream=SSE)
 ]

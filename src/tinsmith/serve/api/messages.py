@@ -13,15 +13,7 @@ from starlette.responses import Response
 
 from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.api import openai_common as common
-from tinsmith.serve.endpoint import (
-    SSE,
-    AnswerStream,
-    ApiRequest,
-    Endpoint,
-    JsonResponse,
-    sse_error,
-    sse_events,
-)
+from tinsmith.serve.endpoint import SSE, AnswerStream, ApiRequest, Endpoint, JsonResponse, sse_error, sse_events
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Count, Name, NonEmpty, Rows, Share, Stops, TinsmithOptions, Tools, TopK
 from tinsmith.serve.generate import Answer, Answers, Delta, generate, record_usage

@@ -15,14 +15,7 @@ from tinsmith import _core
 from tinsmith.runtime.choice import logprob
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
-from tinsmith.serve.endpoint import (
-    NDJSON,
-    AnswerStream,
-    ApiRequest,
-    Endpoint,
-    JsonResponse,
-    json_line,
-)
+from tinsmith.serve.endpoint import NDJSON, AnswerStream, ApiRequest, Endpoint, JsonResponse, json_line
 from tinsmith.serve.errors import ApiError, ollama_error
 from tinsmith.serve.fields import Body, Name, Penalty, Rows, TopCount
 from tinsmith.serve.generate import Answer, Answers, generate, record_usage

@@ -12,16 +12,7 @@ from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.api.responses_events import ResponseEvents
-from tinsmith.serve.endpoint import (
-    DONE,
-    SSE,
-    AnswerStream,
-    ApiRequest,
-    Endpoint,
-    JsonResponse,
-    sse,
-    sse_events,
-)
+from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, Endpoint, JsonResponse, sse, sse_events
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, Tools
 from tinsmith.serve.generate import generate
@@ -333,13 +324,5 @@ _REPLY = {
     "tinsmith": dict,
 }
 ENDPOINTS = [
-    Endpoint(
-        "POST",
-        "/v1/responses",
-        "Answers a conversation",
-        respond,
-        ResponsesBody,
-        _REPLY,
-        stream=SSE,
-    )
+    Endpoint("POST", "/v1/responses", "Answers a conversation", respond, ResponsesBody, _REPLY, stream=SSE)
 ]
