@@ -17,7 +17,7 @@ import tinsmith
 from tinsmith import cli
 from tinsmith.batch import journal as journals
 from tinsmith.batch import run as engine
-from tinsmith.batch.engine import WindowResult
+from tinsmith.batch.engine import Counts, WindowResult
 from tinsmith.errors import InputError
 
 Run = Callable[..., int]
@@ -261,7 +261,7 @@ def test_two_runs_at_once(batch: Run, asked: Path) -> None:
             journals.Journal(out, {"a": 1}, finish),
         ):
             pass
-        first.add(WindowResult(first=0, items=1, lines=b"{}\n", failed=0, tokens=0, known=0))
+        first.add(WindowResult(0, b"{}\n", Counts(items=1, bytes=3)))
         first.end()
     with journals.Journal(out, {"a": 1}, finish) as later:
         assert later.complete

@@ -1,4 +1,4 @@
-"""Executors on this machine: this process, or one process per core.
+"""Executors of windows. The Engine is the one of this process; ProcessPool has a process per core.
 
 A process per core beats threads: a small model's steps are short, and threads would wait for each other.
 """
@@ -85,40 +85,22 @@ class WorkerConfig:
         return Engine(model, self.settings, slots=self.slots, retry=self.retry, cache=cache)
 
 
-class InProcess:
-    def __init__(self, config: WorkerConfig) -> None:
-        self._engine = config.engine(config.load())
-
-    @property
-    def has_room(self) -> bool:
-        return self._engine.has_room
-
-    def submit(self, window: Window) -> None:
-        self._engine.add(window)
-
-    def results(self) -> list[WindowResult]:
-        return self._engine.step()
-
-    def close(self) -> None:
-        self._engine.close()
-
-
 class ProcessPool:
     """Replaces a worker that dies (out of memory) and submits its windows again, `retry` times; then it raises
     RuntimeFault."""
 
     def __init__(self, config: WorkerConfig, count: int) -> None:
-        self._image = None if config.file.suffix == ".tin" or sys.platform == "win32" else _compile(config)
-        if self._image is not None:
-            image = Path(f"/dev/fd/{self._image.file.fileno()}")
-            config = replace(config, image=image, digest=self._image.digest)
+        self._image: IO[bytes] | None = None
+        if config.file.suffix != ".tin" and sys.platform != "win32":
+            self._image, digest = _compile(config)
+            config = replace(config, image=Path(f"/dev/fd/{self._image.fileno()}"), digest=digest)
         self._config = config
         self._tries = 1 + config.retry
         self._updates: SimpleQueue[tuple[_Worker, list[WindowResult] | TinsmithError | None]] = SimpleQueue()
         self._workers = [self._start() for _ in range(count)]
 
     def _start(self) -> _Worker:
-        descriptors = () if self._image is None else (self._image.file.fileno(),)
+        descriptors = () if self._image is None else (self._image.fileno(),)
         return _Worker(self._config, self._updates, descriptors)
 
     @property
@@ -158,19 +140,12 @@ class ProcessPool:
         for worker in self._workers:
             worker.close()
         if self._image is not None:
-            self._image.file.close()
+            self._image.close()
 
 
-@dataclass(frozen=True)
-class _Image:
-    """file: unnamed, and so gone with the processes that have it open."""
-
-    file: IO[bytes]
-    digest: str
-
-
-def _compile(config: WorkerConfig) -> _Image:
-    """Compiles the model once for all workers."""
+def _compile(config: WorkerConfig) -> tuple[IO[bytes], str]:
+    """Compiles the model once for all workers. Its image, in an unnamed file that no process outlives, and its
+    digest."""
     model = config.load(threads=1)
     file = tempfile.TemporaryFile(prefix="tinsmith-")  # noqa: SIM115 - the pool closes it
     try:
@@ -179,7 +154,7 @@ def _compile(config: WorkerConfig) -> _Image:
     except OSError as error:
         file.close()
         raise files.write_fault(Path(tempfile.gettempdir(), "tinsmith-image"), error) from error
-    return _Image(file, model.digest)
+    return file, model.digest
 
 
 class _Worker:

@@ -61,9 +61,10 @@ class Items:
 
     def rows(self) -> Iterator[tuple[int, Row]]:
         """The selected rows, with their numbers from 1, in their order."""
-        rows, sample = self._matching, self.settings.sample
-        drawn = _sample(rows(), sum(1 for _ in rows()), sample, self.settings.seed) if sample else rows()
-        return islice(drawn, self.settings.limit or None)
+        rows, size = self._matching(), self.settings.sample
+        if size:
+            rows = sample(rows, sum(1 for _ in self._matching()), size, self.settings.seed)
+        return islice(rows, self.settings.limit or None)
 
     def _matching(self) -> Iterator[tuple[int, Row]]:
         numbered = enumerate(_rows(self.path), 1)
@@ -171,9 +172,9 @@ def open_items(path: str | Path, settings: Settings) -> Items:
     return Items(path, replace(settings, shape=shape), layout, used, tuple(columns))
 
 
-def _sample(rows: Iterator[T], count: int, sample: int, seed: int) -> Iterator[T]:
+def sample(rows: Iterator[T], count: int, size: int, seed: int) -> Iterator[T]:
     """Knuth's algorithm S: a random sample of `count` rows in their order, without storing them."""
-    chance, needed = random.Random(seed), min(sample, count)
+    chance, needed = random.Random(seed), min(size, count)
     for left, one in zip(range(count, 0, -1), rows, strict=False):
         if chance.random() * left < needed:
             needed -= 1

@@ -19,23 +19,22 @@ import time
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
+from tinsmith.batch.engine import Counts, WindowResult
 from tinsmith.errors import InputError
 from tinsmith.system import files, reading
 
-if TYPE_CHECKING:
-    from tinsmith.batch.engine import WindowResult
-
+_RESUMES = "finished items are kept: the same command resumes"
 _SYNC_SECONDS = 2.0
 _CHUNK = 1 << 20  # bytes
 _START = b'{"batch": '
 Lines = Iterator[tuple[dict[str, Any], int]]  # of a journal, each with its end
-_KEPT = "what is done is kept: the same command resumes"
 
 
 @dataclass
@@ -56,26 +55,6 @@ class Spans:
     def __contains__(self, item: int) -> bool:
         place = bisect_right(self.intervals, item, key=itemgetter(0))
         return place > 0 and item < self.intervals[place - 1][1]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """failed: items. known: answers from the cache or of equal items."""
-
-    items: int = 0
-    failed: int = 0
-    tokens: int = 0
-    known: int = 0
-    bytes: int = 0
-
-    def plus(self, done: WindowResult) -> Counts:
-        return Counts(
-            self.items + done.items,
-            self.failed + done.failed,
-            self.tokens + done.tokens,
-            self.known + done.known,
-            self.bytes + len(done.lines),
-        )
 
 
 class Journal:
@@ -146,8 +125,7 @@ class Journal:
                 self.path.unlink(missing_ok=True)
             raise InputError(f"{there}: exists without a journal; remove it, or give another OUT")
         file.truncate(0)
-        self._write(file, {"batch": self.header})
-        os.fsync(file.fileno())
+        _write_line(file, {"batch": self.header}, sync=True)
 
     def _compare(self, begun: Mapping[str, Any]) -> None:
         for name in dict.fromkeys((*begun, *self.header)):
@@ -180,44 +158,38 @@ class Journal:
             if left or self._digest.hexdigest() != commit["sha256"]:
                 self._digest = before
                 break
-            self._take(commit, counts)
-            good = end
+            self.counts, good = counts, end
+            self.complete = bool(commit.get("complete"))
+            if "first" in commit:
+                self.spans.add(commit["first"], commit["items"])
         return good
-
-    def _take(self, commit: Mapping[str, Any], counts: Counts) -> None:
-        self.counts = counts
-        self.complete = bool(commit.get("complete"))
-        if "first" in commit:
-            self.spans.add(commit["first"], commit["items"])
 
     def add(self, done: WindowResult) -> None:
         """Appends a window's lines to OUT.part and commits them."""
-        assert self._rows is not None and self._file is not None
-        try:
+        assert self._rows is not None
+        due = time.monotonic() - self._synced > _SYNC_SECONDS
+        with _write_errors(self.part):
             _write_all(self._rows, done.lines)
             self._digest.update(done.lines)
-            self.counts = self.counts.plus(done)
-            if time.monotonic() - self._synced > _SYNC_SECONDS:
-                os.fsync(self._rows.fileno())
-            self._write(self._file, self._commit(first=done.first, items=done.items))
-            if time.monotonic() - self._synced > _SYNC_SECONDS:
-                os.fsync(self._file.fileno())
-                self._synced = time.monotonic()
-        except OSError as error:
-            raise files.write_fault(self.part, error, _KEPT) from error
-        self.spans.add(done.first, done.items)
+            self.counts = self.counts.plus(done.counts)
+            self._commit(sync=due, first=done.first, items=done.counts.items)
+        self.spans.add(done.first, done.counts.items)
 
     def end(self) -> None:
         """Makes OUT."""
-        assert self._rows is not None and self._file is not None
-        try:
-            os.fsync(self._rows.fileno())
-            self._write(self._file, self._commit(complete=True))
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise files.write_fault(self.part, error, _KEPT) from error
+        with _write_errors(self.part):
+            self._commit(sync=True, complete=True)
         self.complete = True
         self._end()
+
+    def _commit(self, *, sync: bool, **more: Any) -> None:
+        assert self._rows is not None and self._file is not None
+        if sync:
+            os.fsync(self._rows.fileno())
+        commit = {**more, "counts": asdict(self.counts), "sha256": self._digest.hexdigest()}
+        _write_line(self._file, commit, sync=sync)
+        if sync:
+            self._synced = time.monotonic()
 
     def _end(self) -> None:
         assert self._rows is not None
@@ -236,21 +208,23 @@ class Journal:
         """Commits a rewritten OUT, in which so many failed rows are now answered."""
         assert self._file is not None
         self.counts = replace(self.counts, failed=self.counts.failed - answered, bytes=self.out.stat().st_size)
-        try:
-            self._write(self._file, {"counts": asdict(self.counts), "sha256": sha256, "complete": True})
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise files.write_fault(self.path, error, f"{self.out.name} is complete and newer") from error
+        with _write_errors(self.path, f"{self.out.name} is complete and newer"):
+            commit = {"counts": asdict(self.counts), "sha256": sha256, "complete": True}
+            _write_line(self._file, commit, sync=True)
 
-    def _commit(self, **more: Any) -> dict[str, Any]:
-        return {**more, "counts": asdict(self.counts), "sha256": self._digest.hexdigest()}
 
-    @staticmethod
-    def _line(table: Mapping[str, Any]) -> bytes:
-        return json.dumps(table, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+@contextmanager
+def _write_errors(path: Path, outcome: str = _RESUMES) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise files.write_fault(path, error, outcome) from error
 
-    def _write(self, file: BinaryIO, table: Mapping[str, Any]) -> None:
-        _write_all(file, self._line(table))
+
+def _write_line(file: BinaryIO, table: Mapping[str, Any], *, sync: bool) -> None:
+    _write_all(file, json.dumps(table, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+    if sync:
+        os.fsync(file.fileno())
 
 
 def _open(path: Path) -> BinaryIO:

@@ -69,7 +69,7 @@ class Shared:
     image: Any
     digest: str
 
-    def answers(self) -> Engine:
+    def engine(self) -> Engine:
         job = replace(self.job, digest=self.digest)
         return job.engine(job.load_image(_mapped(_ray().get(self.image)), threads=1))
 
@@ -95,18 +95,18 @@ class _Actor:
     that no place is empty while one comes to its end: whoever has the lock computes for both."""
 
     def __init__(self, shared: Shared) -> None:
-        self._answers = shared.answers()
+        self._engine = shared.engine()
         self._lock = Lock()
         self._done: dict[int, WindowResult] = {}
 
     def answer(self, window: Window) -> WindowResult:
         with self._lock:
-            self._answers.add(window)
+            self._engine.submit(window)
         while True:
             with self._lock:
                 if window.first in self._done:
                     return self._done.pop(window.first)
-                self._done |= {done.first: done for done in self._answers.step()}
+                self._done |= {done.first: done for done in self._engine.results()}
 
 
 class RayExecutor:
@@ -174,7 +174,7 @@ class _Mapper:
     def __init__(
         self, shared: Shared, key: str, way: tuple[str, tuple[str, ...]], checkpoint: str | None
     ) -> None:
-        self._answers = shared.answers()
+        self._engine = shared.engine()
         self._items = Items(Path("dataset"), shared.job.settings, way[0], way[1], ())
         self._key, self._folder = key, None if checkpoint is None else Path(checkpoint)
 
@@ -187,8 +187,8 @@ class _Mapper:
             lines = reading.read_bytes(kept)
         else:
             items = [self._items.item(k, Row(Where("dataset", k, "row"), row)) for k, row in enumerate(rows, 1)]
-            self._answers.add(Window(0, items))
-            while not (done := self._answers.step()):
+            self._engine.submit(Window(0, items))
+            while not (done := self._engine.results()):
                 pass
             lines = done[0].lines
             if kept is not None:

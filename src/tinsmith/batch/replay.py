@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -12,7 +11,7 @@ from typing import Any
 from tinsmith.batch import output, run
 from tinsmith.batch.engine import Window
 from tinsmith.batch.executors import Executor
-from tinsmith.batch.items import Item, Items, open_items
+from tinsmith.batch.items import Item, Items, open_items, sample
 from tinsmith.batch.journal import header_of
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError
@@ -116,11 +115,7 @@ def _pairs(asked: Replay, items: Items, order: bool, result: Result) -> Iterator
 
 
 def _sampled(pairs: Iterator[Pair], asked: Replay, total: int) -> Iterator[Pair]:
-    chance, needed = random.Random(asked.seed), min(asked.sample or total, total)
-    for left, pair in zip(range(total, 0, -1), pairs, strict=False):
-        if chance.random() * left < needed:
-            needed -= 1
-            yield pair
+    yield from sample(pairs, total, asked.sample or total, asked.seed)
     for _ in pairs:  # what stands behind the last item is found too
         pass
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import tinsmith
 from tinsmith.batch import output
-from tinsmith.batch.engine import Window, WindowResult
+from tinsmith.batch.engine import Counts, Window, WindowResult
 from tinsmith.batch.executors import Executor
 from tinsmith.batch.items import Item, Items, open_items
-from tinsmith.batch.journal import Counts, Journal, Spans
+from tinsmith.batch.journal import Journal, Spans
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError
 from tinsmith.formats.model_files import model_digest
@@ -73,12 +73,10 @@ def run(batch: Batch, start_executor: Callable[[Settings], Executor], display: D
         total = items.count()
         display.line(_opening(items, total, journal.counts.items))
         with display.bar("items", total) as bar:
-            progress = Progress(bar, journal.counts, time.monotonic())
-            size = Sizes()
-            for done in answered(windows(items, journal.spans, size), executor, batch.order):
-                size.took(done)
+            rate = Rate(journal.counts)
+            for done in answered(windows(items, journal.spans, rate), executor, batch.order):
                 journal.add(done)
-                progress.show(journal.counts)
+                rate.update(journal.counts, bar)
         changed = next((path for path, mark in before.items() if _mark(path) != mark), None)
         if changed is None and items.images() != shown:
             changed = Path("an image that IN names")
@@ -101,20 +99,25 @@ def _mark(path: Path) -> tuple[int, int, int]:
     return about.st_ino, about.st_size, about.st_mtime_ns
 
 
-@dataclass
-class Progress:
-    """The bar's text: rate, failures, tokens. before: counts of earlier runs."""
+class Rate:
+    """The rate of a run: its progress, and the size of its next window, which should take a few seconds."""
 
-    bar: Bar
-    before: Counts
-    started: float
+    def __init__(self, before: Counts) -> None:
+        """before: counts of earlier runs."""
+        self._before, self._items, self._started = before, 0, time.monotonic()
 
-    def show(self, counts: Counts) -> None:
-        seconds = max(time.monotonic() - self.started, 1e-3)
-        rate = (counts.items - self.before.items) / seconds
-        tokens = (counts.tokens - self.before.tokens) / seconds
+    @property
+    def _seconds(self) -> float:
+        return max(time.monotonic() - self._started, 1e-3)
+
+    def update(self, counts: Counts, bar: Bar) -> None:
+        self._items = counts.items - self._before.items
+        tokens = (counts.tokens - self._before.tokens) / self._seconds
         failed = f", {counts.failed:,} failed" if counts.failed else ""
-        self.bar.update(counts.items, f"{rate:,.1f} items/s, {tokens:,.0f} tokens/s{failed}")
+        bar.update(counts.items, f"{self._items / self._seconds:,.1f} items/s, {tokens:,.0f} tokens/s{failed}")
+
+    def window(self) -> int:
+        return max(LEAST, min(MOST, int(self._items / self._seconds * _SECONDS)))
 
 
 def answered(
@@ -174,21 +177,7 @@ def gathered(items: Iterable[Item]) -> Iterator[Window]:
         first += len(held)
 
 
-class Sizes:
-    """The size of the next window, which should take a few seconds."""
-
-    def __init__(self) -> None:
-        self._items, self._started = 0, time.monotonic()
-
-    def took(self, done: WindowResult) -> None:
-        self._items += done.items
-
-    def next(self) -> int:
-        rate = self._items / max(time.monotonic() - self._started, 1e-3)
-        return max(LEAST, min(MOST, int(rate * _SECONDS)))
-
-
-def windows(items: Items, spans: Spans, size: Sizes) -> Iterator[Window]:
+def windows(items: Items, spans: Spans, rate: Rate) -> Iterator[Window]:
     """Windows of consecutive items that are not done."""
     held: list[Item] = []
     first = most = letters = 0
@@ -199,7 +188,7 @@ def windows(items: Items, spans: Spans, size: Sizes) -> Iterator[Window]:
                 held = []
             continue
         if not held:
-            first, most, letters = place, size.next(), 0
+            first, most, letters = place, rate.window(), 0
         held.append(items.item(number, row))
         letters += len(str(held[-1].prompt))
         if len(held) == most or letters > _CHARACTERS:

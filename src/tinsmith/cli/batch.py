@@ -152,7 +152,7 @@ def _check(args: Args) -> int:
     count = args.workers or usable_cores()
     result = replay(
         asked,
-        lambda: executors.InProcess(job) if count == 1 else executors.ProcessPool(job, count),
+        lambda: job.engine(job.load()) if count == 1 else executors.ProcessPool(job, count),
         progress.display(),
     )
     for line in result.said:
@@ -257,4 +257,4 @@ def _crew(args: Args, job: WorkerConfig) -> Executor:
 
         return ray.RayExecutor(job, args.ray, args.workers)
     count = args.workers or usable_cores()
-    return executors.InProcess(job) if count == 1 else executors.ProcessPool(job, count)
+    return job.engine(job.load()) if count == 1 else executors.ProcessPool(job, count)
