@@ -257,8 +257,8 @@ def beside(out: Path) -> tuple[Path, Path]:
     return out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.journal")
 
 
-def header_of(out: Path) -> tuple[dict[str, Any], Counts]:
-    """The header and counts of a complete OUT."""
+def header_of(out: Path) -> dict[str, Any]:
+    """The header of a complete OUT."""
     path = beside(out)[1]
     try:
         with path.open("rb") as file:
@@ -271,7 +271,8 @@ def header_of(out: Path) -> tuple[dict[str, Any], Counts]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not last.get("complete"):
         raise InputError(f"{out}: incomplete; run its batch to the end first")
-    return head["batch"], Counts(**last["counts"])
+    header: dict[str, Any] = head["batch"]
+    return header
 
 
 def _last(lines: Lines) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def _check(args: Args) -> int:
         lambda: job.engine(job.load()) if count == 1 else executors.ProcessPool(job, count),
         progress.display(),
     )
-    for line in result.said:
+    for line in result.listed:
         print(shown(line))
     if result.differ > SHOWN:
         print(f"… and {result.differ - SHOWN} more")
