@@ -229,7 +229,7 @@ def map(
     share; finished batches are stored there, and a later run reuses them. opening: isa and kv, as for
     tinsmith.load.
 
-    Raises InputError for settings that don't apply to a dataset, DataError where the prompt's columns are unclear.
+    Raises InputError for settings that don't apply to a dataset, DataError for unclear columns of the prompt.
     """
     ray = _ray()
     settings = replace(settings or Settings(**options), shape="rows")
