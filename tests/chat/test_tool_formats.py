@@ -50,14 +50,14 @@ def test_a_call_is_known_as_it_comes(name: str) -> None:
     answer, before = known.write(calls), 0
     seen: list[str] = []
     for end in range(len(answer) + 1):
-        begun = known.begun(answer[:end], TOOLS)
-        texts = [one.arguments for one in begun]
+        partial = known.partial_calls(answer[:end], TOOLS)
+        texts = [one.arguments for one in partial]
         assert len(texts) >= len(seen) and all(map(str.startswith, texts, seen)), answer[:end]
-        assert [one.name for one in begun] == [call.name for call in calls[: len(begun)]]
-        assert all(one.whole for one in begun[:-1])
+        assert [one.name for one in partial] == [call.name for call in calls[: len(partial)]]
+        assert all(one.complete for one in partial[:-1])
         before += sum(map(len, texts)) > sum(map(len, seen))
         seen = texts
-    assert all(one.whole for one in begun)
+    assert all(one.complete for one in partial)
     assert [json.loads(text) for text in seen] == [call.arguments for call in calls]
     assert before > 20  # pieces, in a text within an argument too
 

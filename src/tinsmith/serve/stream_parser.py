@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tinsmith.chat.tool_formats import Begun, JsonFormat, ToolFormat, held_back
+from tinsmith.chat.tool_formats import JsonFormat, PartialCall, ToolFormat, partial_mark
 from tinsmith.chat.turns import CLOSING, OPENING
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class AnswerParser:
             thoughts = before.rstrip() if self._started else before.strip()
             self._held, self._state, self._started = rest, "after", False
             return ("thinking", thoughts) if thoughts else None
-        shown = before[: len(before) - held_back(before, CLOSING)].rstrip()
+        shown = before[: len(before) - partial_mark(before, CLOSING)].rstrip()
         shown = shown if self._started else shown.lstrip()
         if not shown:
             return None
@@ -118,7 +118,7 @@ class CallParser:
         self._model, self._toolbox = model, toolbox
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
-        self._seen: list[Begun] = []
+        self._seen: list[PartialCall] = []
 
     def add(self, tokens: Sequence[int], called: bool) -> list[CallDelta]:
         """called: the answer is known to call."""
@@ -126,11 +126,11 @@ class CallParser:
         self._text += self._decoder.decode(data)
         if not called or not data:
             return []
-        seen, self._seen = self._seen, self._toolbox.format.begun(self._text, self._toolbox.tools)
+        seen, self._seen = self._seen, self._toolbox.format.partial_calls(self._text, self._toolbox.tools)
         deltas = []
         for number, call in enumerate(self._seen):
             before = seen[number] if number < len(seen) else None
             if call != before:
                 name, known = (call.name, 0) if before is None else (None, len(before.arguments))
-                deltas.append(CallDelta(number, name, call.arguments[known:], call.whole))
+                deltas.append(CallDelta(number, name, call.arguments[known:], call.complete))
         return deltas
