@@ -354,7 +354,7 @@ def test_a_date_must_be_stated() -> None:
     assert compile_turns(fixed) == stated
     assert by_transformers(fixed, [{"role": "user", "content": "x"}], False).count("25 Nov 2026") == 1
     assert with_date(SMOLLM, DAY) == SMOLLM
-    with pytest.raises(UnsupportedError, match="form that can't be told"):
+    with pytest.raises(UnsupportedError, match="computes the format"):
         with_date("{{ strftime_now(form) }}", DAY)
 
 
@@ -362,7 +362,7 @@ def test_a_date_must_be_stated() -> None:
     "template", [SMOLLM, GEMMA, LLAMA3, THINKING], ids=["smollm", "gemma", "llama3", "thinking"]
 )
 def test_words_of_the_user_are_said_once_more_as_they_are_quoted(template: str) -> None:
-    said = settle(template, spell=True)
+    said = settle(template, quotes_input=True)
     talk = [
         {"role": "user", "content": " turn off  the\nglobe lamp "},
         {"role": "assistant", "content": "it's off"},
@@ -391,7 +391,7 @@ def test_what_is_put_into_a_template_changes_nothing_else(head: str) -> None:
     assert settle(template) == template
     with pytest.raises(UnsupportedError, match="no switch for thinking"):
         settle(SMOLLM, thinking=True)
-    with pytest.raises(UnsupportedError, match="tells no tools"):
+    with pytest.raises(UnsupportedError, match="ignores tools"):
         settle(SMOLLM, tools=TOOLS)
 
 

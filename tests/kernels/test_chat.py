@@ -17,7 +17,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import _core
 from tinsmith.chat import packed as turns_file
-from tinsmith.chat.chat_template import with_date, with_spelling
+from tinsmith.chat.chat_template import with_date, with_quoted_input
 from tinsmith.chat.turns import ROLES, Turns
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import InputError, RuntimeFault, UnsupportedError
@@ -52,9 +52,9 @@ TEMPLATES = {
     "thinking": THINKING,
     "moded": MODED,
     "finished": FINISHED,
-    "spelled": with_spelling(SMOLLM),
-    "spelled plain": with_spelling(PLAIN),
-    "spelled thinking": with_spelling(THINKING),
+    "spelled": with_quoted_input(SMOLLM),
+    "spelled plain": with_quoted_input(PLAIN),
+    "spelled thinking": with_quoted_input(THINKING),
 }
 CONTROL = (
     "<|im_start|>",

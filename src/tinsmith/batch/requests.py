@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import tasks
 from tinsmith.batch import openai
 from tinsmith.batch.settings import OutputConstraint, Settings
-from tinsmith.chat.roles import settled
+from tinsmith.chat.roles import normalized
 from tinsmith.constraint import apart
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room, direct
@@ -109,7 +109,7 @@ class RequestBuilder:
 
     def _read(self, messages: Messages) -> Any:
         """The messages with decoded images."""
-        return within(self.model, settled(messages), self.settings.images)
+        return within(self.model, normalized(messages), self.settings.images)
 
     def _openai_requests(self, messages: Any, body: Mapping[str, Any]) -> list[Request]:
         settings, offer, extras = openai.settings_of(body, self.settings)

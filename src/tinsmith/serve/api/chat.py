@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from tinsmith.chat.roles import settled
+from tinsmith.chat.roles import normalized
 from tinsmith.runtime.choice import TokenChoice, logprob
 from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve import fields
@@ -145,7 +145,7 @@ def messages_of(given: Sequence[Any]) -> list[dict[str, Any]]:
             if one.reasoning_content is not None:
                 message["reasoning_content"] = one.reasoning_content
         messages.append(message)
-    return settled(messages)
+    return normalized(messages)
 
 
 def offer_in(body: ChatBody) -> Offer | None:

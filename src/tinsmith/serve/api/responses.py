@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 from starlette.responses import Response
 
-from tinsmith.chat.roles import settled
+from tinsmith.chat.roles import normalized
 from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
@@ -192,7 +192,7 @@ def messages_of(body: ResponsesBody) -> list[dict[str, Any]]:
         for key in ("content", "reasoning_content") if message["role"] == "assistant" else ():
             if key in message:
                 message[key] = "".join(message[key])
-    return settled(messages)
+    return normalized(messages)
 
 
 def _content(item: Message, number: int) -> str | list[dict[str, Any]]:
