@@ -197,7 +197,7 @@ def test_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     with monkeypatch.context() as patch:
         patch.setattr(sys, "frozen", True, raising=False)
-        refuses(UnsupportedError, "frozen application .* take a .tin")
+        refuses(UnsupportedError, "frozen application .* use a .tin")
     for program, match in (
         ("", "frozen"),
         (str(tmp_path / "none"), "No such file"),

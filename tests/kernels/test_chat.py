@@ -216,7 +216,7 @@ def test_a_word_that_contents_are_searched_for_is_short(model: Model, monkeypatc
     with pytest.raises(RuntimeFault, match="its content means something"):
         core.chat([(1, b"x" * 1024)])
     core.chat([(1, b"x" * 1023)])
-    with pytest.raises(UnsupportedError, match="a text of 1025 bytes in a message; at most 1024"):
+    with pytest.raises(UnsupportedError, match="a text of 1025 bytes; the maximum is 1024"):
         opened(1025)
     monkeypatch.setattr(turns_file, "LONGEST_WORD", 1025)
     with pytest.raises(RuntimeFault, match=r"turns\.bin: word 0 is damaged"):

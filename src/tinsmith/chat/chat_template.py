@@ -110,7 +110,7 @@ def check(spec: Spec, what: str = "the model") -> None:
         return
     has = "none" if spec.chat_template is None else f"another ({digest(spec.chat_template)[:12]})"
     raise FormatError(
-        f"{what} was trained with the chat template {str(trained)[:12]} and has {has}: prompts would differ "
+        f"{what} was trained under the chat template {str(trained)[:12]} and has {has}: prompts would differ "
         "from those in training; use the file that merge or build wrote, or restore its template"
     )
 
