@@ -115,7 +115,7 @@ class Reader:
         except (InputError, UnsupportedError) as error:
             return replace(table, no_tool=str(error))
         if not opening.startswith(self.answer_end) or not asked.endswith(table.generation):
-            return replace(table, no_tool="it writes a tool's message into another")
+            return replace(table, no_tool="a tool's message has no place of its own")
         ending = self.common([finished, asked])
         return replace(
             table,
@@ -130,17 +130,18 @@ class Reader:
         return [{"role": role, "content": contents.get(role, _MARKS[role])} for role in roles]
 
     def with_strips(self, table: TurnTable) -> TurnTable:
-        strips = dict.fromkeys(SLOTS, "")
-        strips["user"] = self.strip(table, [_U, _A, _U], 2)
-        strips["assistant"] = self.strip(table, [_U, _A, _U], 1)
+        places: dict[str, tuple[Sequence[str], int]] = {
+            "user": ([_U, _A, _U], 2),
+            "assistant": ([_U, _A, _U], 1),
+        }
         if not table.no_system:
-            strips["system"] = self.strip(table, [_S, _U], 0)
-            strips["first"] = self.strip(table, [_S, _U], 1)
+            places |= {"system": ([_S, _U], 0), "first": ([_S, _U], 1)}
         if not table.no_tool and not table.escaped:
-            strips["tool"] = self.strip(table, [_U, _A, _T], 2)
-        return replace(table, strip=strips)
+            places["tool"] = [_U, _A, _T], 2
+        strips = {slot: self.strip(*place) for slot, place in places.items()}
+        return replace(table, strip=dict.fromkeys(SLOTS, "") | strips)
 
-    def strip(self, table: TurnTable, roles: Sequence[str], place: int) -> str:
+    def strip(self, roles: Sequence[str], place: int) -> str:
         """The stripping of the content at a place."""
         texts, marks = self.cut(roles), [_MARKS[role] for role in roles]
         messages = [dict(message) for message in self.messages(roles)]
