@@ -19,11 +19,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import IO, Any
 
 from tinsmith.errors import InputError, MissingExtraError, TinsmithError, UnsupportedError
 
@@ -38,40 +39,6 @@ LEAST = (3, 1, 6)
 _KEPT = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
-class _Watch:
-    """Calls `late` at a deadline, and again after the seconds that it returns. One thread serves all deadlines:
-    starting one takes several times as long as a rendering."""
-
-    def __init__(self, late: Callable[[], float | None]) -> None:
-        self._late = late
-        self._changed = threading.Condition()
-        self._end: float | None = None
-        self._wakes: float | None = None  # time at which the thread wakes; None: when notified
-        self._thread: threading.Thread | None = None
-
-    def begin(self, seconds: float) -> None:
-        with self._changed:
-            self._end = time.monotonic() + seconds
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, daemon=True)
-                self._thread.start()
-            elif self._wakes is None or self._wakes > self._end:
-                self._changed.notify()
-
-    def cancel(self) -> None:
-        with self._changed:
-            self._end = None
-
-    def _watch(self) -> None:
-        with self._changed:
-            while True:
-                if self._end is not None and time.monotonic() >= self._end:
-                    more = self._late()
-                    self._end = None if more is None else time.monotonic() + more
-                self._wakes = self._end
-                self._changed.wait(None if self._end is None else max(0.0, self._end - time.monotonic()))
-
-
 class JinjaProcess:
     """Runs one process at a time, for one thread at a time."""
 
@@ -80,8 +47,8 @@ class JinjaProcess:
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
-        self._watch = _Watch(self._expire)
         self._process: subprocess.Popen[bytes] | None = None
+        self._replies: SimpleQueue[bytes] = SimpleQueue()
         self._limit = 0.0  # seconds of the current block; 0: none
         self._began = 0.0
         self._spent: tuple[int, float] = (0, 0.0)  # the process at that time, and its CPU time
@@ -96,23 +63,30 @@ class JinjaProcess:
                 yield
                 return
             process = self._started()  # before the time begins: an interpreter's start does not count
-            self._began, self._spent = time.monotonic(), (process.pid, _processor_time(process) or 0.0)
+            self._began, self._spent = time.monotonic(), (process.pid, _cpu_time(process) or 0.0)
             self._limit, self._late = seconds, False
-            late = InputError(
-                f"the chat template takes too long: over {seconds:g} seconds; check the model's template"
-            )
-            self._watch.begin(seconds)
             try:
-                yield
-            except TinsmithError:
-                if self._late:
-                    raise late from None
-                raise
+                try:
+                    yield
+                except TinsmithError:
+                    if not self._late:
+                        raise
+                if self._late or self._left() <= 0:
+                    message = f"the chat template takes too long: over {seconds:g} seconds"
+                    raise InputError(f"{message}; check the model's template")
             finally:
                 self._limit = 0.0
-                self._watch.cancel()
-            if self._late:
-                raise late
+
+    def _left(self) -> float:
+        """Seconds that the block has left: of CPU time where the system reports it, within WALL times as
+        many."""
+        elapsed, process = time.monotonic() - self._began, self._process
+        used = None if process is None else _cpu_time(process)
+        if process is None or used is None:
+            return self._limit - elapsed
+        if elapsed >= WALL * self._limit:
+            return 0.0
+        return self._limit - (used - self._spent[1] if process.pid == self._spent[0] else used)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """The reply to a request. Raises InputError where it takes too long or the process dies."""
@@ -122,8 +96,6 @@ class JinjaProcess:
             raise InputError(f"the conversation can't be given to a chat template: {error}") from None
         with self.within(SECONDS):
             process = self._started()
-            if self._late:  # checked last: a later expiry ends this process
-                raise InputError("no time is left")
             try:
                 reply = self._exchange(process, line)
             except BaseException:  # such as Ctrl-C: a late reply must not answer the next request
@@ -131,41 +103,32 @@ class JinjaProcess:
                 raise
             if reply is None:
                 self.close()
-                raise InputError(
-                    f"the chat template's process died (status {process.returncode}); "
-                    "check the model's template"
-                )
+                message = f"the chat template ended its process with status {process.returncode}"
+                raise InputError(f"{message}; check the model's template")
             return reply
 
     def _exchange(self, process: subprocess.Popen[bytes], line: bytes) -> dict[str, Any] | None:
         """None where the process has ended or its output is no reply."""
-        assert process.stdin and process.stdout
+        assert process.stdin
         try:
             process.stdin.write(line)
             process.stdin.flush()
-            answer = process.stdout.readline(_MOST_REPLY)
-            reply = json.loads(answer)
+            reply = json.loads(self._receive())
         except (OSError, ValueError, RecursionError):
             return None
         return reply if isinstance(reply, dict) else None
 
-    def _expire(self) -> float | None:
-        """Kills the process, or returns the seconds that it has left."""
-        process = self._process
-        used = None if process is None else _processor_time(process)
-        if process is not None and used is not None:
-            left = self._limit - (used - self._spent[1] if process.pid == self._spent[0] else used)
-            if left > 0 and time.monotonic() < self._began + WALL * self._limit:
-                return max(left, 0.01)
+    def _receive(self) -> bytes:
+        while (left := self._left()) > 0:
+            with suppress(Empty):
+                return self._replies.get(timeout=max(left, 0.01))
         self._late = True
-        if process is not None:
-            process.kill()
-        return None
+        raise InputError("no time is left")
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.close()
-            self._process = _start()
+            self._process, self._replies = _start()
         return self._process
 
     def close(self) -> None:
@@ -184,7 +147,7 @@ class JinjaProcess:
         self._reset()
 
 
-def _processor_time(process: subprocess.Popen[bytes]) -> float | None:
+def _cpu_time(process: subprocess.Popen[bytes]) -> float | None:
     """CPU seconds; None where the system does not report them, or the process has ended."""
     if sys.platform != "linux" or process.returncode is not None:
         return None
@@ -193,8 +156,8 @@ def _processor_time(process: subprocess.Popen[bytes]) -> float | None:
     return None
 
 
-def _start() -> subprocess.Popen[bytes]:
-    """The process, ready for requests."""
+def _start() -> tuple[subprocess.Popen[bytes], SimpleQueue[bytes]]:
+    """The process, ready for requests, and its lines of output; an empty one is its end."""
     command = _command()
     try:
         process = subprocess.Popen(
@@ -207,8 +170,10 @@ def _start() -> subprocess.Popen[bytes]:
         )
     except (OSError, NotImplementedError) as error:
         raise _cannot(str(error)) from error
+    replies: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_read, args=(process.stdout, replies), daemon=True).start()
     try:
-        version = _hello(process)
+        version = _version(process, replies)
         if _numbers(version) < LEAST:
             least = ".".join(map(str, LEAST))
             raise UnsupportedError(
@@ -218,23 +183,23 @@ def _start() -> subprocess.Popen[bytes]:
     except BaseException:
         _end(process)
         raise
-    return process
+    return process, replies
 
 
-def _hello(process: subprocess.Popen[bytes]) -> str:
+def _read(stream: IO[bytes], replies: SimpleQueue[bytes]) -> None:
+    with suppress(OSError, ValueError):  # closed
+        while line := stream.readline(_MOST_REPLY):
+            replies.put(line)
+    replies.put(b"")
+
+
+def _version(process: subprocess.Popen[bytes], replies: SimpleQueue[bytes]) -> str:
     """Jinja's version, which the process writes when it is ready."""
-    timer = threading.Timer(_START, process.kill)
-    timer.daemon = True
-    timer.start()
-    assert process.stdout
     try:
-        return str(json.loads(process.stdout.readline(1000))["jinja2"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return str(json.loads(replies.get(timeout=_START))["jinja2"])
+    except (Empty, ValueError, LookupError, TypeError):
         process.kill()
         raise _cannot(f"{sys.executable} ended with status {process.wait()}") from None
-    finally:
-        timer.cancel()
-        timer.join()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
