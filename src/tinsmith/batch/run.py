@@ -53,10 +53,10 @@ class Batch:
 
 
 def run(batch: Batch, start_executor: Callable[[Settings], Executor], display: Display) -> Counts:
-    """Answers the rest of IN's rows, and makes OUT.
+    """Answers the unfinished rows of IN and makes OUT.
 
-    Raises InputError where OUT was started differently, another run writes it, or IN or FILE changes meanwhile;
-    what is done stays, and the same call resumes."""
+    Raises InputError where OUT was started with other settings, another run writes it, or IN or FILE changes
+    during the run. Finished rows are kept, and the same call resumes."""
     items = open_items(batch.given, batch.settings)
     batch = replace(batch, settings=items.settings)
     executor = partial(start_executor, items.settings)
@@ -83,15 +83,15 @@ def run(batch: Batch, start_executor: Callable[[Settings], Executor], display: D
         if changed is not None:
             raise InputError(
                 f"{changed}: changed while the rows were answered; remove {journal.part.name} and "
-                f"{journal.path.name}, and run the batch again (with --cache, what stayed costs nothing)"
+                f"{journal.path.name}, and run the batch again (--cache keeps the answers)"
             )
         journal.end()
         return journal.counts
 
 
 def _opening(items: Items, total: int, done: int) -> str:
-    held = f", {done:,} of them done" if done else ""
-    return f"{items.path}: {total:,} items{held}, asked by {'+'.join(items.columns)}"
+    finished = f", {done:,} of them done" if done else ""
+    return f"{items.path}: {total:,} items{finished}, prompts in {'+'.join(items.columns)}"
 
 
 def _mark(path: Path) -> tuple[int, int, int]:
@@ -172,27 +172,25 @@ def _again(batch: Batch, items: Items, executor: Callable[[], Executor], journal
 def gathered(items: Iterable[Item]) -> Iterator[Window]:
     """Windows of items, numbered as they come."""
     first, left = 0, iter(items)
-    while held := list(islice(left, MOST)):
-        yield Window(first, held)
-        first += len(held)
+    while window := list(islice(left, MOST)):
+        yield Window(first, window)
+        first += len(window)
 
 
 def windows(items: Items, spans: Spans, rate: Rate) -> Iterator[Window]:
-    """Windows of consecutive items that are not done."""
-    held: list[Item] = []
-    first = most = letters = 0
+    """Windows of consecutive unfinished items."""
+    window: list[Item] = []
+    first = most = characters = 0
     for place, (number, row) in enumerate(items.rows()):
-        if place in spans:
-            if held:
-                yield Window(first, held)
-                held = []
+        is_done = place in spans
+        if window and (is_done or len(window) == most or characters > _CHARACTERS):
+            yield Window(first, window)
+            window = []
+        if is_done:
             continue
-        if not held:
-            first, most, letters = place, rate.window(), 0
-        held.append(items.item(number, row))
-        letters += len(str(held[-1].prompt))
-        if len(held) == most or letters > _CHARACTERS:
-            yield Window(first, held)
-            held = []
-    if held:
-        yield Window(first, held)
+        if not window:
+            first, most, characters = place, rate.window(), 0
+        window.append(items.item(number, row))
+        characters += len(str(window[-1].prompt))
+    if window:
+        yield Window(first, window)
