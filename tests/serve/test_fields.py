@@ -44,7 +44,7 @@ def test_list_fails_at_its_first_error_and_has_a_maximum_length(body: type[BaseM
 
 
 def test_openapi_states_the_length_limits() -> None:
-    document = openapi.document(app.ENDPOINTS)
+    document = openapi.document(app.ENDPOINTS, ["tiny"])
     arrays = [node for node in nodes(document["components"]["schemas"]) if node.get("type") == "array"]
     assert len(arrays) > 40
     assert all("maxItems" in node for node in arrays)

@@ -1,4 +1,4 @@
-"""Endpoints: what a handler gets, the responses that it gives, and how both are described."""
+"""Endpoints, the requests that their handlers get, and the responses that they return."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ApiRequest:
     started: float = field(default_factory=time.monotonic)
 
     async def parse(self, work: Callable[[], T]) -> T:
-        """Runs work that grows with the body: here where that is short."""
+        """Runs work whose time grows with the body: in a thread where that is long."""
         return work() if self.length < _SHORT else await self.in_thread(work)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
@@ -54,12 +54,12 @@ class Endpoint:
     handler: Handler
     body: type[BaseModel] | None = None
     reply: Any = None  # example of the answer, for openapi.schema_like
-    text: str | None = None  # media type of an answer that is no JSON
+    text: str | None = None  # media type of an answer that is not JSON
     stream: str | None = None  # media type of a streamed answer
     public: bool = False  # needs no API key
 
 
-# JSON allows these in strings, and clients that read a stream by str.splitlines end a line there.
+# JSON allows these in strings; str.splitlines, which some clients read streams by, ends a line there.
 _LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
 
@@ -82,7 +82,7 @@ class JsonResponse(Response):
 
 
 class AnswerStream(Response):
-    """A streamed answer. An error after the first piece becomes a piece, and is kept in `error`."""
+    """A streamed answer. An error after its start becomes the last piece, and `error`."""
 
     error: Exception | None
 

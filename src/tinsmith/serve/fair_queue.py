@@ -1,4 +1,4 @@
-"""Fair sharing: of the clients that wait for a slot, the one with the fewest slots comes next."""
+"""Fair sharing: a free slot goes to the waiting client with the fewest slots."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Shares(Counter[str]):
 
 
 class FairQueue(Generic[T]):
-    """Items of clients, waiting for slots.
+    """Clients' items that wait for slots.
 
-    The next item is of the client with the fewest slots; of equals, of the one served the longest ago. Items of
-    one client keep their order."""
+    The next item belongs to the client with the fewest slots; among equals, to the least recently served. A
+    client's items keep their order."""
 
     def __init__(self, slots: int, per_client: int | None = None) -> None:
         self._slots, self._per_client = slots, per_client or slots
@@ -115,7 +115,7 @@ class FairLimiter:
         try:
             await ready
         except asyncio.CancelledError:
-            if not self._queue.remove(client, ready):  # it had got its slot
+            if not self._queue.remove(client, ready):  # it had already got a slot
                 self._release(client)
             raise
 

@@ -39,7 +39,8 @@ class Delta:
 
 
 class Answer:
-    """An answer that grows with the worker's updates. `finish` and what follows it are set at the end."""
+    """An answer that grows with the worker's updates. Its end sets `finish`, `completion`, `calls` and the
+    like."""
 
     handle: AnswerHandle
     completion: Completion
@@ -275,7 +276,7 @@ def _usage(model: Loaded, answers: Sequence[Answer]) -> Usage:
 
 
 def choice_json(model: Loaded, choice: TokenChoice) -> dict[str, Any]:
-    """How a token was chosen."""
+    """A token with its probability and alternatives."""
     token = token_shown(model.core, choice.token, choice.log_probability)
     tops = [token_shown(model.core, *top) for top in choice.tops]
     return {

@@ -37,7 +37,7 @@ class RequestImage:
 
     @property
     def part(self) -> dict[str, Any]:
-        """A part of a message's content; `decode` puts the pixels in its place."""
+        """A part of a message's content, for decode_images."""
         return {"type": "image", "image": self}
 
     def decode(self, max_bytes: int) -> Image:
@@ -70,7 +70,7 @@ def images_in(messages: Sequence[Message]) -> list[RequestImage]:
 
 
 def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """A message's content for the runtime: a text where there is no image."""
+    """A message's content for the runtime: a text, or a list of parts with images."""
     if any(part["type"] != "text" for part in parts):
         return list(parts)
     return "".join(part["text"] for part in parts)
@@ -120,7 +120,7 @@ class ImageEncoder:
         return self._in_flight.total()
 
     async def run(self, client: str, work: Callable[[Event], T]) -> T:
-        """Runs work in the thread. Its event tells that the client has disconnected."""
+        """Runs work in the thread. Its event is set when the client disconnects."""
         if self._in_flight[client] >= self._limits.image_rows // 2:
             raise rate_limited("too many requests with images of this client are in flight")
         if self.waiting >= self._limits.queue or self.in_flight >= self._limits.image_rows:
@@ -141,7 +141,7 @@ class ImageEncoder:
         self._thread.close()
 
     def encode(self, prompt: ImagePrompt, client: str, gone: Event) -> None:
-        """Computes the embeddings of a prompt's images, or takes them from the client's cache."""
+        """Sets the embeddings of a prompt's images, from the client's cache where it has them."""
         for _, tile in prompt.tiles:
             if gone.is_set():
                 raise ClientGone

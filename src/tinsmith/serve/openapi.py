@@ -32,8 +32,8 @@ _ERRORS = {
 }
 
 
-def document(endpoints: Sequence[Endpoint], models: Sequence[str] = ()) -> dict[str, Any]:
-    """models: names that requests may give."""
+def document(endpoints: Sequence[Endpoint], models: Sequence[str]) -> dict[str, Any]:
+    """models: their names."""
     bodies = [one.body for one in endpoints if one.body is not None]
     references, described = models_json_schema(
         [(body, "validation") for body in bodies], ref_template=_DEFINITIONS + "{model}"
@@ -44,19 +44,18 @@ def document(endpoints: Sequence[Endpoint], models: Sequence[str] = ()) -> dict[
         path = re.sub(r"\{(\w+):\w+\}", r"{\1}", one.path)
         schema = None if one.body is None else references[one.body, "validation"]
         paths.setdefault(path, {})[one.method.lower()] = _operation(one, path, schema, models)
-    for body in bodies if models else ():
+    for body in bodies:
         schema = schemas[references[body, "validation"]["$ref"].removeprefix(_DEFINITIONS)]
         if "model" in schema["properties"]:
             schema["properties"]["model"] = _model(schema, models)
-    made = {
+    result = {
         "openapi": "3.1.0",
         "info": {"title": "tinsmith", "version": _core.VERSION},
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
     # pydantic prefixes models that share a name with their modules.
-    result: dict[str, Any] = json.loads(json.dumps(made).replace("tinsmith__serve__api__", ""))
-    return result
+    return dict(json.loads(json.dumps(result).replace("tinsmith__serve__api__", "")))
 
 
 def _operation(one: Endpoint, path: str, body: dict[str, Any] | None, models: Sequence[str]) -> dict[str, Any]:
@@ -94,7 +93,7 @@ def _model(schema: dict[str, Any], models: Sequence[str]) -> dict[str, Any]:
 
 
 def _parameter(name: str, place: str, models: Sequence[str], required: bool = False) -> dict[str, Any]:
-    schema = {"type": "string", **({"enum": list(models)} if models else {})}
+    schema = {"type": "string", "enum": list(models)}
     return {"name": name, "in": place, "required": required, "schema": schema}
 
 

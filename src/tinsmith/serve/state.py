@@ -31,7 +31,7 @@ _THREADS = 4  # the interpreter runs one at a time, the core several
 
 @dataclass(frozen=True)
 class ModelRef:
-    """What a model name stands for: a file's base, one of its adapters, or the choice of its router."""
+    """A model name's meaning: a file's base, one of its adapters, or its router's choice of one."""
 
     name: str
     served: ServedModel
@@ -66,7 +66,7 @@ class ServedModel:
 
     @property
     def report(self) -> Path | None:
-        """The report.html of `tinsmith make` beside the file. A link might lead anywhere and does not count."""
+        """The report.html of `tinsmith make` beside the file. A link is ignored: it may lead anywhere."""
         path = self.path.with_name("report.html")
         return path if path.is_file() and not path.is_symlink() else None
 
@@ -123,7 +123,7 @@ class AppState:
         return self.find(self.models[0].name if name is None else name)
 
     def check_in_flight(self, client: str, worker: Worker, answers: int) -> None:
-        """Raises ApiError where so many more answers exceed the client's share or the queue."""
+        """Raises ApiError where `answers` more exceed the client's share or the queue."""
         limit, used = self.limits.in_flight, self._in_flight[client]
         if answers > limit:
             raise ApiError(400, f"{answers} answers requested; a client may have {limit} in flight", "n")
@@ -133,7 +133,7 @@ class AppState:
 
     @contextmanager
     def in_flight(self, client: str, worker: Worker, answers: int = 1) -> Iterator[None]:
-        """Counts work outside the batch as so many answers."""
+        """Counts work outside the batch as `answers` answers."""
         self.check_in_flight(client, worker, answers)
         self._in_flight[client] += answers
         try:

@@ -29,7 +29,7 @@ def call_openings(format: ToolFormat) -> tuple[str, ...]:
 
 
 class AnswerParser:
-    """Yields the thoughts and text of `split_answer` in pieces, and leaves calls out."""
+    """Streams the thoughts and text of `split_answer`, without calls."""
 
     def __init__(
         self, thinks: bool = False, openings: Sequence[str] = (), *, only_calls: bool = False, raw: bool = False
@@ -41,7 +41,7 @@ class AnswerParser:
         self.called = only_calls
         self._state: Literal["begin", "thinking", "after", "text"] = "text" if raw else "begin"
         self._pending = ""  # undecided text
-        self._started = False  # the present part has yielded text
+        self._started = False  # the current part has yielded text
 
     def add(self, text: str) -> list[TextDelta]:
         self._pending += text

@@ -1,4 +1,4 @@
-"""A thread per model that alone computes with it; the event loop submits work and receives updates."""
+"""A model's thread, which does all its computation; the event loop submits work and receives updates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _SlicedTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """What an answer has gained since the last update."""
+    """An answer's growth since the last update."""
 
     text: str
     tokens: list[int]  # with control tokens, which the text lacks
@@ -54,7 +54,7 @@ class AnswerHandle:
     def __init__(self, worker: Worker, asked: Asked, deliver: Deliver) -> None:
         self.asked = asked
         self.loop = asyncio.get_running_loop()
-        self.job: Job | None = None  # belongs to the thread, as the next two
+        self.job: Job | None = None  # for the thread, as are the next two
         self.choices_sent = 0
         self.tokens_sent = 0
         self.started = time.monotonic()
@@ -135,7 +135,7 @@ class Worker:
         return self._thread.is_alive()
 
     def check_queue(self, answers: int) -> None:
-        """Raises ApiError where the queue has no room for so many more answers."""
+        """Raises ApiError where the queue has no room for `answers` more."""
         if answers > self._capacity:
             raise ApiError(400, f"{answers} answers requested; this server has room for {self._capacity}", "n")
         if len(self.in_flight) + answers > self._capacity:
@@ -187,7 +187,7 @@ class Worker:
                 self._restart(error)
 
     def _read_inbox(self) -> None:
-        """Waits for a callback where there is nothing else to do."""
+        """Runs callbacks; waits for one where there is no other work."""
         while not self._closed:
             try:
                 self._inbox.get(block=not self._has_work())()

@@ -47,12 +47,12 @@ async def check(request: ApiRequest, body: CheckBody) -> Response:
     state = request.state
     if ("schema_" in body.model_fields_set) == bool(body.tools):
         raise ApiError(400, "give either a schema or tools", "schema")
-    param, made = "schema", {"schema": body.schema_}
+    param, to_compile = "schema", {"schema": body.schema_}
     if tools := body.tools:
         ref = state.find_or_only(body.model)
         offer = Offer(declared(tool.function for tool in tools), "required")
-        param, made = "tools", await request.in_thread(partial(tools_request, offer, ref, state.limits))
-    constraint = await state.compiler.compile(request.client, param, made)
+        param, to_compile = "tools", await request.in_thread(partial(tools_request, offer, ref, state.limits))
+    constraint = await state.compiler.compile(request.client, param, to_compile)
     size = len(constraint.data)
     facts = {"states": constraint.states, "depth": constraint.depth, "shortest": constraint.shortest}
     return JsonResponse({**facts, "bytes": size})
@@ -66,7 +66,7 @@ class MaskedBody(Body):
 
 
 async def masked(request: ApiRequest, body: MaskedBody) -> Response:
-    """The most probable tokens that a constraint excludes after these."""
+    """The most probable tokens that the constraint excludes after `tokens`."""
     generation = await request.parse(lambda: to_generation(request, body.chat))
     ref = generation.ref
     if ref.routed:
@@ -143,7 +143,7 @@ async def report(request: ApiRequest, _: Any) -> Response:
         if path is None:
             raise FileNotFoundError
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:  # also where a link has just replaced it
+    except OSError:  # such as a link that has just replaced it
         message = "no readable report.html beside the model's file"
         raise ApiError(404, message, "model", code="not_found") from None
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}

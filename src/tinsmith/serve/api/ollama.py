@@ -23,7 +23,7 @@ from tinsmith.serve.images import RequestImage, content_of
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
 from tinsmith.serve.state import ModelRef
 
-Writer = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # of a text, thoughts and calls
+Writer = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # arguments: text, thoughts, calls
 
 
 class Options(Body):
@@ -196,7 +196,7 @@ def _time(seconds: float) -> str:
 
 
 def _loaded(request: ApiRequest, body: CommonBody, write: Writer) -> Response:
-    """The answer to a request without a prompt, which loads a model in Ollama."""
+    """The answer to a request without a prompt, by which Ollama loads a model."""
     ref = request.state.find(body.model)
     return JsonResponse({**_head(ref), **write("", "", []), "done": True, "done_reason": "load"})
 

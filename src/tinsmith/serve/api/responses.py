@@ -214,7 +214,7 @@ def _content(item: Message, number: int) -> str | list[dict[str, Any]]:
 
 
 def _add(message: dict[str, Any], item: Message | FunctionCall | ReasoningItem, number: int) -> None:
-    """Adds an item to the assistant's message, whose texts are lists until it is complete."""
+    """Adds an item to the assistant's message, whose texts are lists until they are joined."""
     if isinstance(item, Message):
         message["content"].append(_content(item, number))
     elif isinstance(item, FunctionCall):
@@ -276,7 +276,7 @@ async def respond(request: ApiRequest, body: ResponsesBody) -> Response:
 
 
 def _head(body: ResponsesBody) -> dict[str, Any]:
-    """The request's fields with their defaults, which an answer repeats."""
+    """The request's fields with their defaults, for the response."""
     tools = [tool.model_dump() for tool in body.tools or ()]
     choice, form = body.tool_choice, body.text.format if body.text else None
     text = form.model_dump(by_alias=True) if form else {"type": "text"}

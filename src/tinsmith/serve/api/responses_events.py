@@ -1,4 +1,4 @@
-"""An answer as the events of OpenAI's Responses; the last event has the whole."""
+"""An answer as events of OpenAI's Responses; the last event has the complete response."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PARTS = {"text": "output_text", "thinking": "reasoning_text", "refusal": "refus
 
 
 class _Items:
-    """Output items, and the events of their growth."""
+    """Output items and their events."""
 
     def __init__(self, model: Any, logprobs: bool) -> None:
         self.output: list[dict[str, Any]] = []
@@ -37,7 +37,7 @@ class _Items:
 
     @property
     def answered(self) -> bool:
-        """Whether there is more than thoughts."""
+        """Whether there is an item other than thoughts."""
         return any(item["type"] != "reasoning" for item in self.output)
 
     def add(self, kind: Kind, text: str, choices: list[Any]) -> Iterator[Event]:
@@ -128,7 +128,7 @@ def _copy(value: dict[str, Any]) -> dict[str, Any]:
 
 
 class ResponseEvents:
-    """head: fields that the answer repeats of the request."""
+    """head: the request's fields that the response repeats."""
 
     def __init__(self, request: ApiRequest, answers: Answers, head: dict[str, Any], logprobs: bool) -> None:
         self._request, self._answers, self._number = request, answers, -1
@@ -152,12 +152,12 @@ class ResponseEvents:
             yield self._numbered({"type": f"response.{kind}", "response": dict(self._response)})
         answers = self._answers
         if not answers.all:
-            for made in (*self._items.add("refusal", answers.refusal, []), *self._items.close()):
-                yield self._numbered(made)
+            for event in (*self._items.add("refusal", answers.refusal, []), *self._items.close()):
+                yield self._numbered(event)
         async with aclosing(answers.events()) as events:
             async for answer, delta in events:
-                for made in self._items.grow(delta) if delta else self._items.end(answer):
-                    yield self._numbered(made)
+                for event in self._items.grow(delta) if delta else self._items.end(answer):
+                    yield self._numbered(event)
         cut = answers.first is not None and answers.first.finish != "stop"
         usage = record_usage(self._request, answers)
         yield self._last(
@@ -176,8 +176,8 @@ class ResponseEvents:
 
     def failed(self, error: ApiError) -> Iterator[Event]:
         """The last events after an error."""
-        for made in self._items.close("incomplete"):
-            yield self._numbered(made)
+        for event in self._items.close("incomplete"):
+            yield self._numbered(event)
         fields = openai_error(error)["error"]
         yield self._numbered({"type": "error", "error": fields})
         code = fields["code"] or fields["type"]
