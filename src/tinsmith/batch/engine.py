@@ -1,7 +1,7 @@
 """Answers windows of items by one model.
 
-A window's prompts are sorted, so that a common prefix is computed once; equal questions are answered once.
-Lines are in the items' order.
+It sorts a window's prompts, to compute common prefixes once, and answers equal questions once. Lines have the
+items' order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.generation import Completion
 
 SLOTS = 8
-_WINDOWS = 2  # in flight: one that ends, one that keeps the slots busy
+_WINDOWS = 2  # in flight: one that ends, and one to keep the slots full
 _MAX_HEADS = 64
 
 
@@ -84,7 +84,7 @@ class _OpenWindow:
 
 @dataclass
 class _Pending:
-    """A question with the items that ask it: each its window, its index there, and the request's number."""
+    """A question and its items, each as its window, its index there, and the request's number."""
 
     request: Request
     key: Question
@@ -106,7 +106,7 @@ class Engine:
         self._jobs: dict[Job, _Pending] = {}
         self._open: list[_OpenWindow] = []
         self._ready: deque[_Pending] = deque()  # for the scheduler
-        self._heads: dict[Lines, Lines] = {}  # common beginnings of receipts
+        self._heads: dict[Lines, Lines] = {}  # shared lines of receipts
 
     @property
     def has_room(self) -> bool:
@@ -148,14 +148,14 @@ class Engine:
         self._feed()
 
     def _share_head(self, key: Question) -> Question:
-        """The same key, with its lines before the input in memory once."""
+        """The same key, sharing the memory of the lines before the input."""
         head = key.lines[:-1]
         if len(self._heads) > _MAX_HEADS:
             self._heads.clear()
         return Question((*self._heads.setdefault(head, head), key.lines[-1]))
 
     def _take_cached(self, opened: _OpenWindow, pending: dict[tuple[str, int | None], _Pending]) -> None:
-        """Answers from the cache, which has no token choices."""
+        """Answers from the cache, which has no log probabilities."""
         if self._cache is None:
             return
         keys = {digest: one for (digest, tops), one in pending.items() if tops is None}
@@ -163,19 +163,19 @@ class Engine:
             one = pending.pop((key, None))
             if (problem := cached.problem(self._model, one.key, one.request.asked)) is not None:
                 raise InputError(
-                    f"{self._cache.path}: the answer {key[:12]}… {problem}; it, or a merged file, was "
-                    "changed: remove it"
+                    f"{self._cache.path}: the answer {key[:12]}… {problem}: it, or a merged file, is "
+                    "damaged; remove it"
                 )
             opened.counts.known += 1
             self._answer(one, cached.completion, cached.receipt)
 
     def _feed(self) -> None:
-        """Keeps the scheduler's queue short: requests wait here in less memory."""
+        """Keeps the scheduler's queue short: requests need less memory here."""
         while self._ready and (self._scheduler is None or self._scheduler.waiting < self._slots):
             asked = self._ready[0].request.asked
             needed = prefix_of(asked.applied) + len(asked.tokens) + asked.max_tokens + 1
             if needed > self._context < self._max_context:
-                if self._jobs:  # they need the present scheduler
+                if self._jobs:  # they need the current scheduler
                     return
                 self._context = min(self._max_context, max(256, 1 << (needed - 1).bit_length()))
                 rank = rank_of(asked.applied)
@@ -190,7 +190,7 @@ class Engine:
             self._fail_all(pending, error)
 
     def results(self) -> list[WindowResult]:
-        """Computes a step; the windows that it completes."""
+        """Computes a step. Returns the windows that it completes."""
         if self._jobs:
             assert self._scheduler is not None
             for job in self._scheduler.step():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime import Model
     from tinsmith.spec import Buffer
 
-_WINDOWS = 2  # of one worker: one that it computes, one to continue with
+_WINDOWS = 2  # per worker: one in progress, one to continue with
 
 
 class Executor(Protocol):
@@ -51,9 +51,9 @@ class WorkerConfig:
     loading: Mapping[str, Any] = field(default_factory=dict)  # options of tinsmith.load
     adapters: Mapping[str, str] = field(default_factory=dict)  # paths of those outside the file, by name
     slots: int = SLOTS  # of each worker
-    retry: int = 0  # further tries of what failed
+    retry: int = 0  # further tries of failed rows and windows
     cache: Path | None = None  # folder
-    image: Path | None = None  # the compiled file, where `file` is no .tin
+    image: Path | None = None  # the compiled model, where `file` is no .tin
     digest: str = ""  # of `file`, with an image
 
     def load(self, threads: int | None = None) -> Model:
@@ -86,8 +86,8 @@ class WorkerConfig:
 
 
 class ProcessPool:
-    """Replaces a worker that dies (out of memory) and submits its windows again, `retry` times; then it raises
-    RuntimeFault."""
+    """Replaces a worker that dies, such as out of memory, and submits its windows again, `retry` times; then it
+    raises RuntimeFault."""
 
     def __init__(self, config: WorkerConfig, count: int) -> None:
         self._image: IO[bytes] | None = None
@@ -144,8 +144,8 @@ class ProcessPool:
 
 
 def _compile(config: WorkerConfig) -> tuple[IO[bytes], str]:
-    """Compiles the model once for all workers. Its image, in an unnamed file that no process outlives, and its
-    digest."""
+    """Compiles the model once for all workers, to an unnamed file that disappears with them. Returns it with
+    the model's digest."""
     model = config.load(threads=1)
     file = tempfile.TemporaryFile(prefix="tinsmith-")  # noqa: SIM115 - the pool closes it
     try:
@@ -190,7 +190,7 @@ class _Worker:
         updates.put((self, None))
 
     def close(self) -> int:
-        """Kills the process; its exit code."""
+        """Kills the process. Returns its exit code."""
         self._process.kill()
         if self._process.stdin is not None:
             with suppress(OSError):  # of unread bytes
@@ -199,8 +199,8 @@ class _Worker:
 
 
 def receive(stream: IO[bytes]) -> Any:
-    """The next pickled value; None once the sender is gone, perhaps in the middle of a value."""
+    """The next pickled value; None after the sender's end, which may cut a value."""
     try:
         return pickle.load(stream)
-    except Exception:  # half a pickle may raise anything
+    except Exception:  # a cut pickle may raise anything
         return None

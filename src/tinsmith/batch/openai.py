@@ -1,6 +1,6 @@
 """OpenAI's batch files: requests to /v1/chat/completions, and the lines that answer them.
 
-https://platform.openai.com/docs/guides/batch. An unknown parameter is an error of its line.
+See https://platform.openai.com/docs/guides/batch. An unknown parameter is an error of its line.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _offer(given: Mapping[str, Any]) -> Offer | None:
 
 
 def _declared(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without `strict`, which is always in effect."""
+    """The tool without `strict`, which is always in effect."""
     function = tool.get("function")
     if not isinstance(function, dict):
         return tool
@@ -190,7 +190,7 @@ def _choice(model: Model, answer: Answer, index: int) -> dict[str, Any]:
 
 
 def _calls(model: Model, answer: Answer) -> list[Call]:
-    """None of truncated calls."""
+    """The answer's calls, without truncated ones."""
     if answer.request.toolbox is None:
         return []
     from tinsmith.runtime.calls import read_calls
@@ -213,7 +213,7 @@ def error_row(name: str | int, reason: str) -> dict[str, Any]:
 
 
 def read(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A line as a plain row: item, text, finish, receipt or item, error; and the whole as `line`."""
+    """A line as a row: item, and text, finish, receipt or error, and the complete line as `line`."""
     try:
         if row["error"] is not None:
             return {"item": row["custom_id"], "error": row["error"]["message"], "line": row}

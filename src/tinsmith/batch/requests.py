@@ -55,7 +55,7 @@ class Answer:
 
 
 class RequestBuilder:
-    """Raises InputError for settings that the model cannot satisfy."""
+    """Raises InputError for settings that the model does not support."""
 
     def __init__(self, model: Model, settings: Settings) -> None:
         if model.engine is not None:
@@ -87,7 +87,7 @@ class RequestBuilder:
             self.task = tasks.by_name(task) if task else _task_of(self.constraint)
 
     def requests(self, item: Item) -> list[Request]:
-        """One per answer."""
+        """A request per answer."""
         if item.error is not None:
             raise InputError(item.error)
         if item.body is not None:

@@ -1,4 +1,4 @@
-"""tinsmith batch: answers every row of IN in OUT, across crashes."""
+"""tinsmith batch: answers every row of IN in OUT, and resumes after crashes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tinsmith.system import files
 from tinsmith.system.progress import Bar, Display
 
 LEAST, MOST = 32, 128  # items of a window
-_CHARACTERS = 1 << 21  # of its prompts, about
+_CHARACTERS = 1 << 21  # of a window's prompts, roughly
 _AHEAD = 32  # complete windows that wait for an earlier one
-_SECONDS = 4.0  # of a window of a slow model: a killed run loses no more
+_SECONDS = 4.0  # of a window of a slow model, which a killed run loses
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Batch:
     given: Path  # IN
     out: Path
     settings: Settings
-    order: bool = True  # OUT has IN's order, not that in which windows end
-    opening: Mapping[str, Any] = field(default_factory=dict)  # options of tinsmith.load that shape answers
-    retry: int = 0  # not 0: failed rows of a finished OUT are answered again
+    order: bool = True  # OUT has IN's order; False: windows as they finish
+    opening: Mapping[str, Any] = field(default_factory=dict)  # options of tinsmith.load that affect answers
+    retry: int = 0  # not 0: answers the failed rows of a finished OUT again
     adapters: Mapping[str, str] = field(default_factory=dict)  # paths of those outside the file, by name
 
     def header(self, digest: str, given: str) -> dict[str, object]:
@@ -123,12 +123,12 @@ class Rate:
 def answered(
     ahead: Iterator[Window], executor: Callable[[], Executor], order: bool = True
 ) -> Iterator[WindowResult]:
-    """The windows' results, in order or as they end. executor: is started for the first window."""
+    """The windows' results, in order or as they finish. Starts the executor at the first window."""
     window = next(ahead, None)
     if window is None:
         return
     workers = executor()
-    given: deque[int] = deque()  # the windows that are being answered, or wait for one before them
+    given: deque[int] = deque()  # windows in progress, or waiting for an earlier one
     waiting: dict[int, WindowResult] = {}
     try:
         while window is not None or given:
@@ -151,20 +151,20 @@ def _again(batch: Batch, items: Items, executor: Callable[[], Executor], journal
     """Answers the failed rows of a finished OUT again, and rewrites OUT."""
     rows = zip(journal.positions(), enumerate(output.read(batch.out, items.settings)), strict=False)
     failed = {place: (number, str(row["item"])) for place, (number, row) in rows if "error" in row}
-    asked: list[int] = []  # numbers of their lines
+    numbers: list[int] = []  # of the lines to replace
 
-    def some() -> Iterator[Item]:
+    def retried() -> Iterator[Item]:
         for place, item in enumerate(items):
             number, name = failed.get(place, (0, None))
-            if name == str(item.name):  # names alone don't tell: two rows may have one
-                asked.append(number)
+            if name == str(item.name):  # besides the place: two rows may have the same name
+                numbers.append(number)
                 yield item
 
     found: dict[int, bytes] = {}
-    for done in answered(gathered(some()), executor):
+    for done in answered(gathered(retried()), executor):
         for k, line in enumerate(done.lines.splitlines(keepends=True), done.first):
             if "error" not in output.row_of(line, batch.out, items.settings):
-                found[asked[k]] = line
+                found[numbers[k]] = line
     if found:
         journal.retried(output.replaced(batch.out, found), len(found))
 
