@@ -231,7 +231,7 @@ def layout_of(path: str | Path, columns: Sequence[str], named: tuple[str, ...]) 
         return "columns", found.pop()
     candidates = " or ".join(sorted("+".join(one) for one in found)) or "none is a known one"
     raise DataError(
-        f"{path}: which of {', '.join(columns)} is the prompt's column is unclear ({candidates}); name it: "
+        f"{path}: its columns are {', '.join(columns)}; the prompt's is unclear ({candidates}); name it: "
         f"--input {columns[0]}"
     )
 
