@@ -15,7 +15,7 @@ from tinsmith.runtime.choice import logprob
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
-    from tinsmith.batch.requests import Answer
+    from tinsmith.batch.answers import Answer
     from tinsmith.batch.settings import OutputConstraint, Settings
     from tinsmith.chat.tool_formats import Call
     from tinsmith.runtime import Model

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.tool_formats import Call
 from tinsmith.errors import InputError
@@ -21,6 +21,7 @@ from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve import forward
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.images import images_in
+from tinsmith.serve.metrics import Usage
 from tinsmith.serve.prepare import GenerationRequest, Prepared, prepare
 from tinsmith.serve.stream_parser import AnswerParser, CallDelta, CallParser, TextDelta, call_openings
 
@@ -235,25 +236,6 @@ def _asked(state: AppState, request: GenerationRequest, prepared: Prepared) -> A
         record=True,
         scope=request.client,
     )
-
-
-class Usage(NamedTuple):
-    """Numbers of tokens."""
-
-    prompt: int
-    cached: int  # of the prompt
-    answer: int
-    thinking: int  # of the answer
-
-    @property
-    def openai(self) -> dict[str, Any]:
-        return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": self.answer,
-            "total_tokens": self.prompt + self.answer,
-            "prompt_tokens_details": {"cached_tokens": self.cached},
-            "completion_tokens_details": {"reasoning_tokens": self.thinking},
-        }
 
 
 def record_usage(request: ApiRequest, answers: Answers) -> Usage:
