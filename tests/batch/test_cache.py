@@ -84,7 +84,7 @@ def test_an_answer_that_was_changed_is_refused(
     assert not (tmp_path / "2.jsonl").exists()
 
 
-def test_an_answer_that_holds_is_taken(cached: Run, tmp_path: Path) -> None:
+def test_a_valid_answer_is_used(cached: Run, tmp_path: Path) -> None:
     assert cached() == 0
     assert (tmp_path / "2.jsonl").read_bytes() == (tmp_path / "1.jsonl").read_bytes()
     assert known(tmp_path / "2.jsonl") == 2

@@ -43,7 +43,7 @@ def test_prompts_are_those_of_the_template(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_call_is_known_as_it_comes(name: str) -> None:
+def test_partial_calls_grow_to_the_call(name: str) -> None:
     """Of every beginning of an answer: arguments only grow, and are the call's in the end."""
     known = FORMATS[name]
     calls = ODD if known.several else ODD[:1]
@@ -73,7 +73,7 @@ def test_answers_are_those_of_the_template(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_is_written_is_read_again(name: str) -> None:
+def test_written_calls_parse_to_the_same_calls(name: str) -> None:
     known = FORMATS[name]
     for call in ODD:
         assert known.parse(known.write([call]), TOOLS) == [call]
@@ -95,7 +95,7 @@ def test_damaged_answers_are_refused(name: str) -> None:
         known.parse(known.write([Call("launch", {})]), TOOLS)
 
 
-def test_functiongemma_writes_what_its_guide_shows() -> None:
+def test_functiongemma_writes_its_guides_example() -> None:
     """The example of ai.google.dev/gemma/docs/functiongemma/formatting-and-best-practices."""
     tools = read_tools(
         [
@@ -236,7 +236,7 @@ def test_gemma_may_fence_its_json() -> None:
         (None, (), "", "json"),
     ],
 )
-def test_the_format_of_a_model_is_told_by_what_it_brings(
+def test_a_models_format_is_detected(
     template: str | None, tokens: tuple[str, ...], name: str, expected: str
 ) -> None:
     assert detect(template, tokens, name) == expected
@@ -254,7 +254,7 @@ def test_the_format_of_a_model_is_told_by_what_it_brings(
         ([{"name": "a", "parameters": []}], "#/0/parameters: must be a JSON Schema, got list"),
     ],
 )
-def test_tools_that_are_none_are_refused_with_their_place(tools: Any, message: str) -> None:
+def test_invalid_tools_are_rejected_with_their_position(tools: Any, message: str) -> None:
     with pytest.raises(ConstraintError, match=message.replace("(", r"\(")):
         read_tools(tools)
 
