@@ -1,4 +1,4 @@
-"""What a cache holds is checked again before it is an answer: anybody may have put a file beside it."""
+"""A cached answer is verified before use: the folder may contain untrusted files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same bytes on a Ray cluster as without one, a node killed in mid-run among them. Needs the extra
+"""A Ray cluster gives the same bytes as one machine, also when a node is killed during the run. Needs the extra
 `ray`."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""tinsmith batch --check: equal answers are said to be, and what was changed is found."""
+"""tinsmith batch --check: reports equal answers, and finds changed ones."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_changed_row_is_found(
 def test_a_changed_line_or_cell_is_named(
     batch: Run, tiny_tin: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a line in OpenAI's shape, whatever stands in it; of a table, what an answer was parsed to."""
+    """Any field of a line in OpenAI's shape; the parsed value in a table."""
     given, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
     if suffix == ".csv":
         given.write_text("question\na\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Rows that show pictures: answered as the model answers them alone, within bounds that no row passes."""
+"""Rows with images: equal to the model's own answers, within limits per row."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_rows_are_answered_as_by_the_model_alone(eyes: Path, tmp_path: Path) -> 
 
 
 def test_pictures_go_by_the_names_that_they_have_in_recipes(eyes: Path, tmp_path: Path) -> None:
-    """Whatever asks beside them; in a conversation they have their places already."""
+    """Images with any kind of prompt; a conversation has them in its messages."""
     for seed in (1, 2):
         (tmp_path / f"{seed}.png").write_bytes(drawn(seed))
     model = tinsmith.load(eyes, threads=1)

@@ -1,4 +1,4 @@
-"""Which items of a batch are done, as spans."""
+"""The finished items of a batch, as spans."""
 
 from __future__ import annotations
 

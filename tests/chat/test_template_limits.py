@@ -1,4 +1,4 @@
-"""A chat template comes with a model's file, from anyone: what it may cost, and what it may see."""
+"""Limits of chat templates, which come from untrusted model files: time, memory, and access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formats beside what the models' own chat templates write (tool_renderings.json) and what model cards show."""
+"""Formats against the renderings of models' own chat templates (tool_renderings.json) and model cards."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_functiongemma_writes_its_guides_example() -> None:
 
 
 def test_gemma_4_is_prompted_as_its_template_has_it() -> None:
-    """What Google's template of Gemma 4 renders for these tools and this call."""
+    """The rendering of these tools and this call by Google's template of Gemma 4."""
     guests = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
     place = {
         "type": "object",

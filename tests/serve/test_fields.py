@@ -1,4 +1,4 @@
-"""What is wrong with a body is known after little work, however large it is."""
+"""Finding the error of an invalid body takes little work, however large the body is."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The server and a batch read a request to OpenAI's chat alike. Each has a reader of its own: a batch runs
-where the extra `serve` is not installed."""
+"""The server and a batch read a request to OpenAI's chat alike. They have separate parsers, since a batch also
+runs without the extra `serve`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer's text, told apart as it comes, is what it is told apart into as a whole."""
+"""Parsing an answer's text in pieces gives the same as parsing the whole."""
 
 from __future__ import annotations
 
