@@ -149,11 +149,11 @@ class Guard:
 
 def client_address(client: Sequence[Any] | None) -> str:
     """An IPv6 client owns a /64 network, which counts as one address."""
+    if not client:
+        return ""
     try:
-        known = ipaddress.ip_address(str(client[0]).partition("%")[0]) if client else None
+        known = ipaddress.ip_address(str(client[0]).partition("%")[0])
     except ValueError:
-        known = None
-    if known is None:
         return ""
     if known.version == 6:
         mapped = known.ipv4_mapped
