@@ -1,4 +1,4 @@
-"""What an addon takes, kept in WORK/weight.json for `scripts/hosts table`.
+"""Measures the size and memory of an addon, in WORK/weight.json for `scripts/hosts table`.
 
 weigh.py WORK beside [--library LIBTINHOST] PATH...
     bytes of files and folders; less those of the library, which is in one of them

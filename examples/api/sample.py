@@ -1,10 +1,10 @@
-"""Sentences and the call that each one means, over the functions of tools.toml.
+"""Sentences with their calls of the functions in tools.toml.
 
     python sample.py --out data [--tools tools.toml] [--seed 1]
 
-writes train.jsonl (240), validation.jsonl (30), test.jsonl (100) and tools.json. A sentence stands after three
-functions, as a search over an API's documentation would find them, one of which is meant. Half of the test set
-is of functions that training has never seen ("new"). The same seed gives the same bytes.
+writes train.jsonl (240), validation.jsonl (30), test.jsonl (100) and tools.json. A sentence follows three
+functions, as a search of an API's documentation would find them; its call uses one. Half of the test set uses
+functions that are not in the training data ("new"). The same seed gives the same bytes.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Makes the data of the classify example: real mails to the desk that they belong to.
+"""Makes the data of the classify example: real mails and the desk that handles them.
 
     python mails.py --out data [--seed 1]
 
 reads the SpamAssassin corpus as ../skills/packages.sh downloads it, and writes train.jsonl (300),
-validation.jsonl (40), test.jsonl (100), each label alike often, and LICENSES.txt. A desk is the mailing list
-that a mail was sent to; its name is taken out of subjects, and what others wrote and signatures out of texts.
-The same seed gives the same bytes.
+validation.jsonl (40), test.jsonl (100), each label equally often, and LICENSES.txt. A desk is the mailing list
+that received the mail. Subjects lose its name; texts lose quotations and signatures. The same seed gives the
+same bytes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def label(mail: Message, kind: str) -> str | None:
 
 
 def text(mail: Message) -> str | None:
-    """Subject and beginning, without what names the list and what others wrote."""
+    """Subject and beginning, without the list's name and quotations."""
     subject = " ".join(str(mail["subject"] or "").split())
     subject = re.sub(r"\[[^\]]*\]\s*|\b(re|fwd?):\s*", "", subject, flags=re.IGNORECASE)
     parts = [part for part in mail.walk() if part.get_content_type() in ("text/plain", "text/html")]
@@ -74,7 +74,7 @@ def mails(packages: Path) -> Iterator[tuple[str, str]]:
 
 
 def splits(rows: Iterator[tuple[str, str]], rng: random.Random) -> dict[str, list[tuple[str, str]]]:
-    """No subject twice, of whatever split: a thread stays in one."""
+    """Each subject once over all splits: a thread stays in one split."""
     by_label: dict[str, dict[str, tuple[str, str]]] = {}
     for said, desk in sorted(rows):
         by_label.setdefault(desk, {}).setdefault(said.partition("\n")[0].lower(), (said, desk))

@@ -1,8 +1,8 @@
-"""How many pictures of the test set a trained folder reads right, by transformers' own model.
+"""Measures how many test images a trained folder reads correctly, by transformers' model.
 
     python measure.py [--model runs/digits/trained] [--test runs/digits/data/test.jsonl]
 
-prints JSON: for single digits and for five in a row, how many there are and the share that is exactly right.
+prints JSON: for single digits and for five in a row, their number and the share of exact answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LONGEST = 8  # tokens of an answer
 
 
 def answers(model: Any, processor: Any, asked: Sequence[TokenSequence], end: int) -> list[list[int]]:
-    """The likeliest tokens after prompts of one length, each up to the token that ends it."""
+    """The most probable tokens after prompts of one length, each up to its end token."""
     tokens = torch.tensor([one.prompt for one in asked])
     images = [[picture.pixels() for picture in one.pictures] for one in asked]
     pixels = processor(images, return_tensors="pt")["pixel_values"]

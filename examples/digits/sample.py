@@ -1,14 +1,13 @@
-"""Draws handwritten digits as pictures, one alone or five in a row, and what they say.
+"""Draws images of handwritten digits, single or five in a row, with their values.
 
     python sample.py --out data [--seed 1] [--strings 25000]
 
 takes the 1,797 digits that scikit-learn ships (the test part of the UCI set Optical Recognition of Handwritten
 Digits: 8 x 8 pixels of 17 levels); writes train.jsonl, validation.jsonl, test.jsonl and pictures/. Every sheet
-was filled in with the same digits in the same order, by which its beginning is found: the first nine sheets are
-learned from, the tenth is validated on, the last four are tested on, and no digit of theirs is ever learned.
-A number begins at the left, as in the field of a form. What is learned from is slanted, stretched and pressed
-on more or less as well, each digit another way each time, since 13 people are few; the rest is not.
-The same seed gives the same bytes with the same Pillow.
+has the same digits in the same order, which shows where it begins: the first nine sheets are for training, the
+tenth for validation, the last four for the test. A number begins at the left, as in the field of a form.
+Training images are also slanted, stretched and drawn with varying pressure, since 13 people are few. The same
+seed gives the same bytes with the same Pillow.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ Digits = list[tuple[int, Image.Image]]
 
 
 def sheets() -> list[Digits]:
-    """The digits of each, with what they say, white on black."""
+    """The digits of each split with their values, white on black."""
     found = load_digits()
     said = "".join(map(str, found.target))
     begins = [place - BEFORE for place in range(len(said)) if said.startswith(FORM, place)]
@@ -60,7 +59,7 @@ def hand(digit: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def drawn(digits: Digits, rng: random.Random) -> Image.Image:
-    """Dark ink on light paper, each digit a little elsewhere, turned and scaled than the last."""
+    """Dark ink on light paper, with each digit slightly moved, turned and scaled."""
     page = Image.new("L", (WIDTH, TALL), 0)
     left = rng.uniform(0, WIDTH - STEP * LONG)
     for _, digit in digits:
@@ -75,7 +74,7 @@ def drawn(digits: Digits, rng: random.Random) -> Image.Image:
 
 
 def rows(split: str, digits: Digits, strings: int, rng: random.Random) -> Iterator[tuple[Digits, str]]:
-    """What each picture shows, and its part of the test set: every digit alone, and strings of any."""
+    """The content of each image and its part of the test set: every digit alone, and strings."""
     yield from (([digit], "single") for digit in digits * SINGLES.get(split, 1))
     for _ in range(strings):
         yield rng.sample(digits, LONG), "five"

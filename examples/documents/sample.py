@@ -1,4 +1,4 @@
-"""What Debian ships with its packages, and what each text is: its type, its latest year, its subject.
+"""Texts in Debian's packages, with the type, the latest year and the subject of each.
 
     python sample.py --out data [--docs /usr/share/doc] [--seed 1]
 
@@ -51,7 +51,7 @@ def sections() -> dict[str, str]:
 
 
 def beginning(path: Path) -> str | None:
-    """Of a file that is a text of some length, in ASCII."""
+    """The text of a file, if it is long enough and ASCII."""
     data = path.read_bytes()
     if path.suffix == ".gz":
         data = gzip.decompress(data)
@@ -64,7 +64,7 @@ def beginning(path: Path) -> str | None:
 
 
 def documents(docs: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Package, text, and what it is; of each package a text of a type."""
+    """Package, text and its facts, with one text per package and type."""
     for package, subject in sorted(sections().items()):
         if subject not in SUBJECTS:
             continue
@@ -77,7 +77,7 @@ def documents(docs: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def balanced(rows: Sequence[tuple[str, str, dict[str, Any]]], rng: random.Random) -> list[dict[str, str]]:
-    """In a random order, but the types and subjects in turn for as long as there are texts of each."""
+    """Random order, but alternating types and subjects while both last."""
     groups: dict[tuple[str, str], list[dict[str, str]]] = {}
     for package, text, said in rng.sample(list(rows), len(rows)):
         row = {"input": text, "output": json.dumps(said, separators=(",", ":")), "group": package}

@@ -1,9 +1,9 @@
-"""Renders receipts, invoices and shop offers as text with noise, and what they say as JSON.
+"""Renders receipts, invoices and shop offers as noisy text, with their content as JSON.
 
     python sample.py --out data [--seed 1]
 
-writes train.jsonl (300), validation.jsonl (40), test.jsonl (120, 40 of each kind) and schema.json. The test set
-has sellers, goods, brands and a third of the layouts of its own. The same seed gives the same bytes.
+writes train.jsonl (300), validation.jsonl (40), test.jsonl (120, 40 of each kind) and schema.json. The sellers,
+goods, brands and a third of the layouts in the test set occur only there. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ SCHEMA = {
 
 
 class Renderer:
-    """Draws from these lists; every text has its own way to write days and money, and its own slips."""
+    """Draws from these lists. Every text has its own notation of dates and amounts, and its own typos."""
 
     def __init__(self, lists: Mapping[str, list[str]], rng: random.Random) -> None:
         self.lists, self.rng = lists, rng
@@ -181,7 +181,7 @@ class Renderer:
         return lambda n: way.format(code=currency, sign=SYMBOLS[currency], n=n)
 
     def noisy(self, text: str) -> str:
-        """As scanners and hurried people leave it: capitals, gaps, a stray mark, a line that says nothing."""
+        """Noise of scanners and haste: capitals, gaps, a stray mark, a meaningless line."""
         rng = self.rng
         if rng.random() < 0.15:
             text = text.upper()
@@ -197,7 +197,7 @@ class Renderer:
 
 
 def documents(splits: Mapping[str, int], rng: random.Random) -> dict[str, list[dict[str, Any]]]:
-    """Rows by split; no text twice, the kinds in turn."""
+    """Rows by split, without duplicates, with alternating kinds."""
     lists = {
         "sellers": SELLERS,
         "goods": GOODS,

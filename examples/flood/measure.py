@@ -1,11 +1,10 @@
-"""How many fields of the test set are right: by what is most frequent, by logistic regression on pixels, and by
-the run's models.
+"""Measures how many test fields are correct: of the most frequent values, of logistic regression on pixels, and
+of the run's models.
 
     python measure.py [--run runs/flood]
 
-prints JSON: of each system and each part of the test set, the share that is right of flooded, of cars, of
-light, and of all three at once. The regressions, one a field, see each picture as 24 x 18 pixels of three
-colours.
+prints JSON: for each system and part of the test set, the share of correct values of flooded, cars, light, and
+of all three together. The regressions, one per field, get each image as 24 x 18 pixels of three colours.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def pixels(examples: Sequence[Example]) -> np.ndarray:
 
 
 def guessed(train: Sequence[Example], test: Sequence[Example]) -> dict[str, Said]:
-    """What two systems answer that have no tower."""
+    """The answers of the two systems without a vision encoder."""
     learned, seen, shown = said(train), pixels(train), pixels(test)
     often = {name: Counter(one[name] for one in learned).most_common(1)[0][0] for name in FIELDS}
     found = {}
@@ -60,7 +59,7 @@ def guessed(train: Sequence[Example], test: Sequence[Example]) -> dict[str, Said
 
 
 def answered(run: Path) -> dict[str, Said]:
-    """What the run's models answered; nothing where that is no object."""
+    """The answers of the run's models; empty where one is no object."""
     parse, found = by_name("extract").parse, {}
     for path in sorted((run / "eval").glob("*.jsonl")):
         found[path.stem] = [parse(answer.text) or {} for answer in read_answers(path)]

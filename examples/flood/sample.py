@@ -1,13 +1,13 @@
-"""Draws roads as cameras on poles see them, by day, at dusk and at night, dry, wet or under water, and says as
-JSON what is there to see.
+"""Draws images of road cameras, by day, at dusk and at night, dry, wet or under water, with their content as
+JSON.
 
     python sample.py --out data [--seed 1] [--scenes 6000]
 
 writes train.jsonl, validation.jsonl (200), test.jsonl (800), schema.json and pictures/. A place is a camera and
-what stands around its road: there is one for every 15 scenes that are learned from, 20 others are validated on.
-Of the test set half is of 40 places that nothing was learned of ("new"), half of learned ones in weather of
-their own ("known"). A road is flooded where water lies over its whole width; a wet road, puddles, and water
-beside it are not that. The same seed gives the same bytes with the same numpy and Pillow.
+the surroundings of its road: one for every 15 training scenes, and 20 others for validation. Half of the test
+set shows 40 places that are not in the training data ("new"), half shows trained places in new weather
+("known"). A road is flooded where water lies over its whole width; a wet road, puddles, and water beside it are
+not that. The same seed gives the same bytes with the same numpy and Pillow.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SCHEMA = {
 
 @dataclass(frozen=True)
 class Thing:
-    """What stands upright at x, z: metres beside the road's middle, and from the camera."""
+    """An upright object at x, z: metres beside the road's middle, and from the camera."""
 
     kind: str
     x: float
@@ -111,7 +111,7 @@ def place(rng: random.Random) -> Place:
 
 
 def traffic(here: Place, count: int, rng: random.Random) -> list[Thing]:
-    """Cars in the picture that do not hide each other, as many as find room."""
+    """Cars in the image that do not hide each other, as many as fit."""
     cars: list[Thing] = []
     for _ in range(100):
         z, lane = rng.uniform(8, 30), rng.choice((-0.5, 0.5))
@@ -182,7 +182,7 @@ def upright(
 
 
 def scene(here: Place, rng: random.Random) -> tuple[Image.Image, dict[str, Any]]:
-    """A picture of the place, and what it shows."""
+    """An image of the place, and its content."""
     chance = np.random.default_rng(rng.randrange(1 << 31))
     lit, road, cars = rng.choice(list(LIGHTS)), rng.choice(ROADS), traffic(here, rng.randint(0, 3), rng)
     top, low, tint, most = LIGHTS[lit]

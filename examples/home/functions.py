@@ -13,7 +13,7 @@ from hassil.intents import RangeSlotList, TextSlotList
 
 @dataclass
 class Argument:
-    """What a function's argument may be: one of a few values, numbers of a range, or any words."""
+    """A function argument's values: one of a list, numbers of a range, or any words."""
 
     values: dict[Any, None] = field(default_factory=dict)  # a set that keeps the order
     ranges: list[dict[str, Any]] = field(default_factory=list)

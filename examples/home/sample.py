@@ -1,4 +1,4 @@
-"""Samples a voice assistant's commands, with the function call that each one means.
+"""Samples a voice assistant's commands with their function calls.
 
 Sentences are drawn from the English templates of `home-assistant-intents`; the words for rooms, devices and
 numbers come from home.toml beside this file. Each call is checked with `hassil`, the recognizer that Home
@@ -12,9 +12,9 @@ arguments) and LICENSES.txt. The same seed and package versions give the same by
 splits.
 
 With --closed N also train-closed.jsonl: N commands of all templates and all of home.toml's words, none of them
-a command of the other files, for a model that need not know anything else. With --others N also others.jsonl:
-N commands of the 1,000's templates with the words of others.toml for rooms, devices and phrases, which no other
-file has: a way of training is judged by these, so that the test stays one.
+a command of the other files, for a model of this home only. With --others N also others.jsonl: N commands of
+the 1,000's templates with the words of others.toml for rooms, devices and phrases, which no other file has:
+they compare training methods without using the test set.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Splits:
 
 @dataclass
 class Splitter:
-    """Fills the splits so that no two commands, of whatever split, are the same words."""
+    """Fills the splits so that no two commands, over all splits, have the same words."""
 
     sampler: Sampler
     templates: list[Template]

@@ -1,4 +1,4 @@
-"""Messages of programs in English and in a language that few texts are written in, here Friulian.
+"""Messages of programs in English and in a language with few texts, here Friulian.
 
     python sample.py --out data [--language fur] [--seed 1]
 

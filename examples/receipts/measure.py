@@ -1,11 +1,11 @@
-"""How many fields of the test set are right, with intervals: by a run's models, by tesseract and a few rules.
+"""Measures how many test fields are correct, with intervals: of a run's models, and of tesseract with a few
+rules.
 
     python measure.py --run runs/slips [--schema slips/slips.json] [--read read/test.jsonl]
 
-prints JSON: of each system the share of fields that are right and that of answers that are right as a whole,
-with 95 % intervals (the answers drawn anew 2,000 times, each with all its fields), and the share of each field.
-Values are compared as the schema says. read: what ocr.py read off the strips of slips.py, which rules turn into
-answers.
+prints JSON: for each system the shares of correct fields and of fully correct answers, with 95 % bootstrap
+intervals (2,000 resamples of answers), and the share of each field. Values are compared by the schema. read:
+the output of ocr.py for the strips of slips.py, which rules turn into answers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIGNS = {"€": "EUR", "$": "USD", "£": "GBP"}
 
 
 def by_rules(text: str) -> str:
-    """Day, sum and currency of a strip that was read: what looks like them; what does not is left out."""
+    """Date, sum and currency in the text of a strip, where they are recognized."""
     said: dict[str, Any] = {}
     if day := re.search(r"(\d{4})-(\d\d)-(\d\d)", text):
         said["date"] = day[0]

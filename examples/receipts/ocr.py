@@ -1,10 +1,10 @@
-"""What tesseract reads off the pictures of examples, as examples of text.
+"""Reads examples' images by tesseract, and writes them as text examples.
 
     python ocr.py --data data --out read [--splits test]
 
-writes OUT/<split>.jsonl for each split: rows as those of DATA, the text that tesseract read as input instead of
-the picture. Small pictures are enlarged before, since tesseract wants capitals of some thirty pixels. Needs
-Debian's package tesseract-ocr.
+writes OUT/<split>.jsonl for each split: DATA's rows, with tesseract's text as input instead of the image. Small
+images are enlarged first, since tesseract needs capitals of about thirty pixels. Needs Debian's package
+tesseract-ocr.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def enlarged(path: Path) -> Image.Image:
 
 
 def read(pictures: Sequence[Path]) -> list[str]:
-    """The text of each picture, taken as one block."""
+    """The text of each image, read as one block."""
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "pictures.txt"
         paths = [Path(folder) / f"{number}.png" for number in range(len(pictures))]
@@ -46,7 +46,7 @@ def read(pictures: Sequence[Path]) -> list[str]:
 
 
 def texts(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of examples, with what was read instead of the picture."""
+    """The rows of a file of examples, with texts in place of images."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     found = read([path.parent / row.pop("image") for row in rows])
     return [{"input": text, **row} for text, row in zip(found, rows, strict=True)]

@@ -1,4 +1,4 @@
-"""Prints receipts, invoices and offers and photographs them, so to speak; and what they say as JSON.
+"""Draws photographs of receipts, invoices and offers, with their content as JSON.
 
     python sample.py --out data [--seed 1] [--fonts /usr/share/fonts]
 

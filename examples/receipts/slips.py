@@ -1,5 +1,4 @@
-"""Prints the strips of till slips that say day and sum, photographs them, so to speak, and what they say as
-JSON.
+"""Draws photographs of the date and the sum of till slips, with their content as JSON.
 
     python slips.py --out slips [--seed 1] [--strips 32000] [--fonts /usr/share/fonts]
 

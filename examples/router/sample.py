@@ -1,4 +1,4 @@
-"""Makes the data of three other examples, and prompts that are none of theirs.
+"""Makes the data of three other examples, and off-topic prompts.
 
     python sample.py
 

@@ -1,7 +1,7 @@
-"""Messages that make an appointment, rendered from templates, and what they say as JSON.
+"""Messages about appointments, rendered from templates, with their content as JSON.
 
-The test split has names, places and reasons of its own, and a third of its templates: what a model learned by
-heart does not help there.
+The names, places, reasons and a third of the templates in the test split occur only there, so that memorizing
+does not help.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes the data of three tasks, and prompts that are none of theirs, from real texts and from templates.
+"""Makes the data of three tasks, and off-topic prompts, from real texts and templates.
 
     python sample.py --packages packages --out data [--seed 1]
 
@@ -78,8 +78,8 @@ def rated(folder: Path, name: str) -> Iterator[tuple[float, str]]:
 
 
 def reviews(folder: Path) -> Iterator[Row]:
-    """Those that most people agree on. A sentence alone would not say what is asked of it, nor whose it is: an
-    editorial has such ones too."""
+    """Sentences with high agreement, in a task prompt: a sentence alone would not show its task, and editorials
+    have similar ones."""
     for rating, text in rated(folder, "movieReviewSnippets"):
         if abs(rating) >= 1:
             yield f"Review: {text}", "positive" if rating > 0 else "negative"

@@ -1,4 +1,4 @@
-"""Halves of proverbs: how one begins, and how it goes on, in the voice of the King James Version.
+"""Halves of proverbs, the beginning and its continuation, in the style of the King James Version.
 
     python sample.py --out data [--seed 1]
 
@@ -37,7 +37,7 @@ def verses(packages: Path) -> Iterator[str]:
 
 
 def halves(verse: str) -> tuple[str, str] | None:
-    """What stands before and after the first colon or semicolon, of four to twenty words each."""
+    """The texts before and after the first colon or semicolon, of four to twenty words each."""
     match = re.fullmatch(r"([^:;]+[:;]) (.+)", verse)
     if not match or not all(4 <= len(half.split()) <= 20 for half in match.groups()):
         return None

@@ -1,4 +1,4 @@
-"""sizes.py FOLDER: what each package of a repository takes beside the library, as compressed; at most 1 MB."""
+"""sizes.py FOLDER: the compressed size of each package of a repository without the library; at most 1 MB."""
 
 import lzma
 import subprocess

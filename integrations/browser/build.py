@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes what a page needs, in one folder: tinhost.wasm and this folder's modules.
+"""Makes the files of a page in one folder: tinhost.wasm and this folder's modules.
 
     integrations/browser/build.py FOLDER     needs zig (the extra `cross`)
 

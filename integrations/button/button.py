@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""A button that acts: a press, and what is known of the room, to one of the allowed actions, by a model.
+"""A button that acts: a model maps a press and the room's state to one of the allowed actions.
 
 python button.py --file home.tin --actions actions.json --device /dev/input/event0 [--state FILE] [--key RW…]
 
---device may be any path or `-` for stdin: evdev's events are read from it. With --words it gives lines instead,
-each a press in words. A press while the model thinks takes the place of the one before. Each press is a line of
-JSON on stdout.
+--device is a path, or `-` for stdin, with evdev's events; with --words, each of its lines is a press in words.
+A press while the model computes replaces the previous one. Each press is a line of JSON on stdout.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Actions:
 
 
 class Button:
-    """What reads the device, thinks and acts, in one thread."""
+    """Reads the device, runs the model and acts, in one thread."""
 
     def __init__(self, given: argparse.Namespace) -> None:
         self._actions = Actions(given.actions)
@@ -77,7 +76,7 @@ class Button:
         self._answer: Stepped | None = None
 
     def pressed(self, press: str) -> None:
-        """Begins to think; what it thought of before is dropped."""
+        """Begins an answer and cancels the previous one."""
         if self._answer is not None:
             self._answer.cancel()
             self._say(self._press, error="another press came")
@@ -108,14 +107,14 @@ class Button:
 
 
 def words(data: bytes, rest: list[bytes]) -> Iterator[str]:
-    """Whole lines; what is left of one stays in rest."""
+    """Complete lines; an incomplete one stays in rest."""
     *lines, last = (rest.pop() + data if rest else data).split(b"\n")
     rest.append(last)
     yield from (line.decode("utf-8", "replace").strip() for line in lines if line.strip())
 
 
 def watch(button: Button, device: int, said: bool, code: int | None) -> None:
-    """Until the device ends and all is thought out."""
+    """Runs until the device ends and all presses are answered."""
     presses, rest, open_ = Presses(code), [], True
     while open_ or button.thinking or presses.waiting:
         wait = 0.0 if button.thinking else AGAIN / 4 if presses.waiting else None

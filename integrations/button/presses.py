@@ -1,4 +1,5 @@
-"""A button's events as presses: short, double and long. By the events' own times: a recording gives the same.
+"""A button's events as presses: short, double and long, by the events' times, so that a recording gives the
+same.
 
 Events are Linux's `struct input_event` (include/uapi/linux/input.h): two longs of time, type, code, value. No
 library reads them, and no GPIO is touched: the kernel's driver (gpio-keys, a USB button, a keyboard) did that.
@@ -26,7 +27,7 @@ class Presses:
     _rest: bytes = b""
 
     def feed(self, data: bytes) -> Iterator[str]:
-        """What a read gave, in any pieces; the presses that are sure by now."""
+        """Adds bytes of a read, in any pieces. Returns the presses that are certain."""
         data = self._rest + data
         whole = len(data) // EVENT.size * EVENT.size
         self._rest = data[whole:]
@@ -35,7 +36,7 @@ class Presses:
                 yield from self._turned(bool(value), seconds + micros * 1e-6)
 
     def waited(self, now: float) -> Iterator[str]:
-        """A press is short once no second one came. now: by the clock of the events."""
+        """The presses that are short because no second one came. now: by the events' clock."""
         if self._down is None and self._once is not None and now - self._once >= AGAIN:
             self._once = None
             yield "short"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the tins that hosts are tested with, and FOLDER/cases.json: what Python answers with them (README.md).
+"""Makes the tins for tests of hosts, and FOLDER/cases.json with Python's answers (README.md).
 
 integrations/conformance/make.py FOLDER    a folder that is complete is left as it is
 """
@@ -49,7 +49,7 @@ def run(*arguments: str | Path) -> None:
 
 
 def make_plain(folder: Path) -> Path:
-    """SmolLM2-135M in Q4_0, held to SCHEMA, with two adapters of random factors."""
+    """SmolLM2-135M in Q4_0, constrained to SCHEMA, with two random adapters."""
     schema, made, tin = folder / "schema.json", folder / "built", folder / "plain.tin"
     schema.write_text(json.dumps(SCHEMA))
     run("build", BASE, "--format", "q4_0", "--schema", schema, "--out", made)
@@ -68,7 +68,8 @@ def make_plain(folder: Path) -> Path:
 
 
 def make_tiny(tin: Path) -> Path:
-    """A model of 150,000 random weights with a token a byte, for what takes many answers; an adapter "a"."""
+    """A model of 150,000 random weights with a token per byte, for tests with many answers, and an adapter
+    "a"."""
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 1024}
     spec = in_format(replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML), "Q8_0")
     build_tin(spec, tin)

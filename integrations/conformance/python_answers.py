@@ -1,4 +1,4 @@
-"""What Python answers to a case, with its digest and its receipt, for hosts that are Python."""
+"""Python's answer to a case, with its digest and receipt, for hosts in Python."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the cases of cases.json over tin_host.h by ctypes, as every binding's own runner does in its language.
+"""Runs the cases of cases.json over tin_host.h by ctypes, as each binding's runner does in its language.
 
 integrations/conformance/run.py LIBTINHOST TINS OUT    writes OUT as README.md has it; fails if a case does
 """
@@ -48,7 +48,7 @@ class Runner:
         return session
 
     def run(self, case: dict[str, Any]) -> Any:
-        """What is found in place of the case's "expect" and "then"."""
+        """The results for the case's "expect" and "then"."""
         name = case["name"]
         if "status" in case["expect"]:
             return self.refused(case), None

@@ -41,7 +41,8 @@ def version() -> str:
 
 
 def guid(name: str) -> str:
-    """Unity's name of a file: the same in every version of the package, so that projects keep finding it."""
+    """A file's GUID in Unity: the same in every version of the package, so that references in projects stay
+    valid."""
     return hashlib.md5(f"{NAME}/{name}".encode(), usedforsecurity=False).hexdigest()
 
 

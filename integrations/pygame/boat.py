@@ -1,4 +1,4 @@
-"""A boat that sails where its helmsman steers: what moves, and how it is drawn."""
+"""A boat that its helmsman steers: its motion and its drawing."""
 
 from __future__ import annotations
 

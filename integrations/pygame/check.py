@@ -19,7 +19,8 @@ import sliced
 
 
 def check_helmsman(model: tinsmith.Model) -> None:
-    """The same orders come to the same, whole or in slices, cancelled in between, from a saved game too."""
+    """The same orders give the same results: whole or in slices, with cancels in between, and from a saved
+    game."""
     whole, sliced = Helmsman(model), Game(model, 0.0005)
     first = whole.answer("Hard to port!")
     sliced.helmsman.hear("No, wait.")

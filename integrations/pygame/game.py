@@ -64,7 +64,7 @@ class Game:
             self.typed += event.unicode
 
     def frame(self) -> float | None:
-        """One frame, up to its waiting. How late the model came back; None where it took less than it may."""
+        """Runs a frame up to its wait. Returns how much the model exceeded its time; None within its time."""
         seconds = self.clock.get_time() / 1000
         begun, was = time.perf_counter(), self.helmsman.thinks
         self.helmsman.think(self.budget)
@@ -125,7 +125,7 @@ class Game:
         }
 
     def shot(self, path: Path) -> None:
-        """Plays a moment by itself, and keeps an image of it."""
+        """Plays by itself for a moment, and saves an image."""
         self.helmsman.hear(ORDERS[0])
         while self.helmsman.thinks:
             self.frame()

@@ -1,4 +1,4 @@
-"""The helmsman: understands an order as one of the things that can be done on a boat, does it, and says a word.
+"""The helmsman: maps an order to one of the deeds on a boat, does it, and replies.
 
 Nothing here draws, starts a thread or waits: `think` gets a part of each frame.
 """
@@ -36,7 +36,7 @@ def told(role: str, content: str) -> dict[str, str]:
 
 
 def shown() -> list[dict[str, str]]:
-    """What a conversation begins with: computed once, and shared by all that begin so."""
+    """The beginning of conversations: computed once, and shared by all."""
     examples = [
         (told("user", order), told("assistant", deed)) for order, deed in zip(SHOWN, DEEDS, strict=True)
     ]
@@ -71,7 +71,7 @@ class Helmsman:
         self.thinks, self.said = "deed", ""
 
     def hush(self) -> None:
-        """An order that is under way was never given, however far he is with it."""
+        """Cancels the current order without effects."""
         if self.thinks:
             self._answer.cancel()
             kept, self.orders = self._before
@@ -85,7 +85,7 @@ class Helmsman:
             self.said += piece
 
     def settle(self) -> int:
-        """Takes an answer that is complete, and begins what follows. Returns its tokens; 0: none is."""
+        """Handles a complete answer and begins the next. Returns its tokens; 0 without one."""
         if not self.thinks or not self._answer.done:
             return 0
         answer = self._answer.completion
@@ -105,7 +105,7 @@ class Helmsman:
         return len(answer.token_ids)
 
     def answer(self, order: str) -> tuple[str, str]:
-        """What comes of an order, for who has all the time in the world."""
+        """Runs an order to its end, without slices."""
         self.hear(order)
         while self.thinks:
             self.think(1)
@@ -113,7 +113,7 @@ class Helmsman:
         return self.deed, self.said
 
     def save(self) -> str:
-        """For a saved game. The words are all there is to save: what was computed of them comes to the same."""
+        """The state of a saved game: the words suffice, since computing them again gives the same."""
         return json.dumps({"messages": self.messages, "orders": self.orders, "seed": self.seed})
 
     @classmethod
@@ -122,7 +122,7 @@ class Helmsman:
 
 
 def spin(seconds: float) -> float:
-    """A loop that does nothing for so long; by how much it is late."""
+    """Runs an idle loop of a length. Returns its delay."""
     begun = time.perf_counter()
     while time.perf_counter() - begun < seconds:
         pass

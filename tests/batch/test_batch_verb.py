@@ -17,7 +17,7 @@ import tinsmith
 from tinsmith import cli
 from tinsmith.batch import journal as journals
 from tinsmith.batch import run as engine
-from tinsmith.batch.engine import WindowResult
+from tinsmith.batch.engine import Counts, WindowResult
 from tinsmith.errors import InputError
 
 Run = Callable[..., int]
@@ -102,7 +102,7 @@ def test_a_table_comes_out_with_its_columns(batch: Run, tmp_path: Path) -> None:
         (lambda given: ["--kv", "q8"], "FILE kv"),
     ],
 )
-def test_what_is_not_as_it_was_begun_is_refused(
+def test_resuming_with_other_inputs_or_settings_fails(
     batch: Run, asked: Path, change: Callable[[Path], object], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = asked.with_name("out.jsonl")
@@ -114,7 +114,9 @@ def test_what_is_not_as_it_was_begun_is_refused(
     assert out.read_bytes() == there
 
 
-def test_what_did_nothing_is_begun_anew(batch: Run, asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_without_finished_windows_starts_anew(
+    batch: Run, asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As after a command with a fault in it, which was mended."""
     out, whole = asked.with_name("out.jsonl"), asked.with_name("whole.jsonl")
     for wrong in (["--task", "none"], ["--adapter", "none"], ["--search", 3], ["--raw", "--system", "x"]):
@@ -173,7 +175,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_windows")
 @pytest.mark.parametrize("order", [True, False])
-def test_a_run_that_ended_anywhere_goes_on(
+def test_a_run_resumes_after_any_interruption(
     batch: Run, asked: Path, order: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ended before a write, between the lines and their commit, or in the middle of a line of either file."""
@@ -211,7 +213,7 @@ def test_a_run_that_ended_anywhere_goes_on(
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_a_full_disk_keeps_what_is_done(
+def test_a_full_disk_keeps_finished_rows(
     batch: Run, asked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, out = asked.with_name("whole.jsonl"), asked.with_name("out.jsonl")
@@ -249,7 +251,7 @@ def test_lines_that_a_loss_of_power_damaged_are_made_again(batch: Run, asked: Pa
     assert out.read_bytes() == whole.read_bytes()
 
 
-def test_two_runs_at_once(batch: Run, asked: Path) -> None:
+def test_a_second_run_on_the_same_out_fails(batch: Run, asked: Path) -> None:
     out = asked.with_name("out.jsonl")
 
     def finish(part: Path, path: Path) -> None:
@@ -261,14 +263,14 @@ def test_two_runs_at_once(batch: Run, asked: Path) -> None:
             journals.Journal(out, {"a": 1}, finish),
         ):
             pass
-        first.add(WindowResult(first=0, items=1, lines=b"{}\n", failed=0, tokens=0, known=0))
+        first.add(WindowResult(0, b"{}\n", Counts(items=1, bytes=3)))
         first.end()
     with journals.Journal(out, {"a": 1}, finish) as later:
         assert later.complete
 
 
 @pytest.mark.parametrize("which", ["IN", "FILE"])
-def test_what_changes_meanwhile_is_found(
+def test_inputs_that_change_during_the_run_are_an_error(
     batch: Run,
     tiny_tin: Path,
     asked: Path,
@@ -292,7 +294,7 @@ def test_what_changes_meanwhile_is_found(
     assert not asked.with_name("out.jsonl").exists()
 
 
-def test_what_failed_is_tried_again(batch: Run, asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_rows_are_retried(batch: Run, asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that fail of something that passes are answered by the same command."""
     from tinsmith.batch.requests import RequestBuilder
 
@@ -313,7 +315,8 @@ def test_what_failed_is_tried_again(batch: Run, asked: Path, monkeypatch: pytest
     assert sum("error" in row for row in rows(out)) == 9
     batch(asked, out)
     assert out.read_bytes() == whole.read_bytes()
-    assert journals.header_of(out)[1].failed == 1
+    last = out.with_name("out.jsonl.journal").read_text().splitlines()[-1]
+    assert json.loads(last)["counts"]["failed"] == 1
 
 
 @pytest.mark.parametrize("order", [[], ["--unordered"]])

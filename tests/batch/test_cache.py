@@ -1,4 +1,4 @@
-"""What a cache holds is checked again before it is an answer: anybody may have put a file beside it."""
+"""A cached answer is verified before use: the folder may contain untrusted files."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_an_answer_that_was_changed_is_refused(
     assert not (tmp_path / "2.jsonl").exists()
 
 
-def test_an_answer_that_holds_is_taken(cached: Run, tmp_path: Path) -> None:
+def test_a_valid_answer_is_used(cached: Run, tmp_path: Path) -> None:
     assert cached() == 0
     assert (tmp_path / "2.jsonl").read_bytes() == (tmp_path / "1.jsonl").read_bytes()
     assert known(tmp_path / "2.jsonl") == 2

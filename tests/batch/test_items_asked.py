@@ -1,4 +1,4 @@
-"""What the rows of a file ask, whatever they look like."""
+"""The prompts of rows, in every layout."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _tree(folder: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["out.jsonl.journal", "out.jsonl.part", "out.jsonl"])
 @pytest.mark.parametrize("there", [_file, _line, _table, _link, _dangling, _folder, _pipe, _device])
-def test_what_is_there_stays_as_it_is(there: Callable[[Path], None], name: str, tmp_path: Path) -> None:
+def test_foreign_files_stay_unchanged(there: Callable[[Path], None], name: str, tmp_path: Path) -> None:
     there(tmp_path / name)
     before = _tree(tmp_path)
     with pytest.raises(InputError, match=r"out\.jsonl"):
@@ -85,7 +85,7 @@ def test_a_link_in_place_of_a_batchs_file_is_not_followed(name: str, tmp_path: P
 
 
 @pytest.mark.parametrize("kept", [0, 5, 15])
-def test_a_header_that_was_cut_off_is_begun_again(kept: int, tmp_path: Path) -> None:
+def test_a_torn_header_is_written_again(kept: int, tmp_path: Path) -> None:
     out, journal = tmp_path / "out.jsonl", tmp_path / "out.jsonl.journal"
     enter(out)
     whole = journal.read_bytes()

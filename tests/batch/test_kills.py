@@ -1,4 +1,4 @@
-"""A batch that is killed at random moments makes the OUT that one makes which is left alone."""
+"""A batch that is killed at random moments gives the same OUT as an undisturbed one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OUT reads back as what was answered."""
+"""Reading OUT gives the written answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a journal says, reading it gives what it says or one error."""
+"""Reading any journal gives its content or one error."""
 
 from __future__ import annotations
 

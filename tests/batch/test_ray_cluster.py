@@ -1,4 +1,4 @@
-"""The same bytes on a Ray cluster as without one, a node killed in mid-run among them. Needs the extra
+"""A Ray cluster gives the same bytes as one machine, also when a node is killed during the run. Needs the extra
 `ray`."""
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def test_a_node_that_is_killed_changes_no_byte(
     assert out.read_bytes() == whole.read_bytes()
 
 
-def test_a_dataset_is_answered_and_goes_on_from_its_blocks(
+def test_a_dataset_is_answered_and_resumes_from_its_blocks(
     batch: Run, tiny_tin: Path, many: Path, cluster: Any, tmp_path: Path
 ) -> None:
     import ray

@@ -1,4 +1,4 @@
-"""tinsmith batch --check: equal answers are said to be, and what was changed is found."""
+"""tinsmith batch --check: reports equal answers, and finds changed ones."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def test_a_changed_row_is_found(
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
-def test_what_is_said_of_a_changed_line_or_cell(
+def test_a_changed_line_or_cell_is_named(
     batch: Run, tiny_tin: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a line in OpenAI's shape, whatever stands in it; of a table, what an answer was parsed to."""
+    """Any field of a line in OpenAI's shape; the parsed value in a table."""
     given, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
     if suffix == ".csv":
         given.write_text("question\na\n", encoding="utf-8")
@@ -84,7 +84,7 @@ def test_what_is_said_of_a_changed_line_or_cell(
 
 
 @pytest.mark.parametrize("shape", ["rows", "openai"])
-def test_in_may_lie_elsewhere(
+def test_in_may_be_moved(
     batch: Run, tiny_tin: Path, asked: Path, shape: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, there = asked.with_name("out.jsonl"), asked.parent / "there"
@@ -107,7 +107,7 @@ def test_rows_that_are_missing_or_moved(made: Path, tiny_tin: Path, asked: Path)
 
 
 @pytest.mark.parametrize("which", ["FILE", "IN"])
-def test_a_changed_byte_of_what_was_asked(
+def test_a_changed_byte_of_an_input_is_found(
     made: Path, tiny_tin: Path, asked: Path, tmp_path: Path, which: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tiny_tin if which == "FILE" else asked

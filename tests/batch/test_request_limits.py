@@ -1,4 +1,4 @@
-"""What a row's own schema or tools may take is what a client's of the server may."""
+"""A row's schema or tools have the same limits as a client's of the server."""
 
 from __future__ import annotations
 

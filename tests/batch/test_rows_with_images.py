@@ -1,4 +1,4 @@
-"""Rows that show pictures: answered as the model answers them alone, within bounds that no row passes."""
+"""Rows with images: equal to the model's own answers, within limits per row."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_rows_are_answered_as_by_the_model_alone(eyes: Path, tmp_path: Path) -> 
 
 
 def test_pictures_go_by_the_names_that_they_have_in_recipes(eyes: Path, tmp_path: Path) -> None:
-    """Whatever asks beside them; in a conversation they have their places already."""
+    """Images with any kind of prompt; a conversation has them in its messages."""
     for seed in (1, 2):
         (tmp_path / f"{seed}.png").write_bytes(drawn(seed))
     model = tinsmith.load(eyes, threads=1)
@@ -112,7 +112,9 @@ def test_pictures_go_by_the_names_that_they_have_in_recipes(eyes: Path, tmp_path
     assert 'talk.jsonl:1: images beside "messages"; put each into its message' in row["error"]
 
 
-def test_a_row_past_the_bounds_fails_and_the_run_goes_on(eyes: Path, tiny_tin: Path, tmp_path: Path) -> None:
+def test_a_row_beyond_the_limits_fails_and_the_run_continues(
+    eyes: Path, tiny_tin: Path, tmp_path: Path
+) -> None:
     good, large = drawn(1), png_of(b"", 20000, 20000)
     (tmp_path / "big.png").write_bytes(drawn(3) + bytes(1 << 17))
     rows = [
@@ -176,7 +178,7 @@ def test_pixels_wait_in_their_files(eyes: Path, tmp_path: Path) -> None:
     assert [image.rows for _, image in tokens.tiles] == [image.rows for _, image in alone.tiles]
 
 
-def test_a_batch_whose_pictures_changed_is_not_gone_on_with(
+def test_changed_images_prevent_resuming(
     eyes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "1.png").write_bytes(drawn(1))

@@ -1,4 +1,4 @@
-"""Which items of a batch are done, as spans."""
+"""The finished items of a batch, as spans."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinsmith.batch.journal import Spans
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_spans_hold_what_was_added_and_do_not_touch(seed: int) -> None:
+def test_spans_contain_added_items_and_do_not_touch(seed: int) -> None:
     rng, spans, held = random.Random(seed), Spans(), set[int]()
     for _ in range(40):
         first, count = rng.randrange(60), rng.randrange(1, 6)

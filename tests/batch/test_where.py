@@ -1,4 +1,4 @@
-"""--where: what holds of a row, and that nothing else of Python is there."""
+"""--where: expressions over rows, without other features of Python."""
 
 from __future__ import annotations
 

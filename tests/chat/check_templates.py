@@ -1,4 +1,4 @@
-"""Compares tables of turns with transformers on real chat templates, which are not kept here.
+"""Compares turn tables with transformers on real chat templates, which are not in this repository.
 
     python tests/chat/check_templates.py FILE…
 

@@ -1,4 +1,4 @@
-"""Makes tool_renderings.json: what models' own chat templates write for tools and calls.
+"""Makes tool_renderings.json: the renderings of tools and calls by models' own chat templates.
 
     python tests/chat/make_tool_renderings.py FOLDER
 

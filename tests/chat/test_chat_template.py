@@ -214,7 +214,7 @@ def by_transformers(template: str, messages: list[dict[str, Any]], generate: boo
 
 @pytest.mark.parametrize("template", [SMOLLM, LLAMA3, NUMBERED, TOJSON, THINKING, MODED, FINISHED])
 @pytest.mark.parametrize("generate", [False, True])
-def test_renders_what_transformers_renders(template: str, generate: bool) -> None:
+def test_renderings_equal_transformers(template: str, generate: bool) -> None:
     for messages in talks(random.Random(1), 25):
         given = render(template, messages, generate=generate, tokens=TOKENS)
         assert given == by_transformers(template, messages, generate)
@@ -239,7 +239,7 @@ def test_tools_and_the_switch_reach_the_template_as_in_transformers() -> None:
         "{% generation %}{% set x = 1 %}{{ x }}{% endgeneration %}{{ x is defined }}",
     ],
 )
-def test_what_transformers_adds_to_jinja_is_there(template: str) -> None:
+def test_transformers_additions_to_jinja_exist(template: str) -> None:
     messages = [{"role": "user", "content": "x", "reasoning": "why"}]
     assert render(template, messages, generate=False, tokens=TOKENS) == by_transformers(
         template, messages, False
@@ -267,7 +267,7 @@ def test_a_template_may_refuse_a_conversation() -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_says_what_its_template_says_or_refuses(name: str) -> None:
+def test_a_table_renders_as_its_template_or_refuses(name: str) -> None:
     """Against transformers, on conversations that the table was not read off nor proved on."""
     template = with_date(TABLES[name], DAY)
     turns = Turns.from_json(compile_turns(template, tokens=TOKENS).to_json())
@@ -284,7 +284,7 @@ def test_a_table_says_what_its_template_says_or_refuses(name: str) -> None:
     assert compared > {"gemma": 20, "mistral": 10, "channels": 40}.get(name, 65) * len(switches)
 
 
-def test_what_a_table_knows_of_its_template() -> None:
+def test_facts_of_a_templates_table() -> None:
     compiled = {name: compile_turns(with_date(TABLES[name], DAY), tokens=TOKENS) for name in TABLES}
     tables = {name: turns.default for name, turns in compiled.items()}
     assert [name for name, table in tables.items() if table.strict] == ["gemma", "channels"]
@@ -314,7 +314,7 @@ def test_a_default_system_message_is_kept() -> None:
     assert table.default_system.endswith("trained by Hugging Face")
 
 
-def test_refuses_what_is_no_table() -> None:
+def test_templates_that_are_no_tables_are_rejected() -> None:
     with pytest.raises(UnsupportedError, match="not a table of turns"):
         compile_turns(NUMBERED)
     with pytest.raises(UnsupportedError, match="leaves out the user's content"):
@@ -354,15 +354,15 @@ def test_a_date_must_be_stated() -> None:
     assert compile_turns(fixed) == stated
     assert by_transformers(fixed, [{"role": "user", "content": "x"}], False).count("25 Nov 2026") == 1
     assert with_date(SMOLLM, DAY) == SMOLLM
-    with pytest.raises(UnsupportedError, match="form that can't be told"):
+    with pytest.raises(UnsupportedError, match="computes the format"):
         with_date("{{ strftime_now(form) }}", DAY)
 
 
 @pytest.mark.parametrize(
     "template", [SMOLLM, GEMMA, LLAMA3, THINKING], ids=["smollm", "gemma", "llama3", "thinking"]
 )
-def test_words_of_the_user_are_said_once_more_as_they_are_quoted(template: str) -> None:
-    said = settle(template, spell=True)
+def test_quoted_input_repeats_the_users_words(template: str) -> None:
+    said = settle(template, quotes_input=True)
     talk = [
         {"role": "user", "content": " turn off  the\nglobe lamp "},
         {"role": "assistant", "content": "it's off"},
@@ -376,7 +376,7 @@ def test_words_of_the_user_are_said_once_more_as_they_are_quoted(template: str) 
 
 
 @pytest.mark.parametrize("head", ["", "\n", "  ", "\n  "])
-def test_what_is_put_into_a_template_changes_nothing_else(head: str) -> None:
+def test_template_settings_change_nothing_else(head: str) -> None:
     template = head + THINKING.replace("{%- if tools", "{% if tools", 1)
     messages = [{"role": "user", "content": "hi"}]
     talk = [{"role": "system", "content": "it's a\n\\ 'home' {{ x }}\r"}, *messages]
@@ -391,11 +391,11 @@ def test_what_is_put_into_a_template_changes_nothing_else(head: str) -> None:
     assert settle(template) == template
     with pytest.raises(UnsupportedError, match="no switch for thinking"):
         settle(SMOLLM, thinking=True)
-    with pytest.raises(UnsupportedError, match="tells no tools"):
+    with pytest.raises(UnsupportedError, match="ignores tools"):
         settle(SMOLLM, tools=TOOLS)
 
 
-def test_a_model_is_held_to_the_template_it_was_trained_under() -> None:
+def test_another_template_than_in_training_is_rejected() -> None:
     spec = replace(tiny_spec(family.by_name("llama")), chat_template=SMOLLM)
     check(spec)
     trained = replace(spec, general={**spec.general, DIGEST: digest(SMOLLM)})

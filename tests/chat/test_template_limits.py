@@ -1,4 +1,4 @@
-"""A chat template comes with a model's file, from anyone: what it may cost, and what it may see."""
+"""Limits of chat templates, which come from untrusted model files: time, memory, and access."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_file_with_a_hostile_template_answers_raw_prompts(
         model.chat(USER)
 
 
-def test_what_is_asked_of_one_template_shares_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_for_a_template_share_one_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A template that takes almost all of the time of one rendering can't take it a thousand times."""
     monkeypatch.setattr(turn_probes, "SECONDS", 2.0)
     slow = "{% for a in range(60) %}{% for b in range(9999) %}{% endfor %}{% endfor %}" + PLAIN
@@ -141,7 +141,7 @@ def test_threads_take_turns() -> None:
     assert answers == {number: f"<user>{number}\n" for number in range(4)}
 
 
-def test_a_time_that_is_over_ends_no_later_request() -> None:
+def test_an_expired_limit_does_not_affect_later_requests() -> None:
     chat_template.render(PLAIN, USER, generate=False)
     process = jinja_process._shared._process
     for _ in range(2):
@@ -159,7 +159,7 @@ def test_a_time_that_is_over_ends_no_later_request() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where the clock limits, a busy machine does too")
-def test_a_busy_machine_takes_nothing_of_a_templates_time() -> None:
+def test_the_time_limit_is_cpu_time() -> None:
     chat_template.render(PLAIN, USER, generate=False)
     process = jinja_process._shared._process
     assert process is not None
@@ -176,7 +176,7 @@ def _in_fork(pipe: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_has_its_own() -> None:
+def test_a_forked_process_starts_its_own_child() -> None:
     chat_template.render(PLAIN, USER, generate=False)
     assert jinja_process._shared._process is not None
     ours, theirs = multiprocessing.Pipe()
@@ -189,7 +189,7 @@ def test_a_forked_process_has_its_own() -> None:
     assert chat_template.render(PLAIN, USER, generate=False) == "<user>hi\n"
 
 
-def test_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_errors_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuses(error: type[Exception], match: str) -> None:
         jinja_process.close()
         with pytest.raises(error, match=match):
@@ -197,7 +197,7 @@ def test_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     with monkeypatch.context() as patch:
         patch.setattr(sys, "frozen", True, raising=False)
-        refuses(UnsupportedError, "frozen application .* take a .tin")
+        refuses(UnsupportedError, "frozen application .* use a .tin")
     for program, match in (
         ("", "frozen"),
         (str(tmp_path / "none"), "No such file"),
@@ -214,7 +214,7 @@ def test_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, tmp_pa
         refuses(UnsupportedError, r"CVE-2025-27516.*jinja2>=99\.1")
 
 
-def test_every_extra_asks_for_a_jinja_whose_sandbox_holds() -> None:
+def test_every_extra_requires_a_jinja_with_a_safe_sandbox() -> None:
     path = Path(__file__).parents[2] / "pyproject.toml"
     extras = tomllib.loads(path.read_text("utf-8"))["project"]["optional-dependencies"]
     asked = [one for extra in extras.values() for one in extra if one.startswith("jinja2")]
@@ -222,7 +222,7 @@ def test_every_extra_asks_for_a_jinja_whose_sandbox_holds() -> None:
     assert asked and set(asked) == {f"jinja2>={least}"}
 
 
-def test_a_conversation_that_is_no_json_is_refused() -> None:
+def test_a_conversation_that_is_not_json_is_rejected() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
@@ -231,7 +231,7 @@ def test_a_conversation_that_is_no_json_is_refused() -> None:
             chat_template.render(PLAIN, [{"role": "user", "content": content}], generate=False)
 
 
-def test_an_interrupted_request_is_not_the_next_ones_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_requests_reply_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(process: Any, line: bytes) -> None:
         process.stdin.write(line)
         process.stdin.flush()

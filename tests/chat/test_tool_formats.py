@@ -1,4 +1,4 @@
-"""Formats beside what the models' own chat templates write (tool_renderings.json) and what model cards show."""
+"""Formats against the renderings of models' own chat templates (tool_renderings.json) and model cards."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ def test_prompts_are_those_of_the_template(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_call_is_known_as_it_comes(name: str) -> None:
+def test_partial_calls_grow_to_the_call(name: str) -> None:
     """Of every beginning of an answer: arguments only grow, and are the call's in the end."""
     known = FORMATS[name]
     calls = ODD if known.several else ODD[:1]
     answer, before = known.write(calls), 0
     seen: list[str] = []
     for end in range(len(answer) + 1):
-        begun = known.begun(answer[:end], TOOLS)
-        texts = [one.arguments for one in begun]
+        partial = known.partial_calls(answer[:end], TOOLS)
+        texts = [one.arguments for one in partial]
         assert len(texts) >= len(seen) and all(map(str.startswith, texts, seen)), answer[:end]
-        assert [one.name for one in begun] == [call.name for call in calls[: len(begun)]]
-        assert all(one.whole for one in begun[:-1])
+        assert [one.name for one in partial] == [call.name for call in calls[: len(partial)]]
+        assert all(one.complete for one in partial[:-1])
         before += sum(map(len, texts)) > sum(map(len, seen))
         seen = texts
-    assert all(one.whole for one in begun)
+    assert all(one.complete for one in partial)
     assert [json.loads(text) for text in seen] == [call.arguments for call in calls]
     assert before > 20  # pieces, in a text within an argument too
 
@@ -73,7 +73,7 @@ def test_answers_are_those_of_the_template(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_is_written_is_read_again(name: str) -> None:
+def test_written_calls_parse_to_the_same_calls(name: str) -> None:
     known = FORMATS[name]
     for call in ODD:
         assert known.parse(known.write([call]), TOOLS) == [call]
@@ -95,7 +95,7 @@ def test_damaged_answers_are_refused(name: str) -> None:
         known.parse(known.write([Call("launch", {})]), TOOLS)
 
 
-def test_functiongemma_writes_what_its_guide_shows() -> None:
+def test_functiongemma_writes_its_guides_example() -> None:
     """The example of ai.google.dev/gemma/docs/functiongemma/formatting-and-best-practices."""
     tools = read_tools(
         [
@@ -144,7 +144,7 @@ def test_functiongemma_writes_what_its_guide_shows() -> None:
 
 
 def test_gemma_4_is_prompted_as_its_template_has_it() -> None:
-    """What Google's template of Gemma 4 renders for these tools and this call."""
+    """The rendering of these tools and this call by Google's template of Gemma 4."""
     guests = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
     place = {
         "type": "object",
@@ -236,7 +236,7 @@ def test_gemma_may_fence_its_json() -> None:
         (None, (), "", "json"),
     ],
 )
-def test_the_format_of_a_model_is_told_by_what_it_brings(
+def test_a_models_format_is_detected(
     template: str | None, tokens: tuple[str, ...], name: str, expected: str
 ) -> None:
     assert detect(template, tokens, name) == expected
@@ -254,7 +254,7 @@ def test_the_format_of_a_model_is_told_by_what_it_brings(
         ([{"name": "a", "parameters": []}], "#/0/parameters: must be a JSON Schema, got list"),
     ],
 )
-def test_tools_that_are_none_are_refused_with_their_place(tools: Any, message: str) -> None:
+def test_invalid_tools_are_rejected_with_their_position(tools: Any, message: str) -> None:
     with pytest.raises(ConstraintError, match=message.replace("(", r"\(")):
         read_tools(tools)
 

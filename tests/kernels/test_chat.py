@@ -17,7 +17,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import _core
 from tinsmith.chat import packed as turns_file
-from tinsmith.chat.chat_template import with_date, with_spelling
+from tinsmith.chat.chat_template import with_date, with_quoted_input
 from tinsmith.chat.turns import ROLES, Turns
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import InputError, RuntimeFault, UnsupportedError
@@ -52,9 +52,9 @@ TEMPLATES = {
     "thinking": THINKING,
     "moded": MODED,
     "finished": FINISHED,
-    "spelled": with_spelling(SMOLLM),
-    "spelled plain": with_spelling(PLAIN),
-    "spelled thinking": with_spelling(THINKING),
+    "spelled": with_quoted_input(SMOLLM),
+    "spelled plain": with_quoted_input(PLAIN),
+    "spelled thinking": with_quoted_input(THINKING),
 }
 CONTROL = (
     "<|im_start|>",
@@ -216,7 +216,7 @@ def test_a_word_that_contents_are_searched_for_is_short(model: Model, monkeypatc
     with pytest.raises(RuntimeFault, match="its content means something"):
         core.chat([(1, b"x" * 1024)])
     core.chat([(1, b"x" * 1023)])
-    with pytest.raises(UnsupportedError, match="a text of 1025 bytes in a message; at most 1024"):
+    with pytest.raises(UnsupportedError, match="a text of 1025 bytes; the maximum is 1024"):
         opened(1025)
     monkeypatch.setattr(turns_file, "LONGEST_WORD", 1025)
     with pytest.raises(RuntimeFault, match=r"turns\.bin: word 0 is damaged"):

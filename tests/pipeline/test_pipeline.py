@@ -237,7 +237,7 @@ def test_the_sealed_file_says_how_well_it_does(made: Path, tmp_path: Path) -> No
 
 def test_the_template_of_training_goes_along(made: Path, folder: Path, tmp_path: Path) -> None:
     """Into every file, with its digest; another one in the adapter's folder is refused."""
-    settled = chat_template.settle(CHATML, system="home", spell=True)
+    settled = chat_template.settle(CHATML, system="home", quotes_input=True)
     assert (made / "adapter" / "chat_template.jinja").read_text("utf-8") == settled
     for path in (made / "merged", made / "home-q8_0.gguf"):
         spec = models.load(path)

@@ -1,4 +1,4 @@
-"""Requests as large as an OpenAPI document lets them be, and as wrong."""
+"""Requests of the maximum size that an OpenAPI document allows, valid and invalid."""
 
 from __future__ import annotations
 

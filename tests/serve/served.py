@@ -62,7 +62,7 @@ def running(files: list[Path], limits: Limits | None = None, **options: Any) -> 
 
 
 def raw(port: int, data: bytes, seconds: float = 10) -> bytes:
-    """What the server says to these bytes, until it closes."""
+    """The server's response to these bytes, until it closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         connection.sendall(data)
         said = b""

@@ -1,4 +1,4 @@
-"""Who comes next where several want more than there is: by itself, and at each thing that a server shares."""
+"""Fair sharing between clients: the queue itself, and each shared resource of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a body is known after little work, however large it is."""
+"""Finding the error of an invalid body takes little work, however large the body is."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_list_fails_at_its_first_error_and_has_a_maximum_length(body: type[BaseM
 
 
 def test_openapi_states_the_length_limits() -> None:
-    document = openapi.document(app.ENDPOINTS)
+    document = openapi.document(app.ENDPOINTS, ["tiny"])
     arrays = [node for node in nodes(document["components"]["schemas"]) if node.get("type") == "array"]
     assert len(arrays) > 40
     assert all("maxItems" in node for node in arrays)

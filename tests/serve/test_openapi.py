@@ -1,4 +1,4 @@
-"""What the server says of itself in /openapi.json is so: Schemathesis asks by it."""
+"""/openapi.json describes the server correctly: Schemathesis tests it."""
 
 from __future__ import annotations
 

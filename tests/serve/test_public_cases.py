@@ -1,4 +1,4 @@
-"""Cases that others judge servers by, asked of ours: their requests in our words.
+"""Cases of public test suites for servers, with our own prompts.
 
 Open Responses' compliance suite (github.com/openresponses/openresponses, src/lib/compliance-tests.ts) and its
 schema, as the package openresponses-types has it; FastChat's tests of its OpenAI API (tests/test_openai_api.py

@@ -1,4 +1,4 @@
-"""What reading a request takes grows with its length, in each interface."""
+"""The time to read a request is linear in its length, in each interface."""
 
 from __future__ import annotations
 

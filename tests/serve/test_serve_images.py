@@ -1,4 +1,4 @@
-"""Pictures in the requests of each interface: answers are those of `model.chat`, and nothing is fetched."""
+"""Images in the requests of each interface: answers equal `model.chat`, and nothing is fetched."""
 
 from __future__ import annotations
 

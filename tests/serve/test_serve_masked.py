@@ -1,4 +1,4 @@
-"""What a constraint kept an answer from is what the model alone would have said, without what was allowed."""
+"""The masked tokens are the most probable unconstrained ones that the constraint excludes."""
 
 from __future__ import annotations
 

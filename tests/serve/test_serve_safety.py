@@ -1,4 +1,4 @@
-"""Who may ask, and how much: keys, hosts, pages, sizes, times, room."""
+"""Access and limits: keys, hosts, pages, sizes, times, connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer's text, told apart as it comes, is what it is told apart into as a whole."""
+"""Parsing an answer's text in pieces gives the same as parsing the whole."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_pieces_equal_the_whole(pieces: list[str], cuts: list[int], opened: bool
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_call_is_held_until_the_end(name: str) -> None:
+def test_call_is_withheld_until_the_end(name: str) -> None:
     from tinsmith.chat.tool_formats import Call
 
     format = FORMATS[name]

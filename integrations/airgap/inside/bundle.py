@@ -1,5 +1,5 @@
-"""bundle.py CONFIG [WORD...]: an unpacked image's settings, as a container without rights that runs them.
-Without words it runs the image's own."""
+"""bundle.py CONFIG [WORD...]: makes the settings of an unprivileged container from an unpacked image's. It runs
+WORDs, or the image's own command."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
 """What the village's characters learn, of characters.toml: `characters.py FOLDER` writes tools and examples.
 
-The last thing said of each outcome is kept for the test, the one before for validation. The others are examples
-with and without the character's name before them.
+The last phrase of each outcome is for the test, the one before for validation. The others are training examples
+with and without the character's name.
 """
 
 from __future__ import annotations

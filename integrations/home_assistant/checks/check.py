@@ -40,7 +40,7 @@ Check = Callable[[], Awaitable[None]]
 
 
 class Errors(logging.Handler):
-    """What Home Assistant logs with a traceback of ours; an entry that can't be set up is checked as one."""
+    """The log entries with a traceback of the integration, and entries that cannot be set up."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

@@ -23,7 +23,8 @@ _PARTS = ("homeassistant", "intent", "conversation", "ai_task", "diagnostics", "
 
 @asynccontextmanager
 async def home(folder: Path, integration: Path) -> AsyncIterator[core.HomeAssistant]:
-    """folder: its configuration. integration: the folder of ours, linked into it, as one installs it."""
+    """folder: its configuration. integration: the integration's folder, linked into it as an installation
+    is."""
     parts = folder / "custom_components"
     parts.mkdir(parents=True, exist_ok=True)
     if not (parts / DOMAIN).exists():
@@ -65,7 +66,7 @@ async def set_up(hass: core.HomeAssistant, step: str, given: dict[str, Any]) -> 
 
 
 async def choose(hass: core.HomeAssistant, entry: ConfigEntry, **options: Any) -> None:
-    """Through the options flow; what is not named stays, and None empties a field."""
+    """Sets options by the options flow. Others stay, and None empties a field."""
     form = await hass.config_entries.options.async_init(entry.entry_id)
     given = {name: value for name, value in {**entry.options, **options}.items() if value is not None}
     await hass.config_entries.options.async_configure(form["flow_id"], given)

@@ -1,4 +1,4 @@
-"""What a house does with its own model: commands, data, limits, unloading; by a file and by a server."""
+"""Checks of a home with its own model: commands, data, limits, unloading; by a file and by a server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STRUCTURE = {
 
 @dataclass
 class House:
-    """file: of the house's own model; talker: of one that talks. program: tinsmith, with what serve needs."""
+    """file: of the home's own model. talker: of a chat model. program: tinsmith with the extra `serve`."""
 
     hass: HomeAssistant
     file: Path
@@ -77,7 +77,7 @@ class House:
         assert await self.hass.config_entries.async_remove(entry.entry_id)
 
     async def tools(self) -> None:
-        """A model that was not trained for it is held to the calls that this house allows."""
+        """A model without this training is constrained to the calls that this home allows."""
         entry = await set_up(self.hass, "file", {"file": str(self.talker)})
         await choose(self.hass, entry, trained=True, unconstrained=True, prompt="Switch what is asked for.")
         await say(self.hass, entry, "turn on the fan")
@@ -98,7 +98,7 @@ class House:
         return list(self.hass.data[DATA_CHAT_LOGS].values())
 
     async def talk(self) -> None:
-        """A model that talks is shown the tools, and what a call of it came to."""
+        """A chat model gets the tools, and the results of its calls."""
         entry = await set_up(self.hass, "file", {"file": str(self.talker)})
         await choose(self.hass, entry, context=4096, max_tokens=12)
         reply = await say(self.hass, entry, "Hello!")
@@ -116,7 +116,8 @@ class House:
         assert await self.hass.config_entries.async_remove(entry.entry_id)
 
     async def data(self) -> None:
-        """An AI task's structure holds, and what can't be enforced is refused with its place."""
+        """An AI task's structure constrains the answer; unsupported schemas are rejected with their
+        position."""
         entry = await set_up(self.hass, "file", {"file": str(self.talker)})
         made = (await chosen(self.hass, entry, "The hall's lamp is broken, please hurry.", STRUCTURE))["data"]
         assert set(made) in ({"room", "watts", "urgent"}, {"room", "watts", "urgent", "why"}), made
@@ -131,7 +132,7 @@ class House:
         assert await self.hass.config_entries.async_remove(entry.entry_id)
 
     async def limits(self) -> None:
-        """Too late is an error, and the thread is free for the next question."""
+        """A timeout is an error, and frees the thread for the next question."""
         entry = await set_up(self.hass, "file", {"file": str(self.talker)})
         patient = {
             **entry.options,
@@ -150,7 +151,7 @@ class House:
         assert await self.hass.config_entries.async_remove(entry.entry_id)
 
     async def files(self) -> None:
-        """What is no tin is refused; a file that is away for a while is tried again; another place is taken."""
+        """Rejects a file that is no tin, retries a missing one, and accepts a new path."""
         other, copy = self.work / "other.tin", self.work / "moved.tin"
         other.write_text("this is no model")
         assert "other.tin" in refused(await set_up(self.hass, "file", {"file": str(other)}))
@@ -193,7 +194,7 @@ class House:
         assert await self.hass.config_entries.async_remove(entry.entry_id)
 
     async def server(self) -> None:
-        """The same by a `tinsmith serve`: the same answers, its refusals, and its absence."""
+        """The same with `tinsmith serve`: equal answers, its errors, and its absence."""
         keys = self.work / "keys"
         keys.write_text(f"{KEY}\n")
         with served(self.program, self.file, keys) as url:

@@ -1,4 +1,4 @@
-"""Draws a house's commands, each with the call that Home Assistant takes for it.
+"""Draws a home's commands with their Home Assistant calls.
 
     python sample.py --out data [--seed 1] [--train 3000]
 
@@ -91,7 +91,7 @@ def draw(words: dict[str, list[str]], rng: random.Random) -> Command:
 
 
 def written(text: str, rng: random.Random) -> str:
-    """As people type it, or as a recognizer of speech writes it: half the time with a capital and a mark."""
+    """As people type, or as speech recognition writes: half of the time with a capital and punctuation."""
     return text if rng.random() < 0.5 else text[0].upper() + text[1:] + rng.choice((".", ".", "", "!"))
 
 

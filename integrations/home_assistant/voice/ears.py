@@ -1,4 +1,4 @@
-"""Speech to text: pocketsphinx held to a grammar of the house's commands, or Whisper, which takes any words."""
+"""Speech to text: pocketsphinx constrained to a grammar of the home's commands, or Whisper for any words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Ears(Protocol):
 
 
 class Sphinx:
-    """Hears the grammar's sentences only: in hundredths of a second, and never a word that is not in it."""
+    """Recognizes the grammar's sentences only, in hundredths of a second."""
 
     def __init__(self, grammar: str) -> None:
         """Raises ValueError for words that its dictionary lacks."""
@@ -62,7 +62,7 @@ class Whisper:
 
 
 def grammar(devices: Sequence[str], areas: Sequence[str]) -> str:
-    """The house's commands in JSGF, in few words: the fewer there are, the better they are told apart."""
+    """The home's commands in JSGF, with few words: fewer words are recognized better."""
     return f"""#JSGF V1.0;
 grammar house;
 <area> = {" | ".join(areas)};

@@ -1,4 +1,4 @@
-"""A house without Home Assistant: what is on, by device and by room, and the calls that it obeys."""
+"""A home without Home Assistant: the state of devices and rooms, and the calls that change it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class House:
         self.on = dict.fromkeys(self.devices, False)
 
     def obey(self, name: str, arguments: Mapping[str, Any]) -> list[str]:
-        """The devices that a call switched. Raises LookupError for what the house lacks."""
+        """Executes a call. Returns the devices that it switched. Raises LookupError for missing ones."""
         if name not in ("HassTurnOn", "HassTurnOff"):
             return []
         if "name" in arguments:

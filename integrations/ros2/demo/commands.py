@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws commands and the calls they stand for from templates.
+"""Draws commands and their calls from templates.
 
 python commands.py --out data [--count 3000] [--seed 1]
 

@@ -1,4 +1,4 @@
-"""From calls to wheel speeds: what a rover's own software does with a call, at each tick of its loop."""
+"""Turns calls into wheel speeds at each tick, as a rover's own software does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Pose:
 
 
 class Pilot:
-    """One call at a time: a new one takes the place of what is under way."""
+    """Executes one call at a time: a new one replaces it."""
 
     def __init__(self) -> None:
         self.doing = "stop"

@@ -1,4 +1,4 @@
-"""A run as a log, and its replay: what was asked, when it was obeyed, and the world's state each second."""
+"""The log of a run and its replay: commands, when they were executed, and the world's state each second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from world import FILE, World
 
 
 def _about(mind: Mind) -> dict[str, str]:
-    """What a run follows from, beside its commands."""
+    """The inputs of a run besides its commands."""
     files = {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in (("world", FILE), ("tools", TOOLS))

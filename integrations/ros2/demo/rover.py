@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A rover that obeys: 50 Hz control, and a language model that thinks inside the same loop.
+"""A rover with 50 Hz control and a language model in the same loop.
 
 python rover.py --file rover.tin [--seconds 60] [--budget 4] [--log run.jsonl] [--json run.json]
 python rover.py --file rover.tin --replay run.jsonl

@@ -1,4 +1,4 @@
-"""A loop's period, and how it was kept."""
+"""A loop's period and its deviations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A peer without ROS, over Cyclone DDS: sends a command to the node, prints what it answers, in JSON.
+"""A peer without ROS, over Cyclone DDS: sends a command to the node, prints its answer in JSON.
 
 python foreign.py NODE COMMAND    NODE as /robot/tin
 """

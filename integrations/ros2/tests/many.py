@@ -1,4 +1,4 @@
-"""Sends so many goals to a node, cancels some of them at random places, and counts what came of each.
+"""Sends many goals to a node, cancels some at random positions, and counts the results.
 
 python many.py [--actions 1000] [--cancels 100] [--file TIN]    prints JSON
 """

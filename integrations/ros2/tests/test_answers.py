@@ -1,4 +1,4 @@
-"""What the node answers is what Python does, to the last bit; the cases of integrations/conformance."""
+"""The node's answers equal Python's to the last bit, in the cases of integrations/conformance."""
 
 from __future__ import annotations
 

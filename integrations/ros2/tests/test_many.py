@@ -1,4 +1,4 @@
-"""Many goals at once, and some of them cancelled: each comes to its end."""
+"""Many concurrent goals, some of them cancelled: each ends."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ async def started(*options: object) -> asyncio.subprocess.Process:
 
 @contextlib.asynccontextmanager
 async def service(file: Path, *options: object, uri: str = "") -> AsyncIterator[str]:
-    """The address of a service, which is asked to end at last, and must end well."""
+    """The address of a service, which must end cleanly at the end."""
     uri = uri or f"tcp://127.0.0.1:{free_port()}"
     process = await started("--file", file, "--uri", uri, *options)
     assert process.stderr is not None
@@ -74,7 +74,7 @@ async def service(file: Path, *options: object, uri: str = "") -> AsyncIterator[
 
 
 async def refused(*options: object) -> str:
-    """The one line that a service which can't start says."""
+    """The one line of a service that cannot start."""
     process = await started(*options, "--uri", f"tcp://127.0.0.1:{free_port()}")
     _, said = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 1, process.returncode
@@ -161,7 +161,7 @@ class Checks:
         assert {one.name: one.value for one in made.entities} == want.arguments, (event, want)
 
     async def budget(self) -> None:
-        """Others are replied to while the model answers."""
+        """Other requests get replies while the model answers."""
         case = self.case("budget")
         async with service(self.file, *self.options(case)) as uri:
             running = asyncio.create_task(say(uri, case["messages"][-1]["content"]))
@@ -173,7 +173,7 @@ class Checks:
         assert replies > 1, f"{replies} replies while the model answered"
 
     async def cancel(self) -> None:
-        """Who leaves takes the answer along."""
+        """Disconnecting cancels the answer."""
         case = self.case("cancel")
         async with service(self.file, *self.options(case)) as uri:
             async with AsyncClient.from_uri(uri) as client:
@@ -182,7 +182,7 @@ class Checks:
             self.same(await say(uri, case["messages"][-1]["content"]), case)
 
     async def restore(self) -> None:
-        """A conversation goes on, over another connection."""
+        """A conversation continues over another connection."""
         case = self.case("restore")
         async with service(self.file, *self.options(case)) as uri:
             self.same(await say(uri, case["messages"][-1]["content"], "one"), case)
@@ -211,7 +211,7 @@ class Checks:
         assert "1,048,576" in line, line
 
     async def house(self) -> None:
-        """A house's commands become intents, and what is none of its business none."""
+        """A home's commands become intents, and off-topic messages do not."""
         python = tinsmith.load(self.house_file)
         async with service(self.house_file, "--language", "en") as uri:
             told = Info.from_event(await ask(uri, Describe()))

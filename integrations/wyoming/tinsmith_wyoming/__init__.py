@@ -1,1 +1,1 @@
-"""A tinsmith model as a Wyoming service: what is said becomes an intent, or an answer."""
+"""A tinsmith model as a Wyoming service: turns messages into intents or answers."""

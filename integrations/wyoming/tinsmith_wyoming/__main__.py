@@ -63,7 +63,7 @@ def opened(given: argparse.Namespace) -> Mind:
 
 
 async def served(given: argparse.Namespace, mind: Mind) -> None:
-    """Until the process is told to end. Says where it listens once it does."""
+    """Serves until the process is told to end. Prints its address once it listens."""
     server = AsyncServer.from_uri(given.uri)
     handler = partial(Handler, mind, info(mind, given.language or ["en"]))
     try:

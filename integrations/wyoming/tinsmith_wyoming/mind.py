@@ -1,4 +1,4 @@
-"""The model on a thread of its own, and the conversations that are under way."""
+"""The model in its own thread, and its conversations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TURNS = 8  # of each
 
 @dataclass(frozen=True)
 class Asking:
-    """How each question is asked. tools: one must be called; unconstrained: without the file's constraint."""
+    """Settings of all questions. tools: that the answer must call. unconstrained: without the file's constraint."""
 
     system: str | None = None
     adapter: str | None = None
@@ -43,7 +43,7 @@ class Mind:
         self._said: dict[str, list[dict[str, str]]] = {}
 
     async def answer(self, text: str, conversation: str | None) -> Answer | None:
-        """None where the service ends. Raises TinsmithError. A task that is cancelled ends the answer."""
+        """None where the service ends. Raises TinsmithError. Cancelling the task cancels the answer."""
         before = [] if self.calls or conversation is None else self._said.pop(conversation, [])
         said = [*before, {"role": "user", "content": text}]
         asking = self._asking

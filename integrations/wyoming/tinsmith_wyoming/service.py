@@ -31,7 +31,7 @@ def info(mind: Mind, languages: list[str]) -> Info:
 
 
 class Handler(AsyncEventHandler):
-    """One connection. Questions are answered in their order; one whose asker leaves is dropped."""
+    """A connection. Answers questions in their order; a disconnect cancels them."""
 
     def __init__(
         self, mind: Mind, told: Info, *connection: asyncio.StreamReader | asyncio.StreamWriter

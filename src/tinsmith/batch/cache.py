@@ -1,11 +1,10 @@
-"""A folder of answers, keyed by everything that a receipt binds but the answer itself.
+"""A folder of answers, keyed by all that a receipt covers except the answer.
 
-FOLDER/answers.sqlite is this machine's. Other files that end in .sqlite, of other machines, are merged by the
-next run. A merged answer that differs from a present one is an error: no two machines answer one question
-differently.
+FOLDER/answers.sqlite is this machine's. The next run merges other machines' .sqlite files. A merged answer that
+differs from a stored one is an error: machines never answer a question differently.
 
-Anybody may have written such a file, so an answer is verified before use: its text is that of its tokens, its
-constraint allows them, and its receipt follows from them.
+The files are untrusted. An answer is verified before use: its tokens give its text and its receipt, and its
+constraint allows them.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ _FINISHES: tuple[Finish, ...] = get_args(Finish)
 
 @dataclass(frozen=True)
 class CachedAnswer:
-    """logits: the line of the receipt."""
+    """logits: a line of the receipt."""
 
     completion: Completion
     logits: str
     receipt: str
 
     def problem(self, model: Loaded, key: Question, asked: Asked) -> str | None:
-        """Why it cannot be an answer to this; None where it can."""
+        """Why it is no answer to the question; None where it is one."""
         completion, tokens = self.completion, self.completion.token_ids
         if len(tokens) > asked.max_tokens or completion.prompt_tokens != len(asked.tokens):
             return "has a wrong length"
@@ -83,7 +82,7 @@ class Cache:
         self._new: dict[str, str] = {}
 
     def merge(self) -> int:
-        """Merges the folder's other files; the number of new answers."""
+        """Merges the folder's other files. Returns the number of new answers."""
         others = (path for path in sorted(self.path.parent.glob("*.sqlite")) if path.name != _FILE)
         return sum(map(self._merge, others))
 

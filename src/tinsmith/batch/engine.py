@@ -1,7 +1,7 @@
 """Answers windows of items by one model.
 
-A window's prompts are sorted, so that a common prefix is computed once; equal questions are answered once.
-Lines are in the items' order.
+It sorts a window's prompts, to compute common prefixes once, and answers equal questions once. Lines have the
+items' order.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.batch.answers import Answer, Request
 from tinsmith.batch.cache import CachedAnswer
-from tinsmith.batch.requests import Answer, Request, RequestBuilder
+from tinsmith.batch.requests import RequestBuilder
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError
 from tinsmith.runtime.adapters import prefix_of, rank_of
 from tinsmith.runtime.receipt import Lines, Question, question, receipt
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.generation import Completion
 
 SLOTS = 8
-_WINDOWS = 2  # in flight: one that ends, one that keeps the slots busy
+_WINDOWS = 2  # in flight: one that ends, and one to keep the slots full
 _MAX_HEADS = 64
 
 
@@ -40,30 +41,51 @@ class Window:
     items: Sequence[Item]
 
 
-@dataclass(frozen=True, kw_only=True)
-class WindowResult:
-    first: int  # as the window's
-    items: int
-    lines: bytes  # of all items, in their order
-    failed: int
-    tokens: int  # of the answers
-    known: int  # answers from the cache or of an equal item
-
-
 @dataclass
-class _OpenWindow:
-    window: Window
-    lines: list[bytes | None]  # None: not answered yet
-    missing: int  # lines
-    answers: dict[int, list[Answer | None]] = field(default_factory=dict)  # of items without a line
+class Counts:
+    """failed: items. tokens: of answers. known: answers from the cache or of an equal item. bytes: of lines."""
+
+    items: int = 0
     failed: int = 0
     tokens: int = 0
     known: int = 0
+    bytes: int = 0
+
+    def plus(self, more: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(astuple(self), astuple(more), strict=True)))
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """first: as the window's. lines: of all items, in their order."""
+
+    first: int
+    lines: bytes
+    counts: Counts
+
+
+class _OpenWindow:
+    def __init__(self, window: Window) -> None:
+        self.window, self.missing = window, len(window.items)
+        self.lines: list[bytes | None] = [None] * self.missing  # None: not answered yet
+        self.answers: dict[int, list[Answer | None]] = {}  # of items without a line
+        self.counts = Counts(self.missing)
+
+    def write(self, k: int, row: dict[str, Any]) -> None:
+        self.answers.pop(k, None)
+        line = json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        self.lines[k] = line
+        self.counts.bytes += len(line)
+        self.missing -= 1
+
+    @property
+    def result(self) -> WindowResult:
+        return WindowResult(self.window.first, b"".join(filter(None, self.lines)), self.counts)
 
 
 @dataclass
 class _Pending:
-    """A question with the items that ask it: each its window, its index there, and the request's number."""
+    """A question and its items, each as its window, its index there, and the request's number."""
 
     request: Request
     key: Question
@@ -72,16 +94,10 @@ class _Pending:
 
 
 class Engine:
-    """Takes windows by `add`; `step` returns those that are complete."""
+    """The executor of this process, whose `results` computes a step."""
 
     def __init__(
-        self,
-        model: Model,
-        settings: Settings,
-        *,
-        slots: int = SLOTS,
-        retry: int = 0,
-        cache: Cache | None = None,
+        self, model: Model, settings: Settings, slots: int = SLOTS, retry: int = 0, cache: Cache | None = None
     ) -> None:
         self._builder = RequestBuilder(model, settings)
         self._model, self._slots, self._retry, self._cache = model, slots, retry, cache
@@ -91,7 +107,7 @@ class Engine:
         self._jobs: dict[Job, _Pending] = {}
         self._open: list[_OpenWindow] = []
         self._ready: deque[_Pending] = deque()  # for the scheduler
-        self._heads: dict[Lines, Lines] = {}  # common beginnings of receipts
+        self._heads: dict[Lines, Lines] = {}  # shared lines of receipts
 
     @property
     def has_room(self) -> bool:
@@ -109,8 +125,8 @@ class Engine:
         if self._cache is not None:
             self._cache.close()
 
-    def add(self, window: Window) -> None:
-        opened = _OpenWindow(window, [None] * len(window.items), len(window.items))
+    def submit(self, window: Window) -> None:
+        opened = _OpenWindow(window)
         self._open.append(opened)
         pending: dict[tuple[str, int | None], _Pending] = {}
         for k, item in enumerate(window.items):
@@ -124,7 +140,7 @@ class Engine:
             for number, (one, key) in enumerate(zip(requests, keys, strict=True)):
                 sort = key.digest, one.asked.tops if one.with_choices else None
                 if sort in pending:
-                    opened.known += 1
+                    opened.counts.known += 1
                 else:
                     pending[sort] = _Pending(one, self._share_head(key), self._retry)
                 pending[sort].items.append((opened, k, number))
@@ -133,14 +149,14 @@ class Engine:
         self._feed()
 
     def _share_head(self, key: Question) -> Question:
-        """The same key, with its lines before the input in memory once."""
+        """The same key, sharing the memory of the lines before the input."""
         head = key.lines[:-1]
         if len(self._heads) > _MAX_HEADS:
             self._heads.clear()
         return Question((*self._heads.setdefault(head, head), key.lines[-1]))
 
     def _take_cached(self, opened: _OpenWindow, pending: dict[tuple[str, int | None], _Pending]) -> None:
-        """Answers from the cache, which has no token choices."""
+        """Answers from the cache, which has no log probabilities."""
         if self._cache is None:
             return
         keys = {digest: one for (digest, tops), one in pending.items() if tops is None}
@@ -148,19 +164,19 @@ class Engine:
             one = pending.pop((key, None))
             if (problem := cached.problem(self._model, one.key, one.request.asked)) is not None:
                 raise InputError(
-                    f"{self._cache.path}: the answer {key[:12]}… {problem}; it, or a merged file, was "
-                    "changed: remove it"
+                    f"{self._cache.path}: the answer {key[:12]}… {problem}: it, or a merged file, is "
+                    "damaged; remove it"
                 )
-            opened.known += 1
+            opened.counts.known += 1
             self._answer(one, cached.completion, cached.receipt)
 
     def _feed(self) -> None:
-        """Keeps the scheduler's queue short: requests wait here in less memory."""
+        """Keeps the scheduler's queue short: requests need less memory here."""
         while self._ready and (self._scheduler is None or self._scheduler.waiting < self._slots):
             asked = self._ready[0].request.asked
             needed = prefix_of(asked.applied) + len(asked.tokens) + asked.max_tokens + 1
             if needed > self._context < self._max_context:
-                if self._jobs:  # they need the present scheduler
+                if self._jobs:  # they need the current scheduler
                     return
                 self._context = min(self._max_context, max(256, 1 << (needed - 1).bit_length()))
                 rank = rank_of(asked.applied)
@@ -174,16 +190,19 @@ class Engine:
         except TinsmithError as error:
             self._fail_all(pending, error)
 
-    def step(self) -> list[WindowResult]:
+    def results(self) -> list[WindowResult]:
+        """Computes a step. Returns the windows that it completes."""
         if self._jobs:
             assert self._scheduler is not None
             for job in self._scheduler.step():
                 if job.done:
                     self._end(job)
         self._feed()
-        complete = [one for one in self._open if not one.missing]
+        complete = [one.result for one in self._open if not one.missing]
         self._open = [one for one in self._open if one.missing]
-        return [self._result(one) for one in complete]
+        if complete and self._cache is not None:
+            self._cache.commit()
+        return complete
 
     def _end(self, job: Job) -> None:
         pending = self._jobs.pop(job)
@@ -194,7 +213,7 @@ class Engine:
             self._fail_all(pending, job.error)
         elif job.completion is not None:
             made = receipt(self._model, pending.key, job.completion, job.choices)
-            if self._cache:
+            if self._cache is not None:
                 self._cache.put(pending.key.digest, CachedAnswer(job.completion, made.logits, made.digest))
             self._answer(pending, job.completion, made.digest, job.choices)
 
@@ -217,8 +236,8 @@ class Engine:
         except TinsmithError as error:
             self._fail(opened, k, str(error))
             return
-        opened.tokens += sum(len(one.completion.token_ids) for one in answers)
-        self._write(opened, k, row)
+        opened.counts.tokens += sum(len(one.completion.token_ids) for one in answers)
+        opened.write(k, row)
 
     def _fail_all(self, pending: _Pending, error: TinsmithError) -> None:
         for opened, k, _ in pending.items:
@@ -227,23 +246,5 @@ class Engine:
     def _fail(self, opened: _OpenWindow, k: int, reason: str) -> None:
         if opened.lines[k] is not None:
             return
-        opened.failed += 1
-        self._write(opened, k, self._builder.error_row(opened.window.items[k], reason))
-
-    @staticmethod
-    def _write(opened: _OpenWindow, k: int, row: dict[str, Any]) -> None:
-        opened.answers.pop(k, None)
-        opened.lines[k] = json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-        opened.missing -= 1
-
-    def _result(self, opened: _OpenWindow) -> WindowResult:
-        if self._cache:
-            self._cache.commit()
-        return WindowResult(
-            first=opened.window.first,
-            items=len(opened.window.items),
-            lines=b"".join(line for line in opened.lines if line is not None),
-            failed=opened.failed,
-            tokens=opened.tokens,
-            known=opened.known,
-        )
+        opened.counts.failed += 1
+        opened.write(k, self._builder.error_row(opened.window.items[k], reason))

@@ -1,4 +1,4 @@
-"""Executors on this machine: this process, or one process per core.
+"""Executors of windows. The Engine is the one of this process; ProcessPool has a process per core.
 
 A process per core beats threads: a small model's steps are short, and threads would wait for each other.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime import Model
     from tinsmith.spec import Buffer
 
-_WINDOWS = 2  # of one worker: one that it computes, one to continue with
+_WINDOWS = 2  # per worker: one in progress, one to continue with
 
 
 class Executor(Protocol):
@@ -51,9 +51,9 @@ class WorkerConfig:
     loading: Mapping[str, Any] = field(default_factory=dict)  # options of tinsmith.load
     adapters: Mapping[str, str] = field(default_factory=dict)  # paths of those outside the file, by name
     slots: int = SLOTS  # of each worker
-    retry: int = 0  # further tries of what failed
+    retry: int = 0  # further tries of failed rows and windows
     cache: Path | None = None  # folder
-    image: Path | None = None  # the compiled file, where `file` is no .tin
+    image: Path | None = None  # the compiled model, where `file` is no .tin
     digest: str = ""  # of `file`, with an image
 
     def load(self, threads: int | None = None) -> Model:
@@ -85,40 +85,22 @@ class WorkerConfig:
         return Engine(model, self.settings, slots=self.slots, retry=self.retry, cache=cache)
 
 
-class InProcess:
-    def __init__(self, config: WorkerConfig) -> None:
-        self._engine = config.engine(config.load())
-
-    @property
-    def has_room(self) -> bool:
-        return self._engine.has_room
-
-    def submit(self, window: Window) -> None:
-        self._engine.add(window)
-
-    def results(self) -> list[WindowResult]:
-        return self._engine.step()
-
-    def close(self) -> None:
-        self._engine.close()
-
-
 class ProcessPool:
-    """Replaces a worker that dies (out of memory) and submits its windows again, `retry` times; then it raises
-    RuntimeFault."""
+    """Replaces a worker that dies, such as out of memory, and submits its windows again, `retry` times; then it
+    raises RuntimeFault."""
 
     def __init__(self, config: WorkerConfig, count: int) -> None:
-        self._image = None if config.file.suffix == ".tin" or sys.platform == "win32" else _compile(config)
-        if self._image is not None:
-            image = Path(f"/dev/fd/{self._image.file.fileno()}")
-            config = replace(config, image=image, digest=self._image.digest)
+        self._image: IO[bytes] | None = None
+        if config.file.suffix != ".tin" and sys.platform != "win32":
+            self._image, digest = _compile(config)
+            config = replace(config, image=Path(f"/dev/fd/{self._image.fileno()}"), digest=digest)
         self._config = config
         self._tries = 1 + config.retry
         self._updates: SimpleQueue[tuple[_Worker, list[WindowResult] | TinsmithError | None]] = SimpleQueue()
         self._workers = [self._start() for _ in range(count)]
 
     def _start(self) -> _Worker:
-        descriptors = () if self._image is None else (self._image.file.fileno(),)
+        descriptors = () if self._image is None else (self._image.fileno(),)
         return _Worker(self._config, self._updates, descriptors)
 
     @property
@@ -158,19 +140,12 @@ class ProcessPool:
         for worker in self._workers:
             worker.close()
         if self._image is not None:
-            self._image.file.close()
+            self._image.close()
 
 
-@dataclass(frozen=True)
-class _Image:
-    """file: unnamed, and so gone with the processes that have it open."""
-
-    file: IO[bytes]
-    digest: str
-
-
-def _compile(config: WorkerConfig) -> _Image:
-    """Compiles the model once for all workers."""
+def _compile(config: WorkerConfig) -> tuple[IO[bytes], str]:
+    """Compiles the model once for all workers, to an unnamed file that disappears with them. Returns it with
+    the model's digest."""
     model = config.load(threads=1)
     file = tempfile.TemporaryFile(prefix="tinsmith-")  # noqa: SIM115 - the pool closes it
     try:
@@ -179,7 +154,7 @@ def _compile(config: WorkerConfig) -> _Image:
     except OSError as error:
         file.close()
         raise files.write_fault(Path(tempfile.gettempdir(), "tinsmith-image"), error) from error
-    return _Image(file, model.digest)
+    return file, model.digest
 
 
 class _Worker:
@@ -215,7 +190,7 @@ class _Worker:
         updates.put((self, None))
 
     def close(self) -> int:
-        """Kills the process; its exit code."""
+        """Kills the process. Returns its exit code."""
         self._process.kill()
         if self._process.stdin is not None:
             with suppress(OSError):  # of unread bytes
@@ -224,8 +199,8 @@ class _Worker:
 
 
 def receive(stream: IO[bytes]) -> Any:
-    """The next pickled value; None once the sender is gone, perhaps in the middle of a value."""
+    """The next pickled value; None after the sender's end, which may cut a value."""
     try:
         return pickle.load(stream)
-    except Exception:  # half a pickle may raise anything
+    except Exception:  # a cut pickle may raise anything
         return None

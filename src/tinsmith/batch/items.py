@@ -4,9 +4,9 @@
     for item in items:      # reads the file again, with one row in memory at a time
         ...
 
-A row is a line of OpenAI's batches (`custom_id`, `body`), `messages`, one of tinsmith's examples (`input`,
-`turns`, …), or has its prompt in named columns, or in those with a prompt's names. A line of a .txt file
-is a prompt.
+A row is a line of OpenAI's batches (`custom_id`, `body`), has `messages`, is one of tinsmith's examples
+(`input`, `turns`, …), or has its prompt in columns that are named or have the usual names. A line of a .txt
+file is a prompt.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.system import reading
 
 _TEXTS = (".txt",)
-_CHATS = ("openai", "messages")  # layouts with system messages of their own
+_CHATS = ("openai", "messages")  # layouts with system messages in their rows
 Messages = list[dict[str, Any]]
 T = TypeVar("T")
 
@@ -60,10 +60,11 @@ class Items:
     header: tuple[str, ...]  # all columns
 
     def rows(self) -> Iterator[tuple[int, Row]]:
-        """The selected rows, with their numbers from 1, in their order."""
-        rows, sample = self._matching, self.settings.sample
-        drawn = _sample(rows(), sum(1 for _ in rows()), sample, self.settings.seed) if sample else rows()
-        return islice(drawn, self.settings.limit or None)
+        """The selected rows with their numbers, from 1, in order."""
+        rows, size = self._matching(), self.settings.sample
+        if size:
+            rows = sample(rows, sum(1 for _ in self._matching()), size, self.settings.seed)
+        return islice(rows, self.settings.limit or None)
 
     def _matching(self) -> Iterator[tuple[int, Row]]:
         numbered = enumerate(_rows(self.path), 1)
@@ -81,7 +82,7 @@ class Items:
 
     def images(self) -> str | None:
         """SHA-256 of the image files that the rows name; None without any."""
-        if self.layout == "openai":  # has images in its lines
+        if self.layout == "openai":  # its lines contain the images
             return None
         digest, found = hashlib.sha256(), False
         for item in self:
@@ -134,13 +135,13 @@ class Items:
         return [dict(one) for one in tasks.by_name(tasks.DEFAULT).messages(example, system)]
 
     def _with_system(self, messages: Messages, values: Mapping[str, Any], where: Where) -> Messages:
-        """With the row's own system message, else the one of all rows."""
+        """Adds the row's system message, else the setting's."""
         has = messages[0].get("role") in ("system", "developer")
         system = _system(values, where) or (None if has else self.settings.system)
         return [{"role": "system", "content": system}, *messages] if system else messages
 
     def _images(self, values: Mapping[str, Any], where: Where) -> tuple[ImageSource, ...]:
-        """From columns with the names that images have in a recipe's data."""
+        """Images of columns with the names that a recipe's data uses."""
         names = [name for name in values if name in images.COLUMNS and name not in self.columns]
         folder = Path(where.path).parent
         return tuple(one for name in names for one in images.of_value(values[name], folder, where, name))
@@ -171,9 +172,9 @@ def open_items(path: str | Path, settings: Settings) -> Items:
     return Items(path, replace(settings, shape=shape), layout, used, tuple(columns))
 
 
-def _sample(rows: Iterator[T], count: int, sample: int, seed: int) -> Iterator[T]:
+def sample(rows: Iterator[T], count: int, size: int, seed: int) -> Iterator[T]:
     """Knuth's algorithm S: a random sample of `count` rows in their order, without storing them."""
-    chance, needed = random.Random(seed), min(sample, count)
+    chance, needed = random.Random(seed), min(size, count)
     for left, one in zip(range(count, 0, -1), rows, strict=False):
         if chance.random() * left < needed:
             needed -= 1
@@ -189,7 +190,7 @@ def _image_paths(prompt: Messages | str) -> Iterator[str]:
 
 
 def _digest(path: str) -> str | None:
-    """None for an unreadable file, which is an error of its row."""
+    """None for an unreadable file, which is its row's error."""
     try:
         return ImageSource(path).digest if os.path.isfile(path) else None  # noqa: PTH113
     except DataError:
@@ -212,9 +213,9 @@ def _lines(path: Path) -> Iterator[Row]:
 
 def layout_of(path: str | Path, columns: Sequence[str], named: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """The layout of rows, and the columns with their prompts. path: the rows' name in errors."""
-    missing = next((name for name in named if name not in columns), None)
-    if missing is not None:
-        raise DataError(f'{path}: no column "{missing}"; its columns are {", ".join(columns)}')
+    for name in named:
+        if name not in columns:
+            raise DataError(f'{path}: no column "{name}"; its columns are {", ".join(columns)}')
     if named:
         return "columns", named
     for layout, needed in (("openai", "body"), ("messages", "messages"), ("input-output", "input")):
@@ -230,7 +231,7 @@ def layout_of(path: str | Path, columns: Sequence[str], named: tuple[str, ...]) 
         return "columns", found.pop()
     candidates = " or ".join(sorted("+".join(one) for one in found)) or "none is a known one"
     raise DataError(
-        f"{path}: which of the columns {', '.join(columns)} has the prompt is unclear ({candidates}); name it: "
+        f"{path}: its columns are {', '.join(columns)}; the prompt's is unclear ({candidates}); name it: "
         f"--input {columns[0]}"
     )
 
@@ -246,7 +247,7 @@ def _messages(value: Any, where: Where) -> Messages:
 
 
 def _system(values: Mapping[str, Any], where: Where) -> str | None:
-    """The row's own system message."""
+    """The row's system message."""
     column = next((name for name in SYSTEM if not _is_blank(values.get(name))), None)
     return None if column is None else text_of(values, column, where)
 

@@ -1,12 +1,11 @@
-"""The journal of a batch, which makes a run resumable after a crash at any moment.
+"""The journal of a batch: a run resumes after a crash at any moment.
 
-OUT.part becomes OUT. The first line of OUT.journal has the batch's settings. Each further line commits a
-window: the items in OUT.part, its bytes and their SHA-256. Resuming truncates both files after the
-last valid commit.
-The journal stays beside OUT, for replay.
+The run writes OUT.part, which becomes OUT at the end. OUT.journal's first line has the batch's settings. Each
+further line commits a window: its items, and the size and SHA-256 of OUT.part. Resuming truncates both files
+after the last valid commit. The journal stays beside OUT, for --check.
 
-The open journal is locked: a second run on the same OUT fails. Both files are synced every few seconds: a power
-loss costs no more than those, a killed process nothing.
+The open journal is locked: a second run on the same OUT fails. Both files are synced every few seconds: a
+killed process loses nothing, a power failure those seconds.
 """
 
 from __future__ import annotations
@@ -19,28 +18,27 @@ import time
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
+from tinsmith.batch.engine import Counts, WindowResult
 from tinsmith.errors import InputError
 from tinsmith.system import files, reading
 
-if TYPE_CHECKING:
-    from tinsmith.batch.engine import WindowResult
-
+_RESUMES = "finished items are kept: the same command resumes"
 _SYNC_SECONDS = 2.0
 _CHUNK = 1 << 20  # bytes
 _START = b'{"batch": '
-Lines = Iterator[tuple[dict[str, Any], int]]  # of a journal, each with its end
-_KEPT = "what is done is kept: the same command resumes"
+Lines = Iterator[tuple[dict[str, Any], int]]  # of a journal, each with its end in bytes
 
 
 @dataclass
 class Spans:
-    """Finished items as sorted, separate intervals [first, end)."""
+    """Finished items as sorted intervals [first, end) that do not touch."""
 
     intervals: list[list[int]] = field(default_factory=list)
 
@@ -58,26 +56,6 @@ class Spans:
         return place > 0 and item < self.intervals[place - 1][1]
 
 
-@dataclass(frozen=True)
-class Counts:
-    """failed: items. known: answers from the cache or of equal items."""
-
-    items: int = 0
-    failed: int = 0
-    tokens: int = 0
-    known: int = 0
-    bytes: int = 0
-
-    def plus(self, done: WindowResult) -> Counts:
-        return Counts(
-            self.items + done.items,
-            self.failed + done.failed,
-            self.tokens + done.tokens,
-            self.known + done.known,
-            self.bytes + len(done.lines),
-        )
-
-
 class Journal:
     """A context manager that locks OUT."""
 
@@ -93,15 +71,13 @@ class Journal:
 
     def __enter__(self) -> Journal:
         try:
-            files.make_folder(self.out.parent)
-            self._file = _open(self.path)
-            if not files.lock(self._file.fileno(), wait=False):
-                raise InputError(f"{self.out}: another run is writing it; wait for it, or give another OUT")
-            with self.path.open("rb") as lines:
-                self._resume(self._file, _lines(lines))
-        except OSError as error:
-            self.__exit__()
-            raise files.write_fault(self.path, error) from error
+            with _write_errors(self.path, "nothing was changed"):
+                files.make_folder(self.out.parent)
+                self._file = _open(self.path)
+                if not files.lock(self._file.fileno(), wait=False):
+                    raise InputError(f"{self.out}: another run is writing it; wait for it, or give another OUT")
+                with self.path.open("rb") as lines:
+                    self._resume(self._file, _lines(lines))
         except BaseException:
             self.__exit__()
             raise
@@ -117,15 +93,16 @@ class Journal:
         head, first = next(lines, None), next(lines, None)
         if head is None:
             _check_torn(self.path)
-        if head is not None and first is None and not self.out.exists():  # no window was done: start anew
+        if head is not None and first is None and not self.out.exists():  # without commits: starts anew
             if not self.part.is_symlink():
                 self.part.unlink(missing_ok=True)
             head = None
-        lines = chain(() if first is None else (first,), lines)
         if head is None:
             self._begin(file)
         else:
             self._compare(head[0]["batch"])
+        if first is not None:
+            lines = chain((first,), lines)
         if self.out.exists() and not self.part.exists():
             last = _last(lines)
             if not last.get("complete"):
@@ -134,90 +111,73 @@ class Journal:
             return
         self._rows = _open(self.part)
         if head is not None:
-            file.truncate(self._good(self._rows, lines) or head[1])
+            file.truncate(self._read_commits(self._rows, lines) or head[1])
         self._rows.truncate(self.counts.bytes)
         if self.complete:
             self._end()
 
     def _begin(self, file: BinaryIO) -> None:
-        there = next((one for one in (self.out, self.part) if os.path.lexists(one)), None)
-        if there is not None:
+        existing = next((one for one in (self.out, self.part) if os.path.lexists(one)), None)
+        if existing is not None:
             if not os.fstat(file.fileno()).st_size:
                 self.path.unlink(missing_ok=True)
-            raise InputError(f"{there}: exists without a journal; remove it, or give another OUT")
+            raise InputError(f"{existing}: exists without a journal; remove it, or give another OUT")
         file.truncate(0)
-        self._write(file, {"batch": self.header})
-        os.fsync(file.fileno())
+        _write_line(file, {"batch": self.header}, sync=True)
 
     def _compare(self, begun: Mapping[str, Any]) -> None:
-        for name in dict.fromkeys((*begun, *self.header)):
-            was, now = begun.get(name), self.header.get(name)
-            if was == now:
-                continue
-            name = {"in": "IN", "file": "FILE"}.get(name, name)
-            if isinstance(was, dict) and isinstance(now, dict):
-                name, was, now = next(
-                    (f"{name} {key}", was.get(key), now.get(key))
-                    for key in {**was, **now}
-                    if was.get(key) != now.get(key)
-                )
+        old, new = _flat(begun), _flat(self.header)
+        name = next((name for name in {**old, **new} if old.get(name) != new.get(name)), None)
+        if name is not None:
             raise InputError(
-                f"{self.out}: was started with {name} {_shown(was)}, now {_shown(now)}; resume it as it was "
-                "started, or give another OUT"
+                f"{self.out}: was started with {name} {_shown(old.get(name))}, now {_shown(new.get(name))}; "
+                "resume it as it was started, or give another OUT"
             )
 
-    def _good(self, rows: BinaryIO, lines: Lines) -> int:
+    def _read_commits(self, rows: BinaryIO, lines: Lines) -> int:
         """Reads the commits that match OUT.part. The end of the last; 0 without any."""
         rows.seek(0)
-        good = 0
+        last = 0
         for commit, end in lines:
-            counts = Counts(**commit["counts"])
-            before = self._digest.copy()
+            counts, digest = Counts(**commit["counts"]), self._digest.copy()
             left = counts.bytes - self.counts.bytes
             while left > 0 and (piece := rows.read(min(left, _CHUNK))):
-                self._digest.update(piece)
+                digest.update(piece)
                 left -= len(piece)
-            if left or self._digest.hexdigest() != commit["sha256"]:
-                self._digest = before
+            if left or digest.hexdigest() != commit["sha256"]:
                 break
-            self._take(commit, counts)
-            good = end
-        return good
-
-    def _take(self, commit: Mapping[str, Any], counts: Counts) -> None:
-        self.counts = counts
-        self.complete = bool(commit.get("complete"))
-        if "first" in commit:
-            self.spans.add(commit["first"], commit["items"])
+            self.counts, self._digest, last = counts, digest, end
+            self.complete = bool(commit.get("complete"))
+            if "first" in commit:
+                self.spans.add(commit["first"], commit["items"])
+        return last
 
     def add(self, done: WindowResult) -> None:
         """Appends a window's lines to OUT.part and commits them."""
-        assert self._rows is not None and self._file is not None
-        try:
+        assert self._rows is not None
+        due = time.monotonic() - self._synced > _SYNC_SECONDS
+        with _write_errors(self.part):
             _write_all(self._rows, done.lines)
             self._digest.update(done.lines)
-            self.counts = self.counts.plus(done)
-            if time.monotonic() - self._synced > _SYNC_SECONDS:
-                os.fsync(self._rows.fileno())
-            self._write(self._file, self._commit(first=done.first, items=done.items))
-            if time.monotonic() - self._synced > _SYNC_SECONDS:
-                os.fsync(self._file.fileno())
-                self._synced = time.monotonic()
-        except OSError as error:
-            raise files.write_fault(self.part, error, _KEPT) from error
-        self.spans.add(done.first, done.items)
+            self.counts = self.counts.plus(done.counts)
+            self._commit(sync=due, first=done.first, items=done.counts.items)
+        self.spans.add(done.first, done.counts.items)
 
     def end(self) -> None:
         """Makes OUT."""
-        assert self._rows is not None and self._file is not None
-        try:
-            os.fsync(self._rows.fileno())
-            self._write(self._file, self._commit(complete=True))
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise files.write_fault(self.part, error, _KEPT) from error
+        with _write_errors(self.part):
+            self._commit(sync=True, complete=True)
         self.complete = True
         self._end()
+
+    def _commit(self, *, sync: bool, **more: Any) -> None:
+        assert self._rows is not None and self._file is not None
+        if sync:
+            os.fsync(self._rows.fileno())
+        commit = {**more, "counts": asdict(self.counts), "sha256": self._digest.hexdigest()}
+        _write_line(self._file, commit, sync=sync)
+        if sync:
+            self._synced = time.monotonic()
 
     def _end(self) -> None:
         assert self._rows is not None
@@ -233,29 +193,31 @@ class Journal:
                     yield from range(line["first"], line["first"] + line["items"])
 
     def retried(self, sha256: str, answered: int) -> None:
-        """Commits a rewritten OUT, in which so many failed rows are now answered."""
+        """Commits a rewritten OUT. answered: its rows that had failed before."""
         assert self._file is not None
         self.counts = replace(self.counts, failed=self.counts.failed - answered, bytes=self.out.stat().st_size)
-        try:
-            self._write(self._file, {"counts": asdict(self.counts), "sha256": sha256, "complete": True})
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise files.write_fault(self.path, error, f"{self.out.name} is complete and newer") from error
+        with _write_errors(self.path, f"{self.out.name} is complete and newer"):
+            commit = {"counts": asdict(self.counts), "sha256": sha256, "complete": True}
+            _write_line(self._file, commit, sync=True)
 
-    def _commit(self, **more: Any) -> dict[str, Any]:
-        return {**more, "counts": asdict(self.counts), "sha256": self._digest.hexdigest()}
 
-    @staticmethod
-    def _line(table: Mapping[str, Any]) -> bytes:
-        return json.dumps(table, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+@contextmanager
+def _write_errors(path: Path, outcome: str = _RESUMES) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise files.write_fault(path, error, outcome) from error
 
-    def _write(self, file: BinaryIO, table: Mapping[str, Any]) -> None:
-        _write_all(file, self._line(table))
+
+def _write_line(file: BinaryIO, table: Mapping[str, Any], *, sync: bool) -> None:
+    _write_all(file, json.dumps(table, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+    if sync:
+        os.fsync(file.fileno())
 
 
 def _open(path: Path) -> BinaryIO:
-    """Opens a file to append. Links might lead to another user's file, and are errors."""
-    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # does not wait for a pipe
+    """Opens a file for appending. Links are errors: they may lead to another user's file."""
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe would block
     try:
         file = open(  # noqa: SIM115 - the journal closes it
             path, "ab+", buffering=0, opener=lambda name, more: os.open(name, more | flags, 0o666)
@@ -273,8 +235,8 @@ def _open(path: Path) -> BinaryIO:
 def _check_torn(path: Path) -> None:
     """Raises InputError for a file that is not a journal with a torn first line."""
     with path.open("rb") as file:
-        begun = file.read(reading.LINE)
-    if begun and (b"\n" in begun or not (begun.startswith(_START) or _START.startswith(begun))):
+        begin = file.read(reading.LINE)
+    if begin and (b"\n" in begin or not (begin.startswith(_START) or _START.startswith(begin))):
         raise InputError(f"{path}: not the journal of a batch; move it away, or give another OUT")
 
 
@@ -283,8 +245,8 @@ def beside(out: Path) -> tuple[Path, Path]:
     return out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.journal")
 
 
-def header_of(out: Path) -> tuple[dict[str, Any], Counts]:
-    """The header and counts of a complete OUT."""
+def header_of(out: Path) -> dict[str, Any]:
+    """The header of a complete OUT."""
     path = beside(out)[1]
     try:
         with path.open("rb") as file:
@@ -297,7 +259,8 @@ def header_of(out: Path) -> tuple[dict[str, Any], Counts]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not last.get("complete"):
         raise InputError(f"{out}: incomplete; run its batch to the end first")
-    return head["batch"], Counts(**last["counts"])
+    header: dict[str, Any] = head["batch"]
+    return header
 
 
 def _last(lines: Lines) -> dict[str, Any]:
@@ -306,7 +269,7 @@ def _last(lines: Lines) -> dict[str, Any]:
 
 
 def _lines(file: BinaryIO) -> Lines:
-    """The lines up to the first damaged one, each with its end."""
+    """The lines before the first damaged one."""
     end = 0
     while (line := file.readline(reading.LINE)).endswith(b"\n"):
         try:
@@ -329,10 +292,22 @@ def _is_line(table: Mapping[str, Any], *, first: bool) -> bool:
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
-    """A raw file may write a part."""
+    """A raw file may write less than it is given."""
     left = memoryview(data)
     while left:
         left = left[file.write(left) :]
+
+
+def _flat(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The header's values by their names in errors."""
+    flat: dict[str, Any] = {}
+    for name, value in header.items():
+        name = {"in": "IN", "file": "FILE"}.get(name, name)
+        if isinstance(value, dict):
+            flat |= {f"{name} {key}": inner for key, inner in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _shown(value: Any) -> str:

@@ -1,6 +1,6 @@
 """OpenAI's batch files: requests to /v1/chat/completions, and the lines that answer them.
 
-https://platform.openai.com/docs/guides/batch. An unknown parameter is an error of its line.
+See https://platform.openai.com/docs/guides/batch. An unknown parameter is an error of its line.
 """
 
 from __future__ import annotations
@@ -15,21 +15,19 @@ from tinsmith.runtime.choice import logprob
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
+    from tinsmith.batch.answers import Answer
     from tinsmith.batch.settings import OutputConstraint, Settings
     from tinsmith.chat.tool_formats import Call
-    from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.loaded import Loaded
+    from tinsmith.runtime import Model
     from tinsmith.runtime.offers import Offer
 
 _SAMPLING = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 _MORE_SAMPLING = ("top_k", "min_p", "repetition_penalty")  # beyond OpenAI's
 _IGNORED = ("model", "user", "metadata", "store", "safety_identifier", "service_tier")
-_FIXED = {"stream": False}
 _RANGES = {"n": (1, 128), "top_logprobs": (0, 20)}
 _REST = ("messages", "max_tokens", "max_completion_tokens", "stop", "logit_bias", "response_format")
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
-_KNOWN = (*_SAMPLING, *_MORE_SAMPLING, *_IGNORED, *_FIXED, *_RANGES, "logprobs", *_REST, *_TOOLS)
+_KNOWN = (*_SAMPLING, *_MORE_SAMPLING, *_IGNORED, "stream", *_RANGES, "logprobs", *_REST, *_TOOLS)
 _FINISH = {"stop": "stop", "length": "length", "context": "length", "constraint": "length"}
 
 
@@ -39,33 +37,28 @@ class Extras:
     tops: int | None = None  # alternatives of each token; None: no log probabilities either
 
 
-@dataclass(frozen=True, kw_only=True)
-class OpenAIAnswer:
-    completion: Completion
-    receipt: str
-    calls: list[Call] | None
-    choices: Sequence[TokenChoice] | None  # None: not requested
-
-
 def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Offer | None, Extras]:
-    """A request's parameters, over the settings common to all."""
+    """A request's parameters. common: the settings of all rows."""
     given = {name: value for name, value in body.items() if value is not None}
     for name in given:
         if name not in _KNOWN:
             raise InputError(f'"{name}" is not supported; a request takes {", ".join(_KNOWN)}')
-        if name in _FIXED and given[name] != _FIXED[name]:
-            raise InputError(f'"{name}" must be {json.dumps(_FIXED[name])}, got {json.dumps(given[name])[:80]}')
+    if given.get("stream") not in (None, False):
+        raise InputError(f'"stream" must be false, got {json.dumps(given["stream"])[:80]}')
     options = {name: given[name] for name in (*_SAMPLING, *_MORE_SAMPLING) if name in given}
     if "logit_bias" in given:
         options["logit_bias"] = _bias(given["logit_bias"])
-    most = given.get("max_completion_tokens", given.get("max_tokens", common.max_tokens))
-    made = replace(common, options={**common.options, **options}, max_tokens=most, stop=_stop(given, common))
+    settings = replace(
+        common,
+        options={**common.options, **options},
+        max_tokens=given.get("max_completion_tokens", given.get("max_tokens", common.max_tokens)),
+        stop=_stop(given, common),
+        constraint=_constraint(given.get("response_format", {"type": "text"}), common.constraint),
+    )
     offer = _offer(given)
-    if "response_format" in given:
-        made = replace(made, constraint=_constraint(given["response_format"], common.constraint))
-        if offer is not None and made.constraint is not common.constraint:
-            raise InputError('"response_format" and "tools" together are not supported; leave one out')
-    return made, offer, _extras(given)
+    if offer is not None and settings.constraint is not common.constraint:
+        raise InputError('"response_format" and "tools" together are not supported; leave one out')
+    return settings, offer, _extras(given)
 
 
 def _extras(given: Mapping[str, Any]) -> Extras:
@@ -131,7 +124,7 @@ def _offer(given: Mapping[str, Any]) -> Offer | None:
 
 
 def _declared(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without `strict`, which is always in effect."""
+    """The tool without `strict`, which is always in effect."""
     function = tool.get("function")
     if not isinstance(function, dict):
         return tool
@@ -161,11 +154,11 @@ def _names(tools: Sequence[Any]) -> list[str]:
 
 
 def answer_row(
-    model: Loaded, name: str | int, body: Mapping[str, Any] | None, answers: Sequence[OpenAIAnswer]
+    model: Model, name: str | int, body: Mapping[str, Any] | None, answers: Sequence[Answer]
 ) -> dict[str, Any]:
-    """Without times or machines: equal answers are equal bytes."""
+    """Has no times or machines: equal answers give equal bytes."""
     first, count = answers[0], sum(len(one.completion.token_ids) for one in answers)
-    asked = first.completion.prompt_tokens
+    prompt = first.completion.prompt_tokens
     own = {"text": first.completion.text, "finish": first.completion.finish}
     table = {
         "id": f"chatcmpl-{first.receipt[:24]}",
@@ -173,31 +166,39 @@ def answer_row(
         "created": 0,
         "model": str((body or {}).get("model", "tinsmith")),
         "choices": [_choice(model, one, index) for index, one in enumerate(answers)],
-        "usage": {"prompt_tokens": asked, "completion_tokens": count, "total_tokens": asked + count},
+        "usage": {"prompt_tokens": prompt, "completion_tokens": count, "total_tokens": prompt + count},
         "tinsmith": {**own, "receipt": ",".join(one.receipt for one in answers)},
     }
     response = {"status_code": 200, "request_id": f"req_{first.receipt[:24]}", "body": table}
-    return {
-        "id": f"batch_req_{first.receipt[:24]}",
-        "custom_id": str(name),
-        "response": response,
-        "error": None,
-    }
+    row_id = f"batch_req_{first.receipt[:24]}"
+    return {"id": row_id, "custom_id": str(name), "response": response, "error": None}
 
 
-def _choice(model: Loaded, one: OpenAIAnswer, index: int) -> dict[str, Any]:
-    completion, logprobs = one.completion, None
+def _choice(model: Model, answer: Answer, index: int) -> dict[str, Any]:
+    completion, logprobs = answer.completion, None
     message: dict[str, Any] = {"role": "assistant", "content": completion.content, "refusal": None}
     if completion.thinking is not None:
         message["reasoning_content"] = completion.thinking
     finish = _FINISH[completion.finish]
-    if one.calls:
-        made = [_call(call, k, one.receipt) for k, call in enumerate(one.calls)]
-        message |= {"content": None, "tool_calls": made}
+    if calls := _calls(model, answer):
+        listed = [_call(call, k, answer.receipt) for k, call in enumerate(calls)]
+        message |= {"content": None, "tool_calls": listed}
         finish = "tool_calls"
-    if one.choices is not None:
-        logprobs = {"content": [logprob(model.core, choice) for choice in one.choices], "refusal": None}
+    if answer.request.with_choices:
+        logprobs = {"content": [logprob(model.core, choice) for choice in answer.choices], "refusal": None}
     return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish}
+
+
+def _calls(model: Model, answer: Answer) -> list[Call]:
+    """The answer's calls, without truncated ones."""
+    if answer.request.toolbox is None:
+        return []
+    from tinsmith.runtime.calls import read_calls
+
+    try:
+        return read_calls(model, answer.completion, answer.request.toolbox) or []
+    except InputError:
+        return []
 
 
 def _call(call: Call, number: int, receipt: str) -> dict[str, Any]:
@@ -212,7 +213,7 @@ def error_row(name: str | int, reason: str) -> dict[str, Any]:
 
 
 def read(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A line as a plain row: item, text, finish, receipt or item, error; and the whole as `line`."""
+    """A line as a row: item, and text, finish, receipt or error, and the complete line as `line`."""
     try:
         if row["error"] is not None:
             return {"item": row["custom_id"], "error": row["error"]["message"], "line": row}

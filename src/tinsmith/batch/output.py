@@ -1,4 +1,4 @@
-"""Writes OUT from OUT.part, which has JSON lines, and reads it. CSV and Parquet have IN's columns, then the
+"""Writes OUT from the JSON lines of OUT.part, and reads OUT. CSV and Parquet have IN's columns, then the
 answers'."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROWS = 1024  # of a Parquet file in memory at a time
 
 
 def check(out: Path, items: Items, order: bool) -> None:
-    """Raises for an impossible OUT, before anything is computed."""
+    """Raises InputError for an impossible OUT, before computing anything."""
     suffix = out.suffix.lower()
     if suffix not in (*LINES, *TABLES):
         raise InputError(f"{out}: unknown suffix; give one of {', '.join((*LINES, *TABLES))}")
@@ -45,7 +45,7 @@ def check(out: Path, items: Items, order: bool) -> None:
 
 
 def finish(items: Items, part: Path, out: Path) -> None:
-    """Makes OUT from OUT.part, and removes that."""
+    """Makes OUT from OUT.part, which it removes."""
     if out.suffix.lower() in LINES:
         files.replace(part, out)
         return
@@ -57,18 +57,14 @@ def finish(items: Items, part: Path, out: Path) -> None:
 
 def _joined(items: Items, part: Path) -> Iterator[dict[str, Any]]:
     """IN's rows with their answers."""
-    for (_, row), answer in zip(items.rows(), _json_lines(part), strict=True):
-        values = {} if isinstance(row.values, DataError) else dict(row.values)
+    answers = (reading.json(line, part, line=number) for number, line in enumerate(reading.lines(part), 1))
+    for (_, row), answer in zip(items.rows(), answers, strict=True):
+        values = {} if isinstance(row.values, DataError) else row.values
         yield {**values, **answer}
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(reading.lines(path), 1):
-        yield reading.json(line, path, line=number)
-
-
 def _columns(items: Items) -> tuple[str, ...]:
-    """IN's and an answer's."""
+    """IN's columns, then an answer's."""
     taken = next((name for name in items.header if name in ANSWER), None)
     if taken is not None:
         raise InputError(f'{items.path}: "{taken}" is also a column of answers; rename it, or name OUT .jsonl')
@@ -94,7 +90,7 @@ def _csv(items: Items, part: Path, file: Any) -> None:
 
 
 def _parquet(items: Items, part: Path, file: Any) -> None:
-    """Columns are texts; those of a Parquet IN keep their types."""
+    """Writes columns as texts; those of a Parquet IN keep their types."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -117,7 +113,7 @@ def _parquet(items: Items, part: Path, file: Any) -> None:
 
 
 def read(out: Path, settings: Settings) -> Iterator[dict[str, Any]]:
-    """OUT's rows: item, text, finish, receipt, or item, error."""
+    """OUT's rows: item, and text, finish, receipt or error."""
     if out.suffix.lower() in TABLES:
         for row in containers.of_file(out).rows(out):
             if isinstance(row.values, DataError):
@@ -136,7 +132,7 @@ def row_of(line: bytes, out: Path, settings: Settings, number: int | None = None
 
 
 def replaced(out: Path, lines: Mapping[int, bytes]) -> str:
-    """Replaces lines of OUT, by their numbers from 0. The SHA-256 of the new OUT."""
+    """Replaces lines of OUT, by their numbers from 0. Returns the new SHA-256."""
     digest = hashlib.sha256()
     with files.atomic_write(out) as file:
         for number, line in enumerate(reading.lines(out)):
@@ -152,5 +148,5 @@ def _of_table(values: Mapping[str, Any], out: Path) -> dict[str, Any]:
     row = {"item": values["item"]}
     if values.get("error"):
         return {**row, "error": values["error"]}
-    made = [name for name in ("text", "finish", "receipt", "value") if name in values]
-    return {**row, **{name: values.get(name) or "" for name in made}}
+    names = [name for name in ("text", "finish", "receipt", "value") if name in values]
+    return {**row, **{name: values[name] or "" for name in names}}

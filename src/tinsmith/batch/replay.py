@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import islice, tee, zip_longest
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
 from tinsmith.batch import output, run
 from tinsmith.batch.engine import Window
 from tinsmith.batch.executors import Executor
-from tinsmith.batch.items import Item, Items, open_items
+from tinsmith.batch.items import Item, Items, open_items, sample
 from tinsmith.batch.journal import header_of
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError
@@ -20,28 +20,28 @@ from tinsmith.formats.model_files import model_digest
 from tinsmith.system import files
 from tinsmith.system.progress import Display
 
-SHOWN = 20  # reported differences; all are counted
+SHOWN = 20  # differences that a report lists; all are counted
 Row = dict[str, Any]
 Pair = tuple[Item, Row]
 
 
 @dataclass
 class Result:
-    """items: compared; differ: how many are not equal; said: where the first of those differ."""
+    """items: compared. differ: number of differences. listed: descriptions of the first."""
 
     items: int = 0
     differ: int = 0
-    said: list[str] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
 
-    def add(self, what: str) -> None:
+    def add(self, difference: str) -> None:
         self.differ += 1
-        if len(self.said) < SHOWN:
-            self.said.append(what)
+        if len(self.listed) < SHOWN:
+            self.listed.append(difference)
 
 
 @dataclass(frozen=True)
 class Replay:
-    """Of OUT's rows, `sample` at random drawn by `seed`, or all where that is 0."""
+    """Compares a random sample of OUT's rows, drawn by `seed`; all rows where `sample` is 0."""
 
     out: Path
     file: Path
@@ -50,140 +50,122 @@ class Replay:
     seed: int = 0
 
     def header(self) -> tuple[Settings, dict[str, Any]]:
-        """How OUT was asked for, and how its journal has it."""
-        header, _ = header_of(self.out)
+        """OUT's settings, and its journal's header."""
+        header = header_of(self.out)
         settings, digests = header.get("settings"), [header.get(name) for name in ("file", "in")]
-        told = all(isinstance(one, dict) and isinstance(one.get("sha256"), str) for one in digests)
-        if not isinstance(settings, dict) or not told:
-            raise InputError(f"{self.out}: its journal does not say how it was made; make it again")
+        complete = all(isinstance(one, dict) and isinstance(one.get("sha256"), str) for one in digests)
+        if not isinstance(settings, dict) or not complete:
+            raise InputError(f"{self.out}: its journal lacks settings or digests; make OUT again")
         return Settings.of_json(settings, self.out), header
 
 
-def replay(asked: Replay, executor: Callable[[], Executor], display: Display) -> Result:
-    """Raises InputError where OUT, its journal or IN can't be read."""
-    settings, header = asked.header()
+def replay(task: Replay, executor: Callable[[], Executor], display: Display) -> Result:
+    """Raises InputError where OUT, its journal or IN cannot be read."""
+    settings, header = task.header()
     result = Result()
-    for name, path, digest in (
-        ("FILE", asked.file, model_digest(asked.file)),
-        ("IN", asked.given, files.sha256_file(asked.given)),
+    for name, key, path, digest in (
+        ("FILE", "file", task.file, model_digest(task.file)),
+        ("IN", "in", task.given, files.sha256_file(task.given)),
     ):
-        was = header["file" if name == "FILE" else "in"]["sha256"]
-        if digest != was:
-            result.add(
-                f"{path}: is not the {name} that {asked.out} was made with: its SHA-256 is {digest}, "
-                f"and was {was}"
-            )
+        if digest != (recorded := header[key]["sha256"]):
+            difference = f"is not the {name} that {task.out} was made with"
+            result.add(f"{path}: {difference}: SHA-256 {digest}, recorded {recorded}")
     if result.differ:
         return result
-    items = open_items(asked.given, settings)
+    items = open_items(task.given, settings)
     total = items.count()
-    compared = min(asked.sample or total, total)
-    with display.bar("items", compared) as bar:
+    count = min(task.sample or total, total)
+    with display.bar("items", count) as bar:
         expected: dict[int, list[Pair]] = {}
-        pairs = _sampled(_pairs(asked, items, header.get("order", True), result), asked, total)
-        for done in run.answered(_windows(pairs, expected), executor):
+        pairs = _pairs(task, items, header.get("order", True), result)
+        for done in run.answered(_windows(_sampled(pairs, total, count, task.seed), expected), executor):
             lines = done.lines.splitlines(keepends=True)
             for (item, row), line in zip(expected.pop(done.first), lines, strict=True):
                 result.items += 1
-                _compare(asked, settings, item, row, line, result)
+                _compare(task, settings, item, row, line, result)
             bar.update(result.items, f"{result.differ} differ" if result.differ else "")
     return result
 
 
-def _pairs(asked: Replay, items: Items, order: bool, result: Result) -> Iterator[Pair]:
-    """Each item with its row; what stands in one of the two alone is a difference."""
-    rows = output.read(asked.out, items.settings)
+def _pairs(task: Replay, items: Items, order: bool, result: Result) -> Iterator[Pair]:
+    """Each item with its row. An item without a row, or a row without an item, is a difference."""
+    rows = output.read(task.out, items.settings)
     if not order:
-        held: dict[str, list[Row]] = {}
+        by_name: dict[str, list[Row]] = {}
         for row in rows:
-            held.setdefault(str(row["item"]), []).append(row)
+            by_name.setdefault(str(row["item"]), []).append(row)
         for item in items:
-            if same := held.get(str(item.name)):
+            if same := by_name.get(str(item.name)):
                 yield item, same.pop(0)
             else:
-                result.add(f"item {item.name}: has no row in {asked.out}")
-        for name, left in held.items():
+                result.add(f"item {item.name}: has no row in {task.out}")
+        for name, left in by_name.items():
             for _ in left:
-                result.add(f"item {name}: is none of {asked.given}, or stands twice in {asked.out}")
+                result.add(f"item {name}: not in {task.given}, or more often in {task.out}")
         return
     for number, (item, row) in enumerate(zip_longest(items, rows), 1):
         if item is None or row is None or str(row["item"]) != str(item.name):
-            there = "nothing" if row is None else f"item {row['item']}"
-            due = "nothing" if item is None else f"item {item.name}"
-            result.add(f"row {number}: is {there}, and should be {due}")
+            actual = "missing" if row is None else f"item {row['item']}"
+            wanted = "no row" if item is None else f"item {item.name}"
+            result.add(f"row {number}: is {actual}; expected {wanted}")
             return
         yield item, row
 
 
-def _sampled(pairs: Iterator[Pair], asked: Replay, total: int) -> Iterator[Pair]:
-    chance, needed = random.Random(asked.seed), min(asked.sample or total, total)
-    for left, pair in zip(range(total, 0, -1), pairs, strict=False):
-        if chance.random() * left < needed:
-            needed -= 1
-            yield pair
-    for _ in pairs:  # what stands behind the last item is found too
+def _sampled(pairs: Iterator[Pair], total: int, count: int, seed: int) -> Iterator[Pair]:
+    yield from sample(pairs, total, count, seed)
+    for _ in pairs:  # finds rows after the last item too
         pass
 
 
 def _windows(pairs: Iterator[Pair], expected: dict[int, list[Pair]]) -> Iterator[Window]:
-    held: list[Pair] = []
-
-    def items() -> Iterator[Item]:
-        for pair in pairs:
-            held.append(pair)
-            yield pair[0]
-
-    for window in run.gathered(items()):
-        count = len(window.items)
-        expected[window.first], held[:count] = held[:count], []
+    """Windows of the pairs' items. expected: gets each window's pairs."""
+    left, right = tee(pairs)
+    for window in run.gathered(item for item, _ in left):
+        expected[window.first] = list(islice(right, len(window.items)))
         yield window
 
 
-def _compare(asked: Replay, settings: Settings, item: Item, row: Row, line: bytes, result: Result) -> None:
-    now = output.row_of(line, asked.out, settings)
-    if asked.out.suffix.lower() in output.TABLES and "value" in row:
-        now["value"] = output.as_text(now.get("value")) or ""
-    if "error" in row and "error" in now:
-        row = _of_here(row, now["error"], asked.given)
+def _compare(task: Replay, settings: Settings, item: Item, row: Row, line: bytes, result: Result) -> None:
+    new = output.row_of(line, task.out, settings)
+    if task.out.suffix.lower() in output.TABLES and "value" in row:
+        new["value"] = output.as_text(new.get("value")) or ""
+    if "error" in row and "error" in new:
+        row = _with_path(row, new["error"], task.given)
     names = ("error", "text", "finish", "receipt", "value", "line")
-    odd = next((name for name in names if name in {**row, **now} and row.get(name) != now.get(name)), None)
-    if odd is not None:
-        result.add(f"item {item.name}: {_said(odd, row, now)}")
+    wrong = next((name for name in names if row.get(name) != new.get(name)), None)
+    if wrong is not None:
+        result.add(f"item {item.name}: {_difference(wrong, row.get(wrong), new.get(wrong))}")
 
 
-def _of_here(row: Row, reason: str, given: Path) -> Row:
-    """A row whose reason is the same but for where IN lay when it was said, with the one that is said here."""
-    place = str(given)
-    if not reason.startswith(place) or not str(row["error"]).endswith(f"{given.name}{reason[len(place) :]}"):
+def _with_path(row: Row, error: str, given: Path) -> Row:
+    """The row with the new error where the two name another path of the same IN."""
+    path = str(given)
+    if not error.startswith(path) or not str(row["error"]).endswith(f"{given.name}{error[len(path) :]}"):
         return row
-    told = {**row, "error": reason}
+    row = {**row, "error": error}
     if "line" in row:
-        told["line"] = {**row["line"], "error": {**row["line"]["error"], "message": reason}}
-    return told
+        row["line"] = {**row["line"], "error": {**row["line"]["error"], "message": error}}
+    return row
 
 
-def _said(name: str, row: Row, now: Row) -> str:
-    was, new = row.get(name), now.get(name)
-    if name == "text" and isinstance(was, str) and isinstance(new, str):
-        at = next(
-            (k for k, (one, two) in enumerate(zip(was, new, strict=False)) if one != two),
-            min(len(was), len(new)),
-        )
-        return (
-            f"the text differs from character {at + 1} on: {was[at : at + 40]!r}, and now {new[at : at + 40]!r}"
-        )
+def _difference(name: str, old: Any, new: Any) -> str:
+    if name == "text" and isinstance(old, str) and isinstance(new, str):
+        at = len(commonprefix((old, new)))  # noqa: RUF071 - of texts
+        was, now = old[at : at + 40], new[at : at + 40]
+        return f"the text differs from character {at + 1} on: {was!r}, and now {now!r}"
     if name == "receipt":
-        return f"the same text with another receipt, {was}, and now {new}: other tokens, or other logits"
-    place, was, new = _differing("" if name == "line" else name, was, new)
-    return f"{place.lstrip('.') or name} is {was!r:.200}, and now {new!r:.200}"
+        return f"the same text with another receipt, {old}, and now {new}: other tokens, or other logits"
+    path, old, new = _first_difference("" if name == "line" else name, old, new)
+    return f"{path.lstrip('.') or name} is {old!r:.200}, and now {new!r:.200}"
 
 
-def _differing(place: str, was: Any, now: Any) -> tuple[str, Any, Any]:
-    """Where two values of JSON differ first, and what stands there."""
-    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
-        inner = [(f"{place}[{k}]", *both) for k, both in enumerate(zip(was, now, strict=True))]
-    elif isinstance(was, dict) and isinstance(now, dict) and was.keys() == now.keys():
-        inner = [(f"{place}.{key}", was[key], now[key]) for key in was]
+def _first_difference(path: str, old: Any, new: Any) -> tuple[str, Any, Any]:
+    """Where two JSON values first differ, and the two values there."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        inner = [(f"{path}[{k}]", *both) for k, both in enumerate(zip(old, new, strict=True))]
+    elif isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+        inner = [(f"{path}.{key}", old[key], new[key]) for key in old]
     else:
-        return place, was, now
-    return _differing(*next(one for one in inner if one[1] != one[2]))
+        return path, old, new
+    return _first_difference(*next(one for one in inner if one[1] != one[2]))

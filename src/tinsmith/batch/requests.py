@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
 from tinsmith.batch import openai
+from tinsmith.batch.answers import Answer, Request
 from tinsmith.batch.settings import OutputConstraint, Settings
-from tinsmith.chat.roles import settled
+from tinsmith.chat.roles import normalized
 from tinsmith.constraint import apart
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room, direct
@@ -22,40 +23,16 @@ from tinsmith.runtime.scheduler import Asked
 
 if TYPE_CHECKING:
     from tinsmith.batch.items import Item, Messages
-    from tinsmith.chat.tool_formats import Call
     from tinsmith.constraint import Constraint
     from tinsmith.runtime import Model
-    from tinsmith.runtime.calls import Toolbox
-    from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.offers import Offer
+    from tinsmith.runtime.skill import Own
 
 _MAX_CONSTRAINTS = 64  # of items, in memory
 
 
-@dataclass(frozen=True)
-class Request:
-    asked: Asked
-    toolbox: Toolbox | None = None  # of the item's own tools
-    thinks: bool = False  # the prompt begins the answer's thoughts
-    with_choices: bool = False  # the row says how tokens were chosen
-
-    @property
-    def sort_key(self) -> tuple[bool, Sequence[int]]:
-        """Puts prompts with a common prefix side by side, and those with images, which are lists, last."""
-        return isinstance(self.asked.tokens, ImagePrompt), self.asked.tokens
-
-
-@dataclass(frozen=True)
-class Answer:
-    request: Request
-    completion: Completion
-    receipt: str
-    choices: Sequence[TokenChoice] = ()  # none of a cached answer
-
-
 class RequestBuilder:
-    """Raises InputError for settings that the model cannot satisfy."""
+    """Raises InputError for settings that the model does not support."""
 
     def __init__(self, model: Model, settings: Settings) -> None:
         if model.engine is not None:
@@ -76,7 +53,9 @@ class RequestBuilder:
         self.adapter = dict(adapters) if adapters else None
         self.applied = model.applied(self.adapter)
         self.skill = model.skill_of(self.adapter)
-        self.constraint = self._constraint(settings.constraint)
+        self.constraint = self.skill.constraint_for(
+            self._compile(settings.constraint), settings.constraint.search
+        )
         check_room(self.skill, settings.thinking, self.constraint)
         if not settings.raw and not self.skill.can_chat:
             raise InputError("the file has no chat template; --raw continues texts without one")
@@ -85,7 +64,7 @@ class RequestBuilder:
             self.task = tasks.by_name(task) if task else _task_of(self.constraint)
 
     def requests(self, item: Item) -> list[Request]:
-        """One per answer."""
+        """A request per answer."""
         if item.error is not None:
             raise InputError(item.error)
         if item.body is not None:
@@ -96,9 +75,8 @@ class RequestBuilder:
         return [self._chat(item.prompt, self.settings, self.constraint)]
 
     def _chat(self, messages: Messages, settings: Settings, constraint: Constraint | None) -> Request:
-        """A constraint leaves no room for thoughts."""
         thinking = self.settings.thinking
-        if thinking is None and constraint is not None:
+        if thinking is None and constraint is not None:  # which leaves no room for thoughts
             thinking = direct(self.skill)
 
         def render() -> list[int]:
@@ -109,7 +87,7 @@ class RequestBuilder:
 
     def _read(self, messages: Messages) -> Any:
         """The messages with decoded images."""
-        return within(self.model, settled(messages), self.settings.images)
+        return within(self.model, normalized(messages), self.settings.images)
 
     def _openai_requests(self, messages: Any, body: Mapping[str, Any]) -> list[Request]:
         settings, offer, extras = openai.settings_of(body, self.settings)
@@ -133,12 +111,12 @@ class RequestBuilder:
             tokens = _without_pixels(
                 lambda: prompt_of(self.model, self._read(messages), toolbox, adapter=self.adapter)
             )
-            constraint = self.skill.constraint_for(toolbox.constraint, search)
-            return Request(self._asked(tokens, settings, constraint), toolbox)
+            asked = self._asked(tokens, settings, self.skill.constraint_for(toolbox.constraint, search))
+            return Request(asked, toolbox)
         if settings.constraint is self.settings.constraint:
             return self._chat(messages, settings, self.constraint)
-        made = self._compile_request({"schema": settings.constraint.value})
-        return self._chat(messages, settings, self.skill.constraint_for(made, search))
+        constraint = self._compile_request({"schema": settings.constraint.value})
+        return self._chat(messages, settings, self.skill.constraint_for(constraint, search))
 
     def _asked(self, tokens: list[int], settings: Settings, constraint: Constraint | None) -> Asked:
         if not tokens:
@@ -153,34 +131,30 @@ class RequestBuilder:
             record=True,
         )
 
-    def _constraint(self, given: OutputConstraint) -> Constraint | None:
-        """The constraint of all rows."""
-        if given.kind == "own":
-            return self.skill.constraint_for("own", given.search)
-        return self.skill.constraint_for(
-            None if given.kind == "unconstrained" else self._compile(given), given.search
-        )
-
     def _compile_request(self, request: Mapping[str, Any]) -> Constraint:
         """Compiles an item's schema or tools within limits."""
         key = json.dumps(request)
-        made = self._compiled.pop(key, None)
-        if made is None:
+        result = self._compiled.pop(key, None)
+        if result is None:
             try:
-                made = self._compiler.compiled(request)
+                result = self._compiler.compiled(request)
             except ConstraintError as error:
-                made = error
-        self._compiled[key] = made
+                result = error
+        self._compiled[key] = result
         if len(self._compiled) > _MAX_CONSTRAINTS:
             del self._compiled[next(iter(self._compiled))]
-        if isinstance(made, ConstraintError):
-            raise made
-        return made
+        if isinstance(result, ConstraintError):
+            raise result
+        return result
 
-    def _compile(self, given: OutputConstraint) -> Constraint:
+    def _compile(self, given: OutputConstraint) -> Constraint | Own | None:
         from tinsmith.constraint import makers
 
         match given.kind:
+            case "own":
+                return "own"
+            case "unconstrained":
+                return None
             case "schema":
                 return makers.schema(given.value)
             case "tools":
@@ -199,26 +173,13 @@ class RequestBuilder:
     def row(self, item: Item, answers: Sequence[Answer]) -> dict[str, Any]:
         """OUT's row."""
         if self.settings.shape == "openai":
-            return openai.answer_row(self.model, item.name, item.body, [self._openai(one) for one in answers])
+            return openai.answer_row(self.model, item.name, item.body, answers)
         (answer,) = answers
-        completion = answer.completion
-        row = {
-            "item": item.name,
-            "text": completion.text,
-            "finish": completion.finish,
-            "receipt": answer.receipt,
-        }
+        text, finish = answer.completion.text, answer.completion.finish
+        row = {"item": item.name, "text": text, "finish": finish, "receipt": answer.receipt}
         if self.task is not None:
-            row["value"] = self.task.parse(completion.text)
+            row["value"] = self.task.parse(text)
         return row
-
-    def _openai(self, answer: Answer) -> openai.OpenAIAnswer:
-        return openai.OpenAIAnswer(
-            completion=answer.completion,
-            receipt=answer.receipt,
-            calls=_calls(self.model, answer),
-            choices=answer.choices if answer.request.with_choices else None,
-        )
 
     def error_row(self, item: Item, reason: str) -> dict[str, Any]:
         if self.settings.shape == "openai":
@@ -232,13 +193,13 @@ def _sampling(settings: Settings) -> Sampling:
 
 
 def _with_seed(asked: Asked, number: int) -> Asked:
-    """Of several answers to a request, the one of this number."""
+    """The answer of this number to a request for several."""
     seed = (asked.sampling.seed + number) % (1 << 64)
     return replace(asked, sampling=replace(asked.sampling, seed=seed)) if number else asked
 
 
 def _without_pixels(render: Callable[[], list[int]]) -> list[int]:
-    """The prompt without its images' pixels: a session that needs them renders again."""
+    """Drops the pixels of a prompt's images: a session that needs them renders the prompt again."""
     tokens = render()
     if isinstance(tokens, ImagePrompt):
         later(tokens, render)
@@ -246,7 +207,7 @@ def _without_pixels(render: Callable[[], list[int]]) -> list[int]:
 
 
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The message with text parts joined, where there is no image; without a content, its refusal."""
+    """The message with its text parts joined, if it has no image. Its refusal replaces a missing content."""
     content = message.get("content")
     if isinstance(content, list):
         parts = [_part(one) for one in content]
@@ -268,18 +229,6 @@ def _part(part: Any) -> dict[str, Any]:
     if detail not in (None, "auto", "high"):
         raise InputError(f'"detail" is {detail!r:.40}; give auto or high')
     return {"type": kind, "image_url": url}
-
-
-def _calls(model: Model, answer: Answer) -> list[Call] | None:
-    """None also of truncated calls."""
-    if answer.request.toolbox is None:
-        return None
-    from tinsmith.runtime.calls import read_calls
-
-    try:
-        return read_calls(model, answer.completion, answer.request.toolbox)
-    except InputError:
-        return None
 
 
 def _task_of(constraint: Constraint | None) -> tasks.Task:

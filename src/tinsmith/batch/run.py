@@ -1,4 +1,4 @@
-"""tinsmith batch: answers every row of IN in OUT, across crashes."""
+"""tinsmith batch: answers every row of IN in OUT, and resumes after crashes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 
 import tinsmith
 from tinsmith.batch import output
-from tinsmith.batch.engine import Window, WindowResult
+from tinsmith.batch.engine import Counts, Window, WindowResult
 from tinsmith.batch.executors import Executor
 from tinsmith.batch.items import Item, Items, open_items
-from tinsmith.batch.journal import Counts, Journal, Spans
+from tinsmith.batch.journal import Journal, Spans
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError
 from tinsmith.formats.model_files import model_digest
@@ -24,9 +24,9 @@ from tinsmith.system import files
 from tinsmith.system.progress import Bar, Display
 
 LEAST, MOST = 32, 128  # items of a window
-_CHARACTERS = 1 << 21  # of its prompts, about
+_CHARACTERS = 1 << 21  # of a window's prompts, roughly
 _AHEAD = 32  # complete windows that wait for an earlier one
-_SECONDS = 4.0  # of a window of a slow model: a killed run loses no more
+_SECONDS = 4.0  # of a window of a slow model, which a killed run loses
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Batch:
     given: Path  # IN
     out: Path
     settings: Settings
-    order: bool = True  # OUT has IN's order, not that in which windows end
-    opening: Mapping[str, Any] = field(default_factory=dict)  # options of tinsmith.load that shape answers
-    retry: int = 0  # not 0: failed rows of a finished OUT are answered again
+    order: bool = True  # OUT has IN's order; False: windows as they finish
+    opening: Mapping[str, Any] = field(default_factory=dict)  # options of tinsmith.load that affect answers
+    retry: int = 0  # not 0: answers the failed rows of a finished OUT again
     adapters: Mapping[str, str] = field(default_factory=dict)  # paths of those outside the file, by name
 
     def header(self, digest: str, given: str) -> dict[str, object]:
@@ -53,10 +53,10 @@ class Batch:
 
 
 def run(batch: Batch, start_executor: Callable[[Settings], Executor], display: Display) -> Counts:
-    """Answers the rest of IN's rows, and makes OUT.
+    """Answers the unfinished rows of IN and makes OUT.
 
-    Raises InputError where OUT was started differently, another run writes it, or IN or FILE changes meanwhile;
-    what is done stays, and the same call resumes."""
+    Raises InputError where OUT was started with other settings, another run writes it, or IN or FILE changes
+    during the run. Finished rows are kept, and the same call resumes."""
     items = open_items(batch.given, batch.settings)
     batch = replace(batch, settings=items.settings)
     executor = partial(start_executor, items.settings)
@@ -73,27 +73,25 @@ def run(batch: Batch, start_executor: Callable[[Settings], Executor], display: D
         total = items.count()
         display.line(_opening(items, total, journal.counts.items))
         with display.bar("items", total) as bar:
-            progress = Progress(bar, journal.counts, time.monotonic())
-            size = Sizes()
-            for done in answered(windows(items, journal.spans, size), executor, batch.order):
-                size.took(done)
+            rate = Rate(journal.counts)
+            for done in answered(windows(items, journal.spans, rate), executor, batch.order):
                 journal.add(done)
-                progress.show(journal.counts)
+                rate.update(journal.counts, bar)
         changed = next((path for path, mark in before.items() if _mark(path) != mark), None)
         if changed is None and items.images() != shown:
             changed = Path("an image that IN names")
         if changed is not None:
             raise InputError(
                 f"{changed}: changed while the rows were answered; remove {journal.part.name} and "
-                f"{journal.path.name}, and run the batch again (with --cache, what stayed costs nothing)"
+                f"{journal.path.name}, and run the batch again (--cache keeps the answers)"
             )
         journal.end()
         return journal.counts
 
 
 def _opening(items: Items, total: int, done: int) -> str:
-    held = f", {done:,} of them done" if done else ""
-    return f"{items.path}: {total:,} items{held}, asked by {'+'.join(items.columns)}"
+    finished = f", {done:,} of them done" if done else ""
+    return f"{items.path}: {total:,} items{finished}, prompts in {'+'.join(items.columns)}"
 
 
 def _mark(path: Path) -> tuple[int, int, int]:
@@ -101,31 +99,36 @@ def _mark(path: Path) -> tuple[int, int, int]:
     return about.st_ino, about.st_size, about.st_mtime_ns
 
 
-@dataclass
-class Progress:
-    """The bar's text: rate, failures, tokens. before: counts of earlier runs."""
+class Rate:
+    """The rate of a run: its progress, and the size of its next window, which should take a few seconds."""
 
-    bar: Bar
-    before: Counts
-    started: float
+    def __init__(self, before: Counts) -> None:
+        """before: counts of earlier runs."""
+        self._before, self._items, self._started = before, 0, time.monotonic()
 
-    def show(self, counts: Counts) -> None:
-        seconds = max(time.monotonic() - self.started, 1e-3)
-        rate = (counts.items - self.before.items) / seconds
-        tokens = (counts.tokens - self.before.tokens) / seconds
+    @property
+    def _seconds(self) -> float:
+        return max(time.monotonic() - self._started, 1e-3)
+
+    def update(self, counts: Counts, bar: Bar) -> None:
+        self._items = counts.items - self._before.items
+        tokens = (counts.tokens - self._before.tokens) / self._seconds
         failed = f", {counts.failed:,} failed" if counts.failed else ""
-        self.bar.update(counts.items, f"{rate:,.1f} items/s, {tokens:,.0f} tokens/s{failed}")
+        bar.update(counts.items, f"{self._items / self._seconds:,.1f} items/s, {tokens:,.0f} tokens/s{failed}")
+
+    def window(self) -> int:
+        return max(LEAST, min(MOST, int(self._items / self._seconds * _SECONDS)))
 
 
 def answered(
     ahead: Iterator[Window], executor: Callable[[], Executor], order: bool = True
 ) -> Iterator[WindowResult]:
-    """The windows' results, in order or as they end. executor: is started for the first window."""
+    """The windows' results, in order or as they finish. Starts the executor at the first window."""
     window = next(ahead, None)
     if window is None:
         return
     workers = executor()
-    given: deque[int] = deque()  # the windows that are being answered, or wait for one before them
+    given: deque[int] = deque()  # windows in progress, or waiting for an earlier one
     waiting: dict[int, WindowResult] = {}
     try:
         while window is not None or given:
@@ -148,20 +151,20 @@ def _again(batch: Batch, items: Items, executor: Callable[[], Executor], journal
     """Answers the failed rows of a finished OUT again, and rewrites OUT."""
     rows = zip(journal.positions(), enumerate(output.read(batch.out, items.settings)), strict=False)
     failed = {place: (number, str(row["item"])) for place, (number, row) in rows if "error" in row}
-    asked: list[int] = []  # numbers of their lines
+    numbers: list[int] = []  # of the lines to replace
 
-    def some() -> Iterator[Item]:
+    def retried() -> Iterator[Item]:
         for place, item in enumerate(items):
             number, name = failed.get(place, (0, None))
-            if name == str(item.name):  # names alone don't tell: two rows may have one
-                asked.append(number)
+            if name == str(item.name):  # besides the place: two rows may have the same name
+                numbers.append(number)
                 yield item
 
     found: dict[int, bytes] = {}
-    for done in answered(gathered(some()), executor):
+    for done in answered(gathered(retried()), executor):
         for k, line in enumerate(done.lines.splitlines(keepends=True), done.first):
             if "error" not in output.row_of(line, batch.out, items.settings):
-                found[asked[k]] = line
+                found[numbers[k]] = line
     if found:
         journal.retried(output.replaced(batch.out, found), len(found))
 
@@ -169,41 +172,25 @@ def _again(batch: Batch, items: Items, executor: Callable[[], Executor], journal
 def gathered(items: Iterable[Item]) -> Iterator[Window]:
     """Windows of items, numbered as they come."""
     first, left = 0, iter(items)
-    while held := list(islice(left, MOST)):
-        yield Window(first, held)
-        first += len(held)
+    while window := list(islice(left, MOST)):
+        yield Window(first, window)
+        first += len(window)
 
 
-class Sizes:
-    """The size of the next window, which should take a few seconds."""
-
-    def __init__(self) -> None:
-        self._items, self._started = 0, time.monotonic()
-
-    def took(self, done: WindowResult) -> None:
-        self._items += done.items
-
-    def next(self) -> int:
-        rate = self._items / max(time.monotonic() - self._started, 1e-3)
-        return max(LEAST, min(MOST, int(rate * _SECONDS)))
-
-
-def windows(items: Items, spans: Spans, size: Sizes) -> Iterator[Window]:
-    """Windows of consecutive items that are not done."""
-    held: list[Item] = []
-    first = most = letters = 0
+def windows(items: Items, spans: Spans, rate: Rate) -> Iterator[Window]:
+    """Windows of consecutive unfinished items."""
+    window: list[Item] = []
+    first = most = characters = 0
     for place, (number, row) in enumerate(items.rows()):
-        if place in spans:
-            if held:
-                yield Window(first, held)
-                held = []
+        is_done = place in spans
+        if window and (is_done or len(window) == most or characters > _CHARACTERS):
+            yield Window(first, window)
+            window = []
+        if is_done:
             continue
-        if not held:
-            first, most, letters = place, size.next(), 0
-        held.append(items.item(number, row))
-        letters += len(str(held[-1].prompt))
-        if len(held) == most or letters > _CHARACTERS:
-            yield Window(first, held)
-            held = []
-    if held:
-        yield Window(first, held)
+        if not window:
+            first, most, characters = place, rate.window(), 0
+        window.append(items.item(number, row))
+        characters += len(str(window[-1].prompt))
+    if window:
+        yield Window(first, window)

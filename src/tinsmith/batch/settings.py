@@ -32,7 +32,7 @@ class OutputConstraint:
 
     @classmethod
     def of_file(cls, kind: str, path: str) -> OutputConstraint:
-        """From a file with a schema, tools or a grammar."""
+        """Reads a file with a schema, tools or a grammar."""
         if kind == "grammar":
             from tinsmith.constraint.makers import grammar_kind
 
@@ -46,10 +46,10 @@ class Settings:
 
     input: tuple[str, ...] = ()  # columns of a prompt, joined by blank lines; none: found by their names
     where: str | None = None  # expression over a row's columns (tinsmith.batch.where)
-    sample: int = 0  # so many random rows of these; 0: all
-    limit: int = 0  # so many first rows of those; 0: all
+    sample: int = 0  # number of random rows of these; 0: all
+    limit: int = 0  # number of first rows of those; 0: all
     seed: int = 0  # of the sample
-    shape: Shape | None = None  # of OUT's rows; None: as IN's
+    shape: Shape | None = None  # of OUT's rows; None: IN's
     task: str | None = None  # an adapter of the file, or a task (tinsmith.tasks), which parses the answers
     adapters: Mapping[str, float] | None = None  # scales by name
     system: str | None = None  # system message of rows without one

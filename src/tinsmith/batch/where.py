@@ -1,8 +1,8 @@
 """--where: an expression over a row's columns, such as `lang == "en" and len(text) < 200`.
 
-It has Python's comparisons, `and`, `or`, `not`, `in`, arithmetic, texts, numbers, lists, and len, lower and
-float; nothing else of Python. col("a name") is a column whose name is no identifier; a missing column is None.
-Comparing different types is false.
+It supports Python's comparisons, `and`, `or`, `not`, `in`, arithmetic, texts, numbers, lists, and len, lower
+and float. col("a name") is a column whose name is no identifier. A missing column is None. Comparing different
+types is false.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _depth(root: ast.AST) -> int:
 
 
 def _value(term: _Term, values: Values) -> Any:
-    """None where an operation does not fit the values."""
+    """None where an operation does not apply to the values."""
     try:
         return term(values)
     except (TypeError, ValueError, ArithmeticError):
@@ -109,7 +109,7 @@ def _term(node: ast.expr) -> _Term:
 
 
 def _arithmetic(operate: Callable[[Any, Any], Any], left: _Term, right: _Term) -> _Term:
-    """Of numbers, and joining texts: a text times a number could fill the memory."""
+    """Arithmetic of numbers, and joining texts. A text times a number could fill the memory."""
 
     def computed(values: Values) -> Any:
         one, two = left(values), right(values)

@@ -38,8 +38,8 @@ def _work(config: WorkerConfig, source: Any, out: Any) -> None:
     Thread(target=read, daemon=True).start()
     while True:
         while engine.idle or (engine.has_room and not windows.empty()):
-            engine.add(windows.get())
-        if results := engine.step():
+            engine.submit(windows.get())
+        if results := engine.results():
             _send(out, results)
 
 

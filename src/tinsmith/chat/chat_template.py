@@ -1,9 +1,8 @@
 """Chat templates: the Jinja text that turns messages into the model's prompt.
 
-`render` gives what transformers' `apply_chat_template` gives, so that training and every runtime see the same
-text; a template runs in a process of its own, with limits (jinja_process). The `with_…` functions put what a
-model was trained under into the template itself: whoever renders it then, with whatever program, asks as the
-model was trained to be asked.
+`render` gives the text of transformers' `apply_chat_template`, so that training and every runtime agree. A
+template runs in a child process with limits (jinja_process). The `with_…` functions write training settings
+into the template itself: every program that renders it then gives the prompts of the training.
 """
 
 from __future__ import annotations
@@ -23,19 +22,16 @@ if TYPE_CHECKING:
 Messages = Sequence[Mapping[str, Any]]
 Tools = Sequence[Mapping[str, Any]]
 
-# What templates call the switch for thinking, in the order of asking.
-THINKING = ("enable_thinking", "thinking")
-# Where Spec.general keeps the digest of the template that a model was trained under.
-DIGEST = "chat_template_sha256"
-# Names that transformers knows a message's thoughts by. Templates read the first, gpt-oss's the second.
+THINKING = ("enable_thinking", "thinking")  # names of the switch for thinking, by precedence
+DIGEST = "chat_template_sha256"  # in Spec.general: of the template in training
+# transformers' names of a message's thoughts. Templates read the first, gpt-oss's the second.
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
-# What with_spelling puts before a template.
-_WORDS = "content ~ '\\n\"' ~ content.split(' ') | join('\"') ~ '\"'"
-_SPELLING = (
+_QUOTED = "content ~ '\\n\"' ~ content.split(' ') | join('\"') ~ '\"'"
+_QUOTE_INPUT = (
     "{%- set spelled = namespace(messages=[]) %}{%- for message in messages %}"
     "{%- if message['role'] == 'user' and message['content'] is string %}"
     "{%- set content = message['content'] | trim %}"
-    f"{{%- set spelled.messages = spelled.messages + [{{'role': 'user', 'content': {_WORDS}}}] %}}"
+    f"{{%- set spelled.messages = spelled.messages + [{{'role': 'user', 'content': {_QUOTED}}}] %}}"
     "{%- else %}{%- set spelled.messages = spelled.messages + [message] %}{%- endif %}{%- endfor %}"
     "{%- set messages = spelled.messages %}"
 )
@@ -53,11 +49,11 @@ def render(
 ) -> str:
     """The conversation as text.
 
-    generate: end with what opens the assistant's answer. tokens: the texts of special tokens by the names that
-    templates use ("bos_token", …), as `special_tokens` gives them. tools: in OpenAI's shape. thinking: the
-    template's switch; None leaves it as the template has it. date: what the template takes for today. Raises
-    InputError when the template is not valid, refuses the conversation, or writes a date and none is given;
-    UnsupportedError when it has no switch for thinking.
+    generate: end with the opening of the assistant's answer. tokens: texts of special tokens by the names that
+    templates use ("bos_token", …), as from `special_tokens`. tools: in OpenAI's shape. thinking: the template's
+    switch; None: its default. date: today's date for the template. Raises InputError for an invalid template, a
+    conversation that it refuses, or a template that writes the date where none is given; UnsupportedError where
+    it has no switch for thinking.
     """
     try:
         given = {
@@ -68,7 +64,7 @@ def render(
             **(tokens or {}),
         }
     except RecursionError:
-        raise InputError("a message nests too deep for a chat template") from None
+        raise InputError("a message is nested too deep for a chat template") from None
     if thinking is not None:
         given[_switch(template)] = thinking
     reply = jinja_process.render(template, None if date is None else date.isoformat(), given)
@@ -88,7 +84,7 @@ def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
 
 
 def thinking_switch(template: str) -> str | None:
-    """What the template calls its switch for thinking; None where it has none."""
+    """The template's name of its switch for thinking, if it has one."""
     free = _examined(template)["free"]
     return next((name for name in THINKING if name in free), None)
 
@@ -108,14 +104,14 @@ def digest(template: str) -> str:
 
 
 def check(spec: Spec, what: str = "the model") -> None:
-    """Raises FormatError when the model was trained under another chat template than it carries."""
+    """Raises FormatError where the model's chat template is not the one of its training."""
     trained = spec.general.get(DIGEST)
     if trained is None or (spec.chat_template is not None and digest(spec.chat_template) == trained):
         return
     has = "none" if spec.chat_template is None else f"another ({digest(spec.chat_template)[:12]})"
     raise FormatError(
-        f"{what} was trained under the chat template {str(trained)[:12]} and has {has}: it would be asked as "
-        "it never was in training; take the file that merge or build wrote, or put its template back"
+        f"{what} was trained under the chat template {str(trained)[:12]} and has {has}: prompts would differ "
+        "from those in training; use the file that merge or build wrote, or restore its template"
     )
 
 
@@ -126,33 +122,30 @@ def settle(
     date: Date | None = None,
     thinking: bool | None = None,
     tools: Tools | None = None,
-    spell: bool = False,
+    quotes_input: bool = False,
 ) -> str:
-    """The template with all that a recipe fixes put into it: what a model is trained under and shipped with."""
+    """The template with a recipe's settings: for training, and in the model's file."""
     template = dated(template, date) or template
     if thinking is not None:
         template = with_thinking(template, thinking)
     if tools is not None:
         template = with_tools(template, tools)
-    if spell:
-        template = with_spelling(template)
+    if quotes_input:
+        template = with_quoted_input(template)
     return with_system(template, system) if system else template
 
 
-def with_spelling(template: str) -> str:
-    """The template with the words of what a user says written once more, as turns.spelled does.
+def with_quoted_input(template: str) -> str:
+    """The template with quoted-input repetition: it repeats a user's words, each after a quote.
 
-    An answer that copies a word quotes it, and after a quote a tokenizer cuts most words otherwise than after a
-    space: a small model must know how they are spelled, or sees it.
+    An answer quotes the words that it copies, and a tokenizer splits most words differently after a quote than
+    after a space. The repetition shows a small model the tokens to copy.
     """
-    return _before(_SPELLING, template)
+    return _before(_QUOTE_INPUT, template)
 
 
 def with_system(template: str, system: str) -> str:
-    """The template with a default system message: what it gives for a conversation that has none of its own.
-
-    A model trained under a short system message must see it at run time too, whoever renders the template.
-    """
+    """The template with a default system message, for conversations without one."""
     first = f"[{{'role': 'system', 'content': {literal(system)}}}]"
     return _before(
         "{%- if not messages or messages[0]['role'] != 'system' %}"
@@ -163,8 +156,7 @@ def with_system(template: str, system: str) -> str:
 
 
 def with_thinking(template: str, thinking: bool) -> str:
-    """The template with its switch for thinking set, unless whoever renders it says otherwise. UnsupportedError
-    where it has none."""
+    """The template with a default for its switch for thinking. Raises UnsupportedError where it has none."""
     name = _switch(template)
     return _before(
         f"{{%- if {name} is not defined %}}{{%- set {name} = {literal(thinking)} %}}{{%- endif %}}", template
@@ -172,21 +164,21 @@ def with_thinking(template: str, thinking: bool) -> str:
 
 
 def with_tools(template: str, tools: Tools) -> str:
-    """The template with a default list of tools. UnsupportedError where it lists none."""
+    """The template with a default list of tools. Raises UnsupportedError where it ignores tools."""
     if "tools" not in _examined(template)["free"]:
-        raise UnsupportedError("the base's chat template tells no tools; leave them out of the prompt")
+        raise UnsupportedError("the base's chat template ignores tools; leave them out of the prompt")
     return _before(f"{{%- if not tools %}}{{%- set tools = {literal(list(tools))} %}}{{%- endif %}}", template)
 
 
 def with_date(template: str, date: Date) -> str:
-    """The template with the date that it takes for today; itself where it writes none.
+    """The template with a fixed date for today; unchanged where it writes none.
 
-    UnsupportedError where the form of the date is not written in the template.
+    Raises UnsupportedError where the date's format is not a literal in the template.
     """
     forms = {}
     for form in _dates(template):
         if form is None:
-            raise UnsupportedError("the chat template writes the date in a form that can't be told from it")
+            raise UnsupportedError("the chat template computes the format of its date")
         forms[form] = date.strftime(form)
     if not forms:
         return template
@@ -200,7 +192,7 @@ def writes_date(template: str) -> bool:
 
 
 def read_date(text: str) -> Date:
-    """A date written as 2026-11-25."""
+    """Reads a date such as 2026-11-25."""
     try:
         return Date.fromisoformat(text)
     except ValueError:
@@ -208,7 +200,7 @@ def read_date(text: str) -> Date:
 
 
 def dated(template: str | None, date: str | Date | None) -> str | None:
-    """The template with the date stated in it, where one is stated. InputError where it writes none."""
+    """The template with a date, if one is given. Raises InputError where it writes none."""
     if date is None:
         return template
     if template is None or not writes_date(template):
@@ -217,12 +209,12 @@ def dated(template: str | None, date: str | Date | None) -> str | None:
 
 
 def _before(statements: str, template: str) -> str:
-    # trim_blocks drops the line's end, and the template begins a line of its own, as it did.
+    # trim_blocks drops the line break, and the template still begins on a line of its own.
     return f"{statements}\n{template}"
 
 
 def literal(value: Any) -> str:
-    """A JSON value as Jinja writes it."""
+    """A JSON value as a Jinja literal."""
     if isinstance(value, str):
         text = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
         return f"'{text}'"
@@ -236,38 +228,38 @@ def literal(value: Any) -> str:
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """As transformers hands it to a template: without what is None, thoughts by each of their names."""
+    """As transformers passes it to a template: without None, and with thoughts under both of their names."""
     fields = {key: _plain(value) for key, value in message.items() if value is not None}
     thoughts = next((fields[key] for key in _THOUGHTS if fields.get(key) is not None), None)
     return fields if thoughts is None else {"thinking": thoughts, **fields, "reasoning_content": thoughts}
 
 
 def _plain(value: Any) -> Any:
-    """Only JSON reaches a template, which comes from outside."""
+    """Only JSON reaches a template, which is untrusted."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, Mapping):
         return {_plain(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    raise InputError(f"a message holds a {type(value).__name__}; give texts, numbers, lists and dicts")
+    raise InputError(f"a message contains a {type(value).__name__}; give texts, numbers, lists and dicts")
 
 
 @lru_cache(maxsize=32)
 def _examined(template: str) -> Mapping[str, Any]:
-    """What jinja.examine knows of it. InputError where it is no template."""
-    facts = jinja_process.examine(template)
-    for key, what in (("invalid", "is not valid Jinja"), ("failed", "can't be read")):
-        if key in facts:
-            raise InputError(f"the chat template {what}: {facts[key]}")
-    return facts
+    """The reply of jinja.examine. Raises InputError for an invalid template."""
+    reply = jinja_process.examine(template)
+    for key, problem in (("invalid", "is not valid Jinja"), ("failed", "can't be read")):
+        if key in reply:
+            raise InputError(f"the chat template {problem}: {reply[key]}")
+    return reply
 
 
 def words(template: str) -> list[str]:
-    """Texts that the template looks for in contents, or cuts them at."""
+    """Texts that the template searches contents for, or splits them at."""
     return list(_examined(template)["words"])
 
 
 def _dates(template: str) -> list[str | None]:
-    """The form of each date that the template writes; None where it can't be determined."""
+    """The format of each date that the template writes; None where it is no literal."""
     return list(_examined(template)["dates"]) if "strftime_now" in template else []

@@ -1,17 +1,17 @@
-"""The process that reads chat templates: a program of its own, started by chat/jinja_process.py.
+"""The program that examines and renders chat templates, in a child process of chat/jinja_process.py.
 
-A template comes with a model's file, from anyone. What it asks for in time or memory is this process's, which
-has limits and is ended where they are passed; and this process has no environment, no argument and no open file
-that a template could read if it found a way out of Jinja's sandbox. It imports nothing of tinsmith.
+A template comes with a model's file, from an untrusted source. This process limits its time and memory, and has
+no environment, arguments or open files for a template that escapes Jinja's sandbox. It imports nothing of
+tinsmith.
 
-Requests come on standard input and replies go to standard output, a line of JSON in ASCII each. The first line,
-which nobody asked for, gives Jinja's version.
+Requests on standard input and replies on standard output are lines of ASCII JSON. The first line of output has
+Jinja's version.
 
     {"do": "render", "template", "date", "given"}    {"text"}
     {"do": "examine", "template"}                    {"free", "dates", "words"}, see `examine`
 
-or {"refused": why} where the template refuses what it is given, {"undated": true} where it writes a date and
-none is given, {"invalid": why} where it is no template, {"failed": why} for whatever else it comes to.
+Other replies are {"refused": why} where the template rejects its input, {"undated": true} where it writes a
+date and none is given, {"invalid": why} for invalid Jinja, {"failed": why} for any other error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from datetime import date as Date
 from functools import lru_cache
 from typing import Any
 
-# Where jinja2 and markupsafe lie, behind the standard library: nothing else is found on the way.
+# The folders of jinja2 and markupsafe, after the standard library's: nothing else can shadow a module.
 sys.path += sys.argv[1:]
 
 import jinja2
@@ -39,13 +39,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace as AnyNamespace
 
 MEMORY = 512 << 20  # bytes of address space
-CPU = 60  # seconds a request: ends what goes on after its parent has died
+CPU = 60  # seconds per request, which end a process whose parent has died
 MOST_TEXT = 8 << 20  # characters of a rendered conversation
 _SHOWN = 300  # characters of an error
 
 
 class Generation(Extension):
-    """`{% generation %} … {% endgeneration %}` marks what the assistant says, in a scope of its own."""
+    """`{% generation %} … {% endgeneration %}` marks the assistant's text, in its own scope."""
 
     tags = {"generation"}  # noqa: RUF012
 
@@ -69,7 +69,7 @@ class Dict:
 
 
 class Namespace(AnyNamespace):
-    """`namespace` that holds no name with an underscore first."""
+    """`namespace` without names that begin with an underscore."""
 
     def __init__(*args: Any, **kwargs: Any) -> None:  # a name may be `self`
         self, *rest = args
@@ -85,7 +85,7 @@ class Namespace(AnyNamespace):
 
 def _check_name(name: object) -> None:
     if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace can't hold {name!r}: a name can't begin with an underscore")
+        raise SecurityError(f"a namespace can't have {name!r}: a name can't begin with an underscore")
 
 
 class Undated(Exception):
@@ -93,8 +93,8 @@ class Undated(Exception):
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    """Jinja as transformers sets it up for chat templates. Without its optimizer: that changes no text, and
-    takes a time that grows with the cube of an expression's depth."""
+    """Jinja as in transformers, but without its optimizer: that changes no text, and its time grows with the
+    cube of an expression's depth."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, optimized=False, extensions=[Generation, loopcontrols]
     )
@@ -148,11 +148,11 @@ def render(template: str, date: str | None, given: dict[str, Any]) -> dict[str, 
 
 
 def examine(template: str) -> dict[str, Any]:
-    """What is to be known of a template from its syntax alone.
+    """Facts about a template from its syntax.
 
-    free: the variables that whoever renders it may set. dates: for each place where it writes today's date, the
-    form of it; None where that is not written there. words: texts that it looks for in contents, or cuts them
-    at: operands of comparisons and arguments of methods, but for what it compares roles and types with.
+    free: variables that the caller may set. dates: the format of each date that it writes; None where it is no
+    literal. words: texts that it searches contents for, or splits them at: operands of comparisons, other than
+    with roles and types, and arguments of methods.
     """
     environment = _environment()
     try:
@@ -193,27 +193,23 @@ def _is_kind(node: Any) -> bool:
 
 
 def _shown(text: object) -> str:
-    """On one line, and not too long."""
+    """The text on one line of limited length."""
     return " ".join(str(text)[: 4 * _SHOWN].split())[:_SHOWN]
 
 
 def answer(line: bytes) -> bytes:
     try:
-        asked = json.loads(line)
-        does: dict[str, Callable[..., dict[str, Any]]] = {"render": render, "examine": examine}
-        reply = does[asked.pop("do")](**asked)
-        return json.dumps(reply).encode("ascii")
-    except Exception as error:  # whatever a template raises is reported, and the next request is answered
-        words = "it needs too much memory" if isinstance(error, MemoryError) else _description(error)
-        return json.dumps({"failed": words}).encode("ascii")
-
-
-def _description(error: Exception) -> str:
-    return f"{type(error).__name__}: {_shown(error)}".removesuffix(": ")
+        request = json.loads(line)
+        functions: dict[str, Callable[..., dict[str, Any]]] = {"render": render, "examine": examine}
+        reply = functions[request.pop("do")](**request)
+    except Exception as error:  # of the template: reported, and the next request is answered
+        reason = f"{type(error).__name__}: {_shown(error)}".removesuffix(": ")
+        reply = {"failed": "it needs too much memory" if isinstance(error, MemoryError) else reason}
+    return json.dumps(reply).encode("ascii")
 
 
 def main() -> None:
-    # A Ctrl-C reaches every process of the terminal; the parent says when this one is to end.
+    # Ctrl-C reaches every process of the terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     limit = _limits()
     replies, requests = sys.stdout.buffer, sys.stdin.buffer
@@ -226,8 +222,8 @@ def main() -> None:
 
 
 def _limits() -> Callable[[], None]:
-    """Sets the memory that this process may have; what is given sets the time of the next request. Systems that
-    have no such limits (Windows; macOS for memory) leave time to the parent, and memory unlimited."""
+    """Limits this process's memory. Returns a function that limits the next request's time. Systems without
+    these limits (Windows; macOS for memory) leave time to the parent, and memory unlimited."""
     try:
         import resource
     except ImportError:

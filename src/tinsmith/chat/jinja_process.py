@@ -1,14 +1,13 @@
-"""Chat templates are read and rendered in a process of their own, with limits (chat/jinja.py).
+"""Examines and renders chat templates in a child process with limits (chat/jinja.py).
 
-It is started when the first template is asked about, answers one request after another, and ends with `close`,
-with this process, or when it takes too long; then the next request starts another. It is this interpreter
-without environment, site packages or the current folder: `sys.executable -I -S`.
+The first request starts the process. It ends with `close`, with its parent, or at a time limit; the next
+request starts another. It runs this interpreter without environment, site packages or current folder:
+`sys.executable -I -S`.
 
-Time is limited everywhere: the process's own where the system says it (Linux), which a busy machine does not
-take up, else the clock's. Memory is where the system can (`resource.RLIMIT_AS`: Linux and the BSDs; not macOS
-and Windows). Where no such process can be started, as in a frozen application, in WebAssembly and on phones,
-templates can't be read: UnsupportedError. A .tin needs none of this: its template was compiled when it was
-built.
+The time limit applies to the process's CPU time on Linux, so that a busy machine does not count, and to wall
+time elsewhere. The memory limit needs `resource.RLIMIT_AS` (Linux, the BSDs). Frozen applications, WebAssembly
+and phones cannot start the process: UnsupportedError. A .tin needs none of this: its template was compiled at
+build time.
 """
 
 from __future__ import annotations
@@ -20,175 +19,136 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import IO, Any
 
 from tinsmith.errors import InputError, MissingExtraError, TinsmithError, UnsupportedError
 
 _PROGRAM = Path(__file__).with_name("jinja.py")
-SECONDS = 10.0  # one rendering takes well under a millisecond
-WALL = 10  # times its own time, after which the process counts as hung
-_START = 60.0  # a busy machine's first start of an interpreter
+SECONDS = 10.0  # a rendering takes under a millisecond
+WALL = 10  # times the CPU time: a process that takes longer hangs
+_START = 60.0  # seconds to start an interpreter on a busy machine
 _MOST_REPLY = 128 << 20  # bytes
-# Before 3.1.6 a template could leave the sandbox (CVE-2025-27516).
+# Before 3.1.6 a template could escape the sandbox (CVE-2025-27516).
 LEAST = (3, 1, 6)
-# What an interpreter may need to start: the system's folder, and where its own library lies.
+# Variables that an interpreter may need to start: the folders of the system and of its own library.
 _KEPT = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
-class _Watch:
-    """Calls `late` where a time ends before it is called off, and again after the seconds that it may give.
-    One thread watches all times, since to start one takes several times as long as a rendering."""
-
-    def __init__(self, late: Callable[[], float | None]) -> None:
-        self._late = late
-        self._changed = threading.Condition()
-        self._end: float | None = None
-        self._wakes: float | None = None  # when the thread looks again; None: not before it is told to
-        self._thread: threading.Thread | None = None
-
-    def begin(self, seconds: float) -> None:
-        with self._changed:
-            self._end = time.monotonic() + seconds
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, daemon=True)
-                self._thread.start()
-            elif self._wakes is None or self._wakes > self._end:
-                self._changed.notify()
-
-    def call_off(self) -> None:
-        """From here on the time is not late any more."""
-        with self._changed:
-            self._end = None
-
-    def _watch(self) -> None:
-        with self._changed:
-            while True:
-                if self._end is not None and time.monotonic() >= self._end:
-                    more = self._late()
-                    self._end = None if more is None else time.monotonic() + more
-                self._wakes = self._end
-                self._changed.wait(None if self._end is None else max(0.0, self._end - time.monotonic()))
-
-
 class JinjaProcess:
-    """One such process at a time, and one thread's requests at a time."""
+    """Runs one process at a time, for one thread at a time."""
 
     def __init__(self) -> None:
         self._reset()
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
-        self._watch = _Watch(self._expire)
         self._process: subprocess.Popen[bytes] | None = None
-        self._limit = 0.0  # seconds of the time that is running; 0: none is
+        self._replies: SimpleQueue[bytes] = SimpleQueue()
+        self._limit = 0.0  # seconds of the current block; 0: none
         self._began = 0.0
-        self._spent: tuple[int, float] = (0, 0.0)  # the process at that time, and what it had of the processor
+        self._spent: tuple[int, float] = (0, 0.0)  # the process at that time, and its CPU time
         self._late = False
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """All requests of the block together take at most so long, or it ends in an InputError that says so,
-        whatever was made of the request that was cut short. Of nested blocks the outermost counts."""
+        """Limits the time of all requests in the block together; raises InputError where they exceed it,
+        whatever the block made of the interrupted request. Of nested blocks the outermost limits."""
         with self._lock:
             if self._limit:
                 yield
                 return
-            process = self._started()  # an interpreter's start is not the template's time
-            self._began, self._spent = time.monotonic(), (process.pid, _processor_time(process) or 0.0)
+            process = self._started()  # before the time begins: an interpreter's start does not count
+            self._began, self._spent = time.monotonic(), (process.pid, _cpu_time(process) or 0.0)
             self._limit, self._late = seconds, False
-            late = InputError(
-                f"the chat template takes too long: over {seconds:g} seconds; check the model's template"
-            )
-            self._watch.begin(seconds)
             try:
-                yield
-            except TinsmithError:
-                if self._late:
-                    raise late from None
-                raise
+                try:
+                    yield
+                except TinsmithError:
+                    if not self._late:
+                        raise
+                if self._late or self._left() <= 0:
+                    message = f"the chat template takes too long: over {seconds:g} seconds"
+                    raise InputError(f"{message}; check the model's template")
             finally:
                 self._limit = 0.0
-                self._watch.call_off()
-            if self._late:
-                raise late
+
+    def _left(self) -> float:
+        """Seconds that the block has left: of CPU time where the system reports it, within WALL times as
+        many."""
+        elapsed, process = time.monotonic() - self._began, self._process
+        used = None if process is None else _cpu_time(process)
+        if process is None or used is None:
+            return self._limit - elapsed
+        if elapsed >= WALL * self._limit:
+            return 0.0
+        return self._limit - (used - self._spent[1] if process.pid == self._spent[0] else used)
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """The reply to one request. Raises InputError where it takes too long or is none."""
+        """The reply to a request. Raises InputError where it takes too long or the process dies."""
         try:
             line = json.dumps(request).encode("ascii") + b"\n"
         except (ValueError, RecursionError) as error:
             raise InputError(f"the conversation can't be given to a chat template: {error}") from None
         with self.within(SECONDS):
             process = self._started()
-            if self._late:  # asked last: from here on whoever is late ends this process
-                raise InputError("no time is left")
             try:
                 reply = self._exchange(process, line)
-            except BaseException:  # a Ctrl-C among them: what it was doing is not to be read as the next reply
+            except BaseException:  # such as Ctrl-C: a late reply must not answer the next request
                 self.close()
                 raise
             if reply is None:
                 self.close()
-                raise InputError(
-                    f"the chat template ends the process that reads it (status {process.returncode}); "
-                    "check the model's template"
-                )
+                message = f"the chat template ended its process with status {process.returncode}"
+                raise InputError(f"{message}; check the model's template")
             return reply
 
     def _exchange(self, process: subprocess.Popen[bytes], line: bytes) -> dict[str, Any] | None:
-        """None where the process has ended, or what it says is no reply."""
-        assert process.stdin and process.stdout
+        """None where the process has ended or its output is no reply."""
+        assert process.stdin
         try:
             process.stdin.write(line)
             process.stdin.flush()
-            answer = process.stdout.readline(_MOST_REPLY)
-            reply = json.loads(answer)
+            reply = json.loads(self._receive())
         except (OSError, ValueError, RecursionError):
             return None
         return reply if isinstance(reply, dict) else None
 
-    def _expire(self) -> float | None:
-        """Ends the process, or gives the seconds that it may still have."""
-        process = self._process
-        used = None if process is None else _processor_time(process)
-        if process is not None and used is not None:
-            left = self._limit - (used - self._spent[1] if process.pid == self._spent[0] else used)
-            if left > 0 and time.monotonic() < self._began + WALL * self._limit:
-                return max(left, 0.01)
+    def _receive(self) -> bytes:
+        while (left := self._left()) > 0:
+            with suppress(Empty):
+                return self._replies.get(timeout=max(left, 0.01))
         self._late = True
-        if process is not None:
-            process.kill()
-        return None
+        raise InputError("no time is left")
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.close()
-            self._process = _start()
+            self._process, self._replies = _start()
         return self._process
 
     def close(self) -> None:
         """Ends the process, if there is one; the next request starts another."""
         with self._lock:
             process, self._process = self._process, None
-            if process is None:
-                return
-            _end(process)
+            if process is not None:
+                _end(process)
 
     def forget(self) -> None:
         """In a forked child: the process is the parent's."""
         if self._process is not None:
             for pipe in (self._process.stdin, self._process.stdout):
-                pipe.raw.close()  # type: ignore[union-attr]  # without writing what the parent has still to write
-            self._process.returncode = 0  # so that nobody waits for it
+                pipe.raw.close()  # type: ignore[union-attr]  # without flushing the parent's data
+            self._process.returncode = 0  # Popen must not wait for it
         self._reset()
 
 
-def _processor_time(process: subprocess.Popen[bytes]) -> float | None:
-    """Seconds that it had; None where the system does not say, or the process has ended."""
+def _cpu_time(process: subprocess.Popen[bytes]) -> float | None:
+    """CPU seconds; None where the system does not report them, or the process has ended."""
     if sys.platform != "linux" or process.returncode is not None:
         return None
     with suppress(OSError):
@@ -196,8 +156,8 @@ def _processor_time(process: subprocess.Popen[bytes]) -> float | None:
     return None
 
 
-def _start() -> subprocess.Popen[bytes]:
-    """The process, ready for requests."""
+def _start() -> tuple[subprocess.Popen[bytes], SimpleQueue[bytes]]:
+    """The process, ready for requests, and its lines of output; an empty one is its end."""
     command = _command()
     try:
         process = subprocess.Popen(
@@ -210,34 +170,36 @@ def _start() -> subprocess.Popen[bytes]:
         )
     except (OSError, NotImplementedError) as error:
         raise _cannot(str(error)) from error
+    replies: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_read, args=(process.stdout, replies), daemon=True).start()
     try:
-        version = _hello(process)
+        version = _version(process, replies)
         if _numbers(version) < LEAST:
             least = ".".join(map(str, LEAST))
             raise UnsupportedError(
-                f"jinja2 {version} lets a chat template out of its sandbox (CVE-2025-27516); "
+                f"jinja2 {version} lets a chat template escape its sandbox (CVE-2025-27516); "
                 f"run: pip install 'jinja2>={least}'"
             )
     except BaseException:
         _end(process)
         raise
-    return process
+    return process, replies
 
 
-def _hello(process: subprocess.Popen[bytes]) -> str:
-    """Jinja's version, which the process says when it is ready."""
-    timer = threading.Timer(_START, process.kill)
-    timer.daemon = True
-    timer.start()
-    assert process.stdout
+def _read(stream: IO[bytes], replies: SimpleQueue[bytes]) -> None:
+    with suppress(OSError, ValueError):  # closed
+        while line := stream.readline(_MOST_REPLY):
+            replies.put(line)
+    replies.put(b"")
+
+
+def _version(process: subprocess.Popen[bytes], replies: SimpleQueue[bytes]) -> str:
+    """Jinja's version, which the process writes when it is ready."""
     try:
-        return str(json.loads(process.stdout.readline(1000))["jinja2"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return str(json.loads(replies.get(timeout=_START))["jinja2"])
+    except (Empty, ValueError, LookupError, TypeError):
         process.kill()
         raise _cannot(f"{sys.executable} ended with status {process.wait()}") from None
-    finally:
-        timer.cancel()
-        timer.join()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -261,8 +223,8 @@ def _command() -> list[str]:
 
 def _cannot(reason: str) -> UnsupportedError:
     return UnsupportedError(
-        f"a chat template is read in a Python process of its own, which can't be started here: {reason}; "
-        "take a .tin, whose template is compiled"
+        f"a chat template needs a Python child process, which can't be started here: {reason}; "
+        "use a .tin, whose template is compiled"
     )
 
 

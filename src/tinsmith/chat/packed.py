@@ -1,4 +1,4 @@
-"""A chat template's tables to the bytes that the C core uses in place (kernels/core/text/turns.h)."""
+"""Encodes turn tables for the C core, which uses the bytes in place (kernels/core/text/turns.h)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LONGEST_WORD = 1024
 
 
 def encode(turns: Turns, tokenizer: Tokenizer) -> bytes:
-    """turns.bin: every text of the tables cut at the control tokens written in it, leftmost, then longest.
+    """turns.bin. Splits the tables' texts at control tokens, leftmost, then longest.
 
-    Raises UnsupportedError for a table that the core would refuse.
+    Raises UnsupportedError for a table that the core would reject.
     """
-    asked = (turns.default, turns.thinking, turns.direct)
+    choices = (turns.default, turns.thinking, turns.direct)
     tables: list[TurnTable] = []
-    for table in asked:
+    for table in choices:
         if table is not None and table not in tables:
             tables.append(table)
     pattern, control = _control(tokenizer)
@@ -50,19 +50,19 @@ def encode(turns: Turns, tokenizer: Tokenizer) -> bytes:
                 data = word.encode("utf-8", "surrogatepass")
                 if len(data) > LONGEST_WORD:
                     raise UnsupportedError(
-                        f"the chat template looks for a text of {len(data)} bytes in a message; at most "
-                        f"{LONGEST_WORD} can be"
+                        f"the chat template searches messages for a text of {len(data)} bytes; the maximum is "
+                        f"{LONGEST_WORD}"
                     )
                 special += struct.pack("<4I", number, ROLES.index(role), len(plain), len(data))
                 plain += data
-    places = [NONE if table is None else tables.index(table) for table in asked]
+    places = [NONE if table is None else tables.index(table) for table in choices]
     counts = len(special) // 16, len(parts) // 8, len(plain)
     header = struct.pack("<9I", MAGIC, VERSION, len(tables), *places, *counts)
     return b"".join((header, *map(_rules, tables), special, words(first), parts, plain))
 
 
 def control_texts(tokenizer: Tokenizer) -> list[str]:
-    """The texts of the tokens that are no text, but those that are not UTF-8."""
+    """The texts of the control tokens, without bytes that are not UTF-8."""
     _, control = _control(tokenizer)
     return [text.decode("utf-8", "ignore") for text in control]
 

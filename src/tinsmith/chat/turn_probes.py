@@ -1,8 +1,8 @@
-"""A chat template's compilation to tables of turns, by rendering probe conversations.
+"""Compiles a chat template to turn tables, by rendering probe conversations.
 
-`compile_turns` reads a table off short conversations with marked contents, and proves it on others: every shape
-of conversation, contents that a template might strip, split or escape, and whatever texts the template itself
-compares contents with. What does not agree is left out of the table, with the reason, or refused.
+`compile_turns` derives a table from short marked conversations and verifies it on others: every shape of
+conversation, contents that a template may strip, split or escape, and texts that the template compares contents
+with. It excludes differences from the table, with the reason, or rejects the template.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import date as Date
 from functools import cache, lru_cache
 from itertools import pairwise, product
+from os.path import commonprefix
 from typing import Any
 
 from tinsmith.chat import chat_template, jinja_process
@@ -23,9 +24,9 @@ from tinsmith.chat.turn_reader import Reader, Show, crosses
 from tinsmith.chat.turns import CLOSING, OPENING, ROLES, Turns, TurnTable
 from tinsmith.errors import InputError, UnsupportedError
 
-SECONDS = 30.0  # of a template's some thousand probes, which take well under one
+SECONDS = 30.0  # for a template's thousands of probes, which take under one
 
-# Contents that a template might strip, split or escape.
+# Contents that a template may strip, split or escape.
 _CONTENTS = (
     "Hi",
     " two  spaces ",
@@ -56,10 +57,10 @@ _TOOL = (
     [_U, _A, _U, _A, _T, _A, _T, _T, _A],
 )
 
-# What a template that knows of such asks each part of a content.
+# In templates that read a content's parts.
 _PARTS = re.compile(r"""\[['"]type['"]\]|\.type\b""")
 
-Probe = tuple[Messages, bool]  # a conversation, and whether an answer is to be generated
+Probe = tuple[Messages, bool]  # a conversation, and whether it ends with the opening of an answer
 
 
 def compile_turns(
@@ -70,12 +71,12 @@ def compile_turns(
     tools: Tools | None = None,
     date: Date | None = None,
 ) -> Turns:
-    """The tables that give the template's very text.
+    """Tables with the template's exact renderings.
 
-    tokens: as chat_template.render; control: the texts of control tokens, which no text of a table may cut in
-    two; tools: those that every prompt lists; date: what the template takes for today. Raises UnsupportedError,
-    with a conversation where table and template part, when the template is none, and InputError when it writes
-    today's date and none is given.
+    tokens: as for chat_template.render. control: texts of control tokens, which no text of a table may split.
+    tools: of every prompt. date: today's date for the template. Raises UnsupportedError, with a conversation
+    that shows a difference, for a template that is no table, and InputError where it writes today's date and
+    none is given.
     """
     if not template.isascii() and template.encode("utf-8", "replace").decode("utf-8") != template:
         raise UnsupportedError("the chat template is not UTF-8 text")
@@ -132,38 +133,36 @@ def _turns(
 
 
 def _content(text: str, parts: bool) -> Any:
-    """As a template takes it that sees a content as texts and images alone."""
+    """A content as text, or as parts, for templates that read only these."""
     return [{"type": "text", "text": text}] if parts else text
 
 
 def _compiled(show: Show, words: Sequence[str], control: Sequence[str]) -> TurnTable:
     table = Reader(show, control).table()
-    if _difference(table, show, [_asked(shape) for shape in _PLAIN if shape[-1] == _A]):
+    if _difference(table, show, [_generating(shape) for shape in _PLAIN if shape[-1] == _A]):
         table = replace(table, single=True)
-    _prove(table, show, _probes(_PLAIN))
+    _verify(table, show, _probes(_PLAIN))
     if not table.no_system:
         table = replace(table, no_system=_difference(table, show, _probes(_with_system(_PLAIN))) or "")
     if not table.no_tool:
         table = replace(table, no_tool=_difference(table, show, _probes(_TOOL)) or "")
-    table = _without_special(table, show, words)
+    table = _with_special(table, show, words)
     odd = [*_ODD, *_with_system([[], *_ODD])]
-    for taken in (table, replace(table, asked=True), replace(table, strict=True)):
-        table = taken
-        if not _difference(table, show, [*_probes(odd, contents=_CONTENTS[:2]), *map(_asked, odd)]):
+    for candidate in (table, replace(table, asked=True), replace(table, strict=True)):
+        if not _difference(candidate, show, [*_probes(odd, contents=_CONTENTS[:2]), *map(_generating, odd)]):
             break
-    _prove(table, show, _probes([*_PLAIN, *_TOOL, *_with_system([*_PLAIN, *_TOOL]), *odd], contents=("",)))
-    _check_seams(table, control)
-    return table
+    _verify(candidate, show, _probes([*_PLAIN, *_TOOL, *_with_system([*_PLAIN, *_TOOL]), *odd], contents=("",)))
+    _check_seams(candidate, control)
+    return candidate
 
 
-def _prove(table: TurnTable, show: Show, probes: Sequence[Probe]) -> None:
-    wrong = _difference(table, show, probes)
-    if wrong:
-        raise UnsupportedError(wrong)
+def _verify(table: TurnTable, show: Show, probes: Sequence[Probe]) -> None:
+    if difference := _difference(table, show, probes):
+        raise UnsupportedError(difference)
 
 
-def _without_special(table: TurnTable, show: Show, words: Sequence[str]) -> TurnTable:
-    """The table with the words that mean something in a role's contents."""
+def _with_special(table: TurnTable, show: Show, words: Sequence[str]) -> TurnTable:
+    """The table with the words that the template interprets in a role's contents."""
     special: dict[str, list[str]] = {}
     for role in ROLES:
         shapes = [[_U, _A, _T, _A]] if role == _T else [[_U, _A, _U], [_U, _A, _U, _A]]
@@ -178,49 +177,43 @@ def _without_special(table: TurnTable, show: Show, words: Sequence[str]) -> Turn
 
 
 def _filled(shape: Sequence[str], role: str, content: str) -> Probe:
-    """A conversation of this shape, the content in every message of the role."""
-    others = {_A: _THOUGHTS[0]}
-    contents = [content if one == role else others.get(one, f"{k}") for k, one in enumerate(shape)]
+    """A conversation of a shape, with the content in every message of the role."""
+    fixed = {_A: _THOUGHTS[0], role: content}
+    contents = [fixed.get(one, f"{k}") for k, one in enumerate(shape)]
     return _messages(shape, contents), False
 
 
 def _difference(table: TurnTable, show: Show, probes: Sequence[Probe]) -> str | None:
-    """Where table and template part, in words; None where they agree on all that the table takes."""
+    """A difference between table and template; None where they agree on all messages that the table takes."""
     for messages, generate in probes:
         try:
             table.check(messages, generate)
         except InputError:
             continue
-        given = table.render(messages, generate=generate)
+        actual = table.render(messages, generate=generate)
+        conversation = json.dumps(messages, ensure_ascii=False)
         try:
             wanted = show(messages, generate)
         except InputError as error:
-            return f"for {_as_json(messages)}: {error}"
-        if given != wanted:
-            pairs = enumerate(zip(given, wanted, strict=False))
-            at = next((k for k, (a, b) in pairs if a != b), min(len(given), len(wanted)))
-            return (
-                f"for {_as_json(messages)} it gives {_near(wanted, at)} where a table gives {_near(given, at)}"
-            )
+            return f"for {conversation}: {error}"
+        if actual != wanted:
+            at = len(commonprefix((actual, wanted)))  # noqa: RUF071 - of texts
+            return f"for {conversation} it gives {_near(wanted, at)} where a table gives {_near(actual, at)}"
     return None
 
 
-def _as_json(messages: Messages) -> str:
-    return json.dumps(messages, ensure_ascii=False)
-
-
 def _near(text: str, at: int) -> str:
-    """What is to be seen of a text around a place."""
+    """An excerpt of a text around a position."""
     begin, end = max(0, at - 30), at + 60
     return ("…" if begin else "") + repr(text[begin:end]) + ("…" if end < len(text) else "")
 
 
 def _probes(shapes: Sequence[Sequence[str]], contents: Sequence[str] = _CONTENTS) -> list[Probe]:
-    """Conversations of these shapes: all contents alike, then, in each place, what might be taken specially."""
+    """Conversations of these shapes: with equal contents, then with a special content in each place."""
     probes: list[Probe] = []
     for shape in shapes:
         probes += [(_messages(shape, [content] * len(shape)), False) for content in contents]
-        probes += [_asked(shape)] if contents is _CONTENTS else []
+        probes += [_generating(shape)] if contents is _CONTENTS else []
         for place, role in enumerate(shape) if contents is _CONTENTS else ():
             for content in _THOUGHTS if role == _A else _CONTENTS[1:4]:
                 texts = [content if k == place else f"{k}" for k in range(len(shape))]
@@ -228,7 +221,7 @@ def _probes(shapes: Sequence[Sequence[str]], contents: Sequence[str] = _CONTENTS
     return probes
 
 
-def _asked(shape: Sequence[str]) -> Probe:
+def _generating(shape: Sequence[str]) -> Probe:
     return _messages(shape, [f"{k}" for k in range(len(shape))]), True
 
 
@@ -241,18 +234,18 @@ def _with_system(shapes: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _words(template: str) -> list[str]:
-    """What a template looks for in contents, but for what it compares roles with and what thoughts stand in."""
+    """The template's words, without roles and the marks of thoughts."""
     return [word for word in chat_template.words(template) if word not in (*ROLES, OPENING, CLOSING)]
 
 
 def _check_seams(table: TurnTable, control: Sequence[str]) -> None:
-    """Texts of a table are cut at control tokens one by one: none may lie across two of them."""
+    """Raises UnsupportedError for a control token across two texts, which are tokenized one by one."""
     shapes = [*_PLAIN, *_ODD, *_TOOL, *_with_system([*_PLAIN, *_ODD])]
     for shape, generate in product(shapes, (False, True)):
         try:
             pieces = list(table.pieces(_messages(shape, ["x"] * len(shape)), generate))
         except InputError:
             continue
-        for (left, ours), (right, too) in pairwise(pieces):
-            if ours and too and any(crosses(token, left, right) for token in control):
+        for (left, fixed), (right, also_fixed) in pairwise(pieces):
+            if fixed and also_fixed and any(crosses(token, left, right) for token in control):
                 raise UnsupportedError(f"{left!r} and {right!r} share a control token")

@@ -1,4 +1,4 @@
-"""Reads a chat template's table of turns off a few marked conversations; turn_probes proves it."""
+"""Derives a chat template's turn table from renderings of marked conversations; turn_probes verifies it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,37 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from os.path import commonprefix
 
 from tinsmith.chat.chat_template import Messages
-from tinsmith.chat.turns import CLOSING, MODES, OPENING, SLOTS, STRIPS, Thoughts, TurnTable, spelled
+from tinsmith.chat.turns import (
+    CLOSING,
+    MODES,
+    OPENING,
+    SLOTS,
+    STRIPS,
+    Thoughts,
+    TurnTable,
+    quoted_input,
+    stripped,
+)
 from tinsmith.errors import InputError, UnsupportedError
 
 Show = Callable[..., str]
 _U, _A, _S, _T = "user", "assistant", "system", "tool"
 _MARKS = {_S: "\ue000", _U: "\ue001", _A: "\ue002", _T: "\ue003"}
-_WHY, _SO = "\ue004", "\ue005"  # an answer's thoughts and what follows them
-_ROOM = "\n \n"  # white space that shows what is stripped: all, line ends alone, or nothing
+_WHY, _SO = "\ue004", "\ue005"  # an answer's thoughts, and the text after them
+_ROOM = "\n \n"  # whitespace that shows stripping: of all, of line ends, or none
 _AROUND, _BEFORE = ("lines", "both", ""), ("left lines", "both", "left", "")
 
 
 def crosses(token: str, left: str, right: str) -> bool:
-    """Whether a token's text lies across the end of one text and the beginning of the next."""
+    """Whether a token spans the boundary between two texts."""
     return any(left.endswith(token[:k]) and right.startswith(token[k:]) for k in range(1, len(token)))
 
 
 @dataclass
 class Reader:
-    """Reads the table off renderings of a few marked conversations."""
-
     show: Show
     control: Sequence[str]
 
@@ -39,7 +48,7 @@ class Reader:
         self.answer_end = self.common([back, answered, answered_on])
         self.answer_opening = turn[len(self.user_end) :]
         self.user_opening = back[len(self.answer_end) :]
-        words = spelled(_MARKS[_U])
+        words = quoted_input(_MARKS[_U])
         first = self.user_opening if before.endswith(self.user_opening) else ""
         table = TurnTable(
             start_system="",
@@ -67,7 +76,7 @@ class Reader:
         return self.with_thoughts(table)
 
     def cut(self, roles: Sequence[str], generate: bool = False) -> list[str]:
-        """The rendering's texts around marked contents."""
+        """The rendering's texts around the marked contents."""
         rest, texts = self.show(self.messages(roles), generate), []
         for role in roles:
             text, mark, rest = rest.partition(_MARKS[role])
@@ -77,14 +86,11 @@ class Reader:
         return [*texts, rest]
 
     def common(self, texts: Sequence[str]) -> str:
-        """What all begin with, short of a control token that it would cut in two."""
-        first, last = min(texts), max(texts)
-        length = next(
-            (k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(map(len, texts))
-        )
-        for k in range(length, -1, -1):
+        """The common prefix, shortened where it would split a control token."""
+        prefix = commonprefix(texts)  # noqa: RUF071 - of texts
+        for k in range(len(prefix), -1, -1):
             if not any(crosses(token, text[:k], text[k:]) for token in self.control for text in texts):
-                return first[:k]
+                return prefix[:k]
         return ""
 
     def with_system(self, table: TurnTable) -> TurnTable:
@@ -93,13 +99,12 @@ class Reader:
         except (InputError, UnsupportedError) as error:
             return replace(table, no_system=str(error))
         if not after.endswith(table.first):
-            # The system message is written into the user's, which has no opening of its own then.
+            # The template writes the system message into the user's, which then has no opening.
             table = replace(table, start=table.start + table.first, first="")
         ending = {**table.ending, "system": after.removesuffix(table.first)}
         table = replace(table, start_system=start, ending=ending)
-        bare = [{"role": _S, "content": ""}, {"role": _U, "content": _MARKS[_U]}]
-        without = self.show(bare[1:])
-        return replace(table, bare=self.show(bare) == without)
+        bare = self.messages([_S, _U], system="")
+        return replace(table, bare=self.show(bare) == self.show(bare[1:]))
 
     def with_tool(self, table: TurnTable) -> TurnTable:
         try:
@@ -125,39 +130,36 @@ class Reader:
         return [{"role": role, "content": contents.get(role, _MARKS[role])} for role in roles]
 
     def with_strips(self, table: TurnTable) -> TurnTable:
-        strips = dict.fromkeys(SLOTS, "")
-        strips["user"] = self.strip(table, [_U, _A, _U], 2)
-        strips["assistant"] = self.strip(table, [_U, _A, _U], 1)
+        places: dict[str, tuple[Sequence[str], int]] = {
+            "user": ([_U, _A, _U], 2),
+            "assistant": ([_U, _A, _U], 1),
+        }
         if not table.no_system:
-            strips["system"] = self.strip(table, [_S, _U], 0)
-            strips["first"] = self.strip(table, [_S, _U], 1)
+            places |= {"system": ([_S, _U], 0), "first": ([_S, _U], 1)}
         if not table.no_tool and not table.escaped:
-            strips["tool"] = self.strip(table, [_U, _A, _T], 2)
-        return replace(table, strip=strips)
+            places["tool"] = [_U, _A, _T], 2
+        strips = {slot: self.strip(*place) for slot, place in places.items()}
+        return replace(table, strip=dict.fromkeys(SLOTS, "") | strips)
 
-    def strip(self, table: TurnTable, roles: Sequence[str], place: int) -> str:
-        """What is dropped around the content at a place."""
-        plain = self.cut(roles)
-        role = roles[place]
+    def strip(self, roles: Sequence[str], place: int) -> str:
+        """The stripping of the content at a place."""
+        texts, marks = self.cut(roles), [_MARKS[role] for role in roles]
         messages = [dict(message) for message in self.messages(roles)]
-        messages[place]["content"] = _ROOM + _MARKS[role] + _ROOM
-        text = self.show(messages)
+        messages[place]["content"] = _ROOM + marks[place] + _ROOM
+        rendering = self.show(messages)
         for how in STRIPS:
-            left, right = _left(how), _right(how)
-            wanted = [*plain]
-            wanted[place] += left
-            wanted[place + 1] = right + wanted[place + 1]
-            marks = [_MARKS[role] for role in roles]
-            if text == "".join(a + b for a, b in zip(wanted, [*marks, ""], strict=True)):
+            wanted = list(marks)
+            wanted[place] = stripped(_ROOM + marks[place] + _ROOM, how)
+            if rendering == "".join(a + b for a, b in zip(texts, [*wanted, ""], strict=True)):
                 return how
         return ""
 
     def with_thoughts(self, table: TurnTable) -> TurnTable:
-        """How thoughts are treated in each place: whatever explains what is seen of them there."""
+        """Finds a treatment of thoughts in each place that explains its renderings."""
         shapes = {"earlier": [_U, _A, _U, _A, _U], "middle": [_U, _A, _U], "last": [_U, _A]}
         if not table.no_tool:
             shapes["tool"] = [_U, _A, _T]
-        seen = {
+        renderings = {
             name: [(messages, self.show(messages)) for messages in self.thinking(shape)]
             for name, shape in shapes.items()
         }
@@ -167,18 +169,18 @@ class Reader:
             return all(
                 tried.render(messages, generate=False) == text
                 for name in names
-                for messages, text in seen[name]
+                for messages, text in renderings[name]
             )
 
         raw = Thoughts("", "", ("raw", "raw", "raw"), "", "")
-        if explains(raw, list(seen)):
+        if explains(raw, list(renderings)):
             return table
-        before, after = self.around_thoughts([text for pairs in seen.values() for _, text in pairs])
+        before, after = self.around_thoughts([text for pairs in renderings.values() for _, text in pairs])
         for until, strip, rest in product(("user", "assistant"), _AROUND, _BEFORE):
             tried = [Thoughts(before, after, (mode, mode, mode), strip, rest, until) for mode in MODES]
             places = [
                 ["earlier", *["middle"] * (until == "user")],
-                [*["middle"] * (until == "assistant"), *["tool"] * ("tool" in seen)],
+                [*["middle"] * (until == "assistant"), *["tool"] * ("tool" in renderings)],
                 ["last"],
             ]
             fits = [[one.places[0] for one in tried if explains(one, names)] for names in places]
@@ -189,7 +191,7 @@ class Reader:
         return table
 
     def thinking(self, shape: Sequence[str]) -> list[Messages]:
-        """Conversations of this shape whose first answer thinks, in several ways."""
+        """Conversations of a shape, with thoughts in the first answer, in several notations."""
         contents = (
             f"{OPENING}{_WHY}{CLOSING}{_SO}",
             f"{OPENING}{_ROOM}{_WHY}{_ROOM}{CLOSING}{_ROOM}{_SO}{_ROOM}",
@@ -205,20 +207,10 @@ class Reader:
         return conversations
 
     def around_thoughts(self, texts: Sequence[str]) -> tuple[str, str]:
-        """What is written around thoughts where they are written."""
+        """The template's texts around thoughts."""
         opening = _MARKS[_U] + self.user_end + self.answer_opening
         for text in texts:
             before, why, after = text.partition(_WHY)
             if why and opening in before and _SO in after:
                 return before.rpartition(opening)[2], after.partition(_SO)[0]
         return "", ""
-
-
-def _left(how: str) -> str:
-    bits = STRIPS[how]
-    return _ROOM if not bits & 1 else _ROOM.lstrip("\n") if bits & 4 else ""
-
-
-def _right(how: str) -> str:
-    bits = STRIPS[how]
-    return _ROOM if not bits & 2 else _ROOM.rstrip("\n") if bits & 4 else ""

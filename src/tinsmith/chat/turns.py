@@ -1,12 +1,12 @@
-"""A chat template as a table: what stands before and after each message. Needs no template engine.
+"""A chat template as a table: the texts before and after each message. Needs no template engine.
 
-kernels/core/text/turns.c applies the same table; chat/packed.py writes it for there.
+chat/packed.py encodes the table for kernels/core/text/turns.c, which applies it too.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -14,25 +14,24 @@ from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.system import reading
 
 ROLES = ("system", "user", "assistant", "tool")  # in the order of TIN_ROLE_*
-# Contents with rules of their own about white space; "first": a user's right after a system message.
+# Contents with whitespace rules; "first": the user's content right after a system message.
 SLOTS = ("system", "first", "user", "assistant", "tool")
-# What is dropped around a content, by TINI_STRIP_*: 1 left, 2 right, 4 line ends alone.
+# Whitespace stripped from a content, by TINI_STRIP_*: 1 left, 2 right, 4 only line ends.
 STRIPS = {"": 0, "left": 1, "right": 2, "both": 3, "left lines": 5, "right lines": 6, "lines": 7}
-# What becomes of the thoughts in an assistant's content, by TINI_THINK_*: left as they stand; dropped; written
-# where there are some; written always.
+# Treatment of the thoughts in an assistant's content, by TINI_THINK_*: unchanged; dropped; written if there are
+# any; always written.
 MODES = ("raw", "drop", "some", "always")
-# Where an assistant's message stands: before the last message of the role `until`; from it on, followed by
-# others; at the end.
+# Positions of an assistant's message: before the last message of the role `until`; after that; at the end.
 PLACES = ("earlier", "current", "last")
 OPENING, CLOSING = "<think>", "</think>"
-IMAGE = "\U0010fffd"  # stands for an image in a content; the last of Unicode's private characters
+IMAGE = "\U0010fffd"  # placeholder of an image in a content; the last of Unicode's private characters
 
 Messages = Sequence[Mapping[str, Any]]
 
 
 def check_messages(messages: Messages) -> None:
-    """Raises InputError for no message, an unknown role, a system message that is not the first, a tool's that
-    answers no call, or a message without content."""
+    """Raises InputError for an empty conversation, an unknown role, a system message after the first, a tool's
+    message that answers no call, or a missing content."""
     if not messages:
         raise InputError("the conversation is empty; give at least one message")
     for number, message in enumerate(messages):
@@ -48,7 +47,7 @@ def check_messages(messages: Messages) -> None:
 
 
 def split_answer(text: str, opened: bool = False) -> tuple[str | None, str]:
-    """An answer's thoughts and the rest. None: it has none. opened: the prompt began them."""
+    """An answer's thoughts, if any, and the rest. opened: the prompt began the thoughts."""
     body = text.lstrip()
     if not opened and not body.startswith(OPENING):
         return None, text
@@ -58,11 +57,10 @@ def split_answer(text: str, opened: bool = False) -> tuple[str | None, str]:
 
 @dataclass(frozen=True)
 class Thoughts:
-    """How a template treats what an assistant's content has between OPENING and CLOSING.
+    """How a template treats thoughts, the text between OPENING and CLOSING of an assistant's content.
 
-    before, after: what it writes around thoughts; places: one of MODES for each of PLACES; strip: what is
-    dropped around the thoughts; rest: and around what follows them; until: user or assistant, whose last
-    message ends the earlier ones.
+    before, after: written around thoughts. places: a mode per place. strip: around the thoughts. rest: around
+    the text after them. until: user or assistant; messages before the last of this role are `earlier`.
     """
 
     before: str
@@ -73,7 +71,7 @@ class Thoughts:
     until: str = "user"
 
     def placed(self, roles: Sequence[str]) -> list[int]:
-        """Where among PLACES each message stands."""
+        """The index in PLACES of each message's place."""
         last = max((n for n, role in enumerate(roles) if role == self.until), default=len(roles))
         return [0 if k < last else 1 if k + 1 < len(roles) else 2 for k in range(len(roles))]
 
@@ -92,17 +90,15 @@ class Thoughts:
 
 @dataclass(frozen=True)
 class TurnTable:
-    """start_system: before the content of a system message; start: what a conversation without one begins with;
-    first: before the content of a user's message that is the first, or the first behind a system message;
-    opening, ending: the texts around a content, by role; between: between two tools' contents; generation: what
-    opens the answer to be generated; finish: what ends a conversation where none is, by its last role; strip:
-    what is dropped around a content, by slot; strict: whether user and assistant must take turns, the user
-    first; asked: whether there must be a user's message; escaped: whether a tool's content is written as within
-    a JSON string; bare: whether an empty system message counts as none; single: whether no answer may follow an
-    assistant's message; spelled: whether a user's content without images is followed by `spelled` of it;
-    no_system, no_tool: why there can be no such message, empty where there can; special:
-    by role, texts that the template would treat in ways of its own, which a content can't hold; the empty text:
-    a content can't be empty; thoughts: None where they are text like any other.
+    """start_system: before a system message. start: of a conversation without one. first: before a user's
+    message that is the first, or follows a system message. opening, ending: around a content, by role. between:
+    between two tools' contents. generation: opens the answer. finish: ends a conversation that asks for no
+    answer, by its last role. strip: by slot. strict: user and assistant alternate, the user first. asked: needs
+    a user's message. escaped: a tool's content is written as in a JSON string. bare: an empty system message
+    counts as none. single: no answer follows an assistant's message. spelled: a user's content without images
+    is followed by `quoted_input` of it. no_system, no_tool: why the template takes no such message; empty where
+    it does. special: by role, texts that the template interprets, which a content must not contain; the empty
+    text: a content must not be empty. thoughts: None where they are ordinary text.
     """
 
     start_system: str
@@ -130,7 +126,7 @@ class TurnTable:
         return "".join(text for text, _ in self.pieces(messages, generate))
 
     def pieces(self, messages: Messages, generate: bool) -> Iterator[tuple[str, bool]]:
-        """The conversation's texts, and of each whether it is the template's own."""
+        """The conversation's texts, each with whether it belongs to the template."""
         self.check(messages, generate)
         contents = self._contents(messages)
         roles = [str(message["role"]) for message in messages]
@@ -144,19 +140,18 @@ class TurnTable:
             yield self._before(role, before), True
             if role == "assistant" and self.thoughts:
                 content = self.thoughts.write(content, places[k])
-            yield (json.dumps(content, ensure_ascii=False)[1:-1] if self._escapes(role) else content), False
+            if role == "tool" and self.escaped:
+                content = json.dumps(content, ensure_ascii=False)[1:-1]
+            yield content, False
             if self.spelled and role == "user" and IMAGE not in content:
-                yield spelled(content), False
+                yield quoted_input(content), False
             if role != "tool" or after != "tool":
                 yield self.ending[role], True
             before = role
         yield (self.generation if generate else self.finish.get(before, "")), True
 
-    def _escapes(self, role: str) -> bool:
-        return role == "tool" and self.escaped
-
     def _contents(self, messages: Messages) -> list[str]:
-        """Contents without what is dropped around them."""
+        """The stripped contents."""
         contents, before = [], ""
         for message in messages:
             role = message["role"]
@@ -173,7 +168,7 @@ class TurnTable:
         return self.between if role == before == "tool" else self.opening[role]
 
     def check(self, messages: Messages, generate: bool = False) -> None:
-        """Raises InputError as `check_messages`, and for what the template refuses or can't express."""
+        """Raises InputError as `check_messages` does, and for messages that the template does not take."""
         check_messages(messages)
         before = "assistant"
         for number, (message, content) in enumerate(zip(messages, self._contents(messages), strict=True), 1):
@@ -200,26 +195,27 @@ class TurnTable:
 
     @property
     def opens_thoughts(self) -> bool:
-        """Whether an answer begins within thoughts."""
+        """Whether the prompt begins the answer's thoughts."""
         return CLOSING not in self.generation.rpartition(OPENING)[2] and OPENING in self.generation
 
     @property
     def default_system(self) -> str:
-        """What the template says as the system message of a conversation that has none."""
+        """The template's system message for a conversation without one."""
         ending, opening = self.ending["system"], self.start_system
         if not self.start.startswith(opening) or not self.start.endswith(ending):
             return ""
         return self.start[len(opening) : len(self.start) - len(ending)]
 
 
-def spelled(content: str) -> str:
-    """The words of a content, a quote before each in the place of its space: a tokenizer cuts them as an answer
-    has them, which quotes what it copies."""
+def quoted_input(content: str) -> str:
+    """A content's words with a quote before each, instead of its space: a tokenizer then splits them as in an
+    answer, which quotes the words that it copies."""
     return '\n"' + content.replace(" ", '"') + '"'
 
 
 def follows(before: str, role: str) -> bool:
-    """Whether `role` may come after `before` where user and assistant take turns; nothing before: assistant."""
+    """Whether `role` may follow `before` where user and assistant alternate. A conversation follows
+    "assistant"."""
     if role in ("system", "tool"):
         return True
     return before == "assistant" if role == "user" else before in ("user", "tool")
@@ -227,21 +223,21 @@ def follows(before: str, role: str) -> bool:
 
 def stripped(text: str, how: str) -> str:
     bits = STRIPS[how]
-    what = "\n" if bits & 4 else None
-    text = text.lstrip(what) if bits & 1 else text
-    return text.rstrip(what) if bits & 2 else text
+    characters = "\n" if bits & 4 else None
+    text = text.lstrip(characters) if bits & 1 else text
+    return text.rstrip(characters) if bits & 2 else text
 
 
 @dataclass(frozen=True)
 class Turns:
-    """A template's tables: as it is, and with thinking switched on and off where it has a switch."""
+    """A template's tables: with its defaults, and, where it has the switch, with and without thinking."""
 
     default: TurnTable
     thinking: TurnTable | None = None
     direct: TurnTable | None = None
 
     def table(self, thinking: bool | None = None) -> TurnTable:
-        """Raises UnsupportedError for a switch that the template does not have."""
+        """Raises UnsupportedError where the template has no switch."""
         table = self.default if thinking is None else self.thinking if thinking else self.direct
         if table is None:
             raise UnsupportedError(
@@ -255,7 +251,7 @@ class Turns:
 
     @classmethod
     def from_json(cls, text: str | memoryview) -> Turns:
-        """Raises FormatError for anything that `to_json` does not write."""
+        """Raises FormatError for anything but `to_json`'s result."""
         tables = reading.json(text, "turn table", FormatError, unique=True, advice="build the file again")
         try:
             return cls(**{name: _table(values) for name, values in tables.items()})
@@ -263,45 +259,36 @@ class Turns:
             raise FormatError(f"turn table: {error}; the file is damaged, build it again") from error
 
 
+_KEYS = {"opening": ROLES[1:], "ending": ROLES, "finish": ROLES[1:], "strip": SLOTS}
+
+
 def _table(values: dict[str, Any]) -> TurnTable:
     thoughts = values.pop("thoughts", None)
     if thoughts is not None:
         thoughts = Thoughts(**{**thoughts, "places": tuple(thoughts["places"])})
-        _check_texts(vars(thoughts), but="places")
+        if not _are_texts({**vars(thoughts), "places": ""}.values()):
+            raise ValueError("thoughts must have texts")
         if len(thoughts.places) != len(PLACES) or not set(thoughts.places) <= set(MODES):
             raise ValueError("places must be three modes")
         if not {thoughts.strip, thoughts.rest} <= set(STRIPS) or thoughts.until not in ("user", "assistant"):
-            raise ValueError("thoughts are cut in no such way")
+            raise ValueError("unknown strip or until of thoughts")
     table = TurnTable(**values, thoughts=thoughts)
-    for name, keys in (("opening", ROLES[1:]), ("ending", ROLES), ("finish", ROLES[1:])):
-        _check_texts(_keyed(name, getattr(table, name), keys))
-    for how in _check_texts(_keyed("strip", table.strip, SLOTS)).values():
-        if how not in STRIPS:
-            raise ValueError(f"no such strip as {how!r}")
-    if not set(table.special) <= set(ROLES) or not all(
-        isinstance(texts, list) for texts in table.special.values()
-    ):
-        raise ValueError("special must hold lists of texts by role")
-    for role, texts in table.special.items():
-        _check_texts({f"special to {role}": text for text in texts})
-    flags = ("strict", "asked", "escaped", "bare", "single", "spelled")
-    tables = ("opening", "ending", "finish", "strip", "special", "thoughts")
-    _check_texts(
-        {one.name: getattr(table, one.name) for one in fields(table) if one.name not in (*flags, *tables)}
-    )
-    if not all(isinstance(getattr(table, flag), bool) for flag in flags):
-        raise ValueError(f"{', '.join(flags)} must be true or false")
+    for one in fields(table):
+        value = getattr(table, one.name)
+        if one.name in _KEYS:
+            valid = set(value) == set(_KEYS[one.name]) and _are_texts(value.values())
+        elif one.name == "special":
+            valid = set(value) <= set(ROLES) and all(
+                isinstance(texts, list) and _are_texts(texts) for texts in value.values()
+            )
+        else:
+            valid = one.name == "thoughts" or isinstance(value, bool if one.type == "bool" else str)
+        if not valid:
+            raise ValueError(f"{one.name} has wrong types or keys")
+    if not set(table.strip.values()) <= set(STRIPS):
+        raise ValueError("unknown strip")
     return table
 
 
-def _keyed(name: str, table: Any, keys: Sequence[str]) -> dict[str, Any]:
-    if not isinstance(table, dict) or set(table) != set(keys):
-        raise ValueError(f"{name} must hold a text for {', '.join(keys)}")
-    return table
-
-
-def _check_texts(texts: dict[str, Any], but: str = "") -> dict[str, Any]:
-    for name, text in texts.items():
-        if not isinstance(text, str) and name != but:
-            raise ValueError(f"{name} must be a text")
-    return texts
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)

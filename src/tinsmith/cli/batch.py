@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from tinsmith.batch.settings import OutputConstraint, Settings
     from tinsmith.system.progress import Display
 
-HELP = "answer every row of a file, whatever happens on the way"
+HELP = "answer every row of a file, and resume after a crash"
 SECTION = "run"
 CHECKED = 100  # answers that --check computes again, where --sample does not say
-ROWS = "Which rows, and what they ask"
-WORK = "How it is computed"
+ROWS = "Rows and prompts"
+WORK = "Computation"
 PARAMETERS = [
     argument("file", "FILE", File(".tin", ".gguf"), help="a .tin, a .gguf or a Hugging Face folder"),
     argument(
@@ -43,28 +43,28 @@ PARAMETERS = [
         Texts(),
         group=ROWS,
         metavar="A,B",
-        help="columns that a prompt is made of (default: by name)",
+        help="columns of the prompt (default: found by name)",
     ),
     option(
         "--where",
         group=ROWS,
         metavar="EXPR",
-        help="rows of which this holds, as in: lang == 'en' and len(text) < 200",
+        help="rows for which this is true, such as lang == 'en' and len(text) < 200",
     ),
-    option("--sample", Whole(1), group=ROWS, metavar="N", help="so many of them at random, drawn by --seed"),
-    option("--limit", Whole(1), group=ROWS, metavar="N", help="the first N of those"),
+    option("--sample", Whole(1), group=ROWS, metavar="N", help="N of those rows, sampled by --seed"),
+    option("--limit", Whole(1), group=ROWS, metavar="N", help="the first N of those rows"),
     *_asked.image_options("a row", ROWS),
     option(
         "--task",
         Word(tasks),
         metavar="T",
-        help="an adapter of FILE, or a kind of answer, by which answers are parsed into `value`",
+        help="an adapter of FILE, or a kind of answer, which parses answers into `value`",
     ),
     _asked.ADAPTER,
     _asked.SYSTEM,
     flag("--raw", help="continue the prompts, without chat template"),
     _asked.THINK,
-    option("--date", metavar="D", help="what a template that writes the date takes for today"),
+    option("--date", metavar="D", help="today's date, for a chat template that writes it"),
     *_asked.SAMPLED,
     *_asked.CONSTRAINED,
     _asked.SEARCH,
@@ -72,25 +72,26 @@ PARAMETERS = [
         "--shape",
         Word(("rows", "openai")),
         metavar="S",
-        help="of OUT's lines: rows or openai (default: as IN's)",
+        help="format of OUT's lines: rows or openai (default: IN's)",
     ),
-    flag("--unordered", help="windows of OUT as they come to an end, and not in IN's order"),
+    flag("--unordered", help="write answers to OUT as they finish, not in IN's order"),
     option(
         "--retry",
         Whole(0),
         default=2,
         metavar="N",
-        help="tries more of what failed, of an OUT that is there too (default: 2)",
+        help="further tries of failed rows, also of a finished OUT (default: 2)",
     ),
-    option(
-        "--cache", Folder(out=True), metavar="DIR", help="keep answers in DIR, and take those that are there"
-    ),
-    flag(
-        "--check", help=f"answer nothing: compute {CHECKED} of OUT's answers again, or --sample N, and compare"
-    ),
+    option("--cache", Folder(out=True), metavar="DIR", help="store answers in DIR, and reuse stored ones"),
+    flag("--check", help=f"compute {CHECKED} of OUT's answers again, or --sample N, and compare them"),
     option("--workers", Whole(1), group=WORK, metavar="N", help="processes (default: one a core)"),
     option(
-        "--slots", Whole(1), default=8, group=WORK, metavar="N", help="concurrent answers of each (default: 8)"
+        "--slots",
+        Whole(1),
+        default=8,
+        group=WORK,
+        metavar="N",
+        help="concurrent answers of each process (default: 8)",
     ),
     _model.duty_cycle(WORK),
     option(
@@ -152,10 +153,10 @@ def _check(args: Args) -> int:
     count = args.workers or usable_cores()
     result = replay(
         asked,
-        lambda: executors.InProcess(job) if count == 1 else executors.ProcessPool(job, count),
+        lambda: job.engine(job.load()) if count == 1 else executors.ProcessPool(job, count),
         progress.display(),
     )
-    for line in result.said:
+    for line in result.listed:
         print(shown(line))
     if result.differ > SHOWN:
         print(f"… and {result.differ - SHOWN} more")
@@ -257,4 +258,4 @@ def _crew(args: Args, job: WorkerConfig) -> Executor:
 
         return ray.RayExecutor(job, args.ray, args.workers)
     count = args.workers or usable_cores()
-    return executors.InProcess(job) if count == 1 else executors.ProcessPool(job, count)
+    return job.engine(job.load()) if count == 1 else executors.ProcessPool(job, count)

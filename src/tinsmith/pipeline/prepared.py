@@ -181,7 +181,7 @@ def settled(recipe: Recipe, template: str) -> str:
             date=read_date(data.date) if data.date else None,
             thinking=data.thinking,
             tools=tools,
-            spell=recipe.quotes_input,
+            quotes_input=recipe.quotes_input,
         )
     except TinsmithError as error:
         raise InputError(f"{recipe.path}: [data]: {error}") from error

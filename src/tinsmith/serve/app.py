@@ -37,7 +37,7 @@ ENDPOINTS: list[Endpoint] = [endpoint for module in MODULES for endpoint in modu
 
 
 def create_app(state: AppState, guard: Guard, origins: Sequence[str] = ()) -> Starlette:
-    """origins: of web pages that may send requests, as browsers are told."""
+    """origins: of the web pages whose requests browsers may send."""
     endpoints = [*ENDPOINTS, openapi.endpoint(ENDPOINTS)]
     middleware = [Middleware(FramingMiddleware, read_seconds=state.limits.read_seconds)]
     if origins:
@@ -115,7 +115,7 @@ def _parse(kind: type[BaseModel], data: bytes) -> BaseModel:
 
 
 def _error_response(error: ApiError, request: Request) -> Response:
-    """Closes the connection where the rest of the body has no certain end."""
+    """Closes the connection where the end of the body is ambiguous."""
     response = JsonResponse(error_format(request.url.path)(error), error.status, headers=error.headers)
     if error.status == 408 or "expect" in request.headers or _is_framed_twice(request):
         response.headers["Connection"] = "close"
@@ -123,13 +123,13 @@ def _error_response(error: ApiError, request: Request) -> Response:
 
 
 def _is_framed_twice(request: Request) -> bool:
-    """A proxy in front may have seen another end of the body (request smuggling)."""
+    """A proxy may see another end of such a body (request smuggling)."""
     return {"content-length", "transfer-encoding"} <= set(request.headers.keys())
 
 
 class FramingMiddleware:
-    """Rejects requests with two lengths (RFC 9112, section 6.1). Reads the rest of a rejected request before it
-    closes: a client that sends all before it reads would miss the error."""
+    """Rejects requests with two lengths (RFC 9112, section 6.1). Reads a rejected request to its end before
+    closing: otherwise a client that sends its whole body first would miss the error."""
 
     def __init__(self, app: ASGIApp, read_seconds: float) -> None:
         self._app, self._read_seconds = app, read_seconds
@@ -177,7 +177,7 @@ def yielding(send: Send) -> Send:
 
 
 async def _until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> None:
-    """Runs work until it ends or the client disconnects. The request's body has been read."""
+    """Runs work until it ends or the client disconnects. The request's body must have been read."""
     tasks = [asyncio.create_task(work), asyncio.create_task(_disconnect(receive))]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

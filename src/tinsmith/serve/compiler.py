@@ -24,7 +24,7 @@ _Process = asyncio.subprocess.Process
 
 
 class ConstraintCompiler:
-    """Two processes, of which one client uses one at a time: no client's schemas block the others."""
+    """Runs two processes, and one schema per client at a time, so that clients do not block each other."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -36,7 +36,7 @@ class ConstraintCompiler:
     async def compile(self, client: str, param: str, request: dict[str, Any]) -> Constraint:
         """Compiles a request to tinsmith.constraint.compiler.
 
-        The cache is per client: response times tell no client about another's requests. param: the request's
+        The cache is per client, so that response times reveal nothing about other clients. param: the request's
         field, for errors."""
         line = json.dumps(request, ensure_ascii=True, sort_keys=False)
         if len(line) > self._limits.schema:
@@ -57,10 +57,8 @@ class ConstraintCompiler:
         return result
 
     async def _compile(self, line: str) -> Constraint | ConstraintError:
-        running = [one for one in self._idle if one.returncode is None]
-        process = running.pop() if running else None
-        self._idle = running
-        process = process or await _start(self._limits.automaton)
+        self._idle = [one for one in self._idle if one.returncode is None]
+        process = self._idle.pop() if self._idle else await _start(self._limits.automaton)
         started, reply = time.monotonic(), None
         try:
             async with asyncio.timeout(self._limits.compile_seconds):
@@ -87,7 +85,7 @@ class ConstraintCompiler:
 
 
 async def _exchange(process: _Process, line: str) -> dict[str, Any] | None:
-    """The reply; None where the process has died or the reply is too long."""
+    """None where the process has died or its reply is too long."""
     assert process.stdin and process.stdout
     try:
         process.stdin.write(line.encode() + b"\n")

@@ -1,10 +1,10 @@
-"""Endpoints: what a handler gets, the responses that it gives, and how both are described."""
+"""Endpoints, the requests that their handlers get, and the responses that they return."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,7 +36,7 @@ class ApiRequest:
     started: float = field(default_factory=time.monotonic)
 
     async def parse(self, work: Callable[[], T]) -> T:
-        """Runs work that grows with the body: here where that is short."""
+        """Runs work whose time grows with the body: in a thread where that is long."""
         return work() if self.length < _SHORT else await self.in_thread(work)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
@@ -53,13 +53,13 @@ class Endpoint:
     summary: str
     handler: Handler
     body: type[BaseModel] | None = None
-    reply: Mapping[str, Any] | None = None  # JSON Schema of the answer
-    text: str | None = None  # media type of an answer that is no JSON
+    reply: Any = None  # example of the answer, for openapi.schema_like
+    text: str | None = None  # media type of an answer that is not JSON
     stream: str | None = None  # media type of a streamed answer
     public: bool = False  # needs no API key
 
 
-# JSON allows these in strings, and clients that read a stream by str.splitlines end a line there.
+# JSON allows these in strings; str.splitlines, which some clients read streams by, ends a line there.
 _LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
 
@@ -82,7 +82,7 @@ class JsonResponse(Response):
 
 
 class AnswerStream(Response):
-    """A streamed answer. An error after the first piece becomes a piece, and is kept in `error`."""
+    """A streamed answer. An error after its start becomes the last piece, and `error`."""
 
     error: Exception | None
 
@@ -131,33 +131,5 @@ async def sse_events(
         yield last
 
 
-def sse_error(path: str, event: str | None = None) -> Callable[[ApiError], bytes]:
-    return lambda error: sse(error_format(path)(error), event)
-
-
-def schema_like(example: Any) -> dict[str, Any]:
-    """The JSON Schema of values like an example.
-
-    A type stands for its values, None for null, Any for anything, a list for arrays of its item, a tuple for
-    alternatives, a dict for its properties; "?" marks optional ones."""
-    if isinstance(example, dict):
-        properties = {key.rstrip("?"): schema_like(value) for key, value in example.items()}
-        required = [key for key in example if not key.endswith("?")]
-        return {"type": "object", "properties": properties, "required": required}
-    if isinstance(example, list):
-        return {"type": "array", "items": schema_like(example[0])}
-    if isinstance(example, tuple):
-        return {"anyOf": [schema_like(one) for one in example]}
-    if isinstance(example, str):
-        return {"const": example}
-    if example is Any:
-        return {}
-    types: dict[Any, str] = {
-        str: "string",
-        int: "integer",
-        float: "number",
-        bool: "boolean",
-        dict: "object",
-        None: "null",
-    }
-    return {"type": types[example]}
+def sse_error(request: ApiRequest, event: str | None = None) -> Callable[[ApiError], bytes]:
+    return lambda error: sse(error_format(request.http.url.path)(error), event)

@@ -1,4 +1,4 @@
-"""Errors of the HTTP API, and the form that each interface gives them."""
+"""Errors of the HTTP API, and their formats by interface."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ApiError(TinsmithError):
 
 
 def to_api_error(error: Exception) -> ApiError:
-    """The client hears of its own mistakes in full, and of the server's failures nothing."""
+    """Describes the client's errors in full and hides the server's."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, InputError | UnsupportedError):
@@ -33,12 +33,12 @@ def to_api_error(error: Exception) -> ApiError:
 
 
 def rate_limited(message: str) -> ApiError:
-    """One client has used up its share."""
+    """A client exceeds its share."""
     return ApiError(429, f"{message}; retry later", code="rate_limit_exceeded", retry_after=1)
 
 
 def overloaded(message: str, retry_after: int = 1) -> ApiError:
-    """All clients together have used up the server."""
+    """All clients together exceed the server's limits."""
     return ApiError(503, f"{message}; retry later", code="overloaded", retry_after=retry_after)
 
 

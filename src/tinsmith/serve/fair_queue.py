@@ -1,4 +1,4 @@
-"""Fair sharing: of the clients that wait for a slot, the one with the fewest slots comes next."""
+"""Fair sharing: a free slot goes to the waiting client with the fewest slots."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ from tinsmith.serve.errors import rate_limited
 T = TypeVar("T")
 
 
-class FairQueue(Generic[T]):
-    """Items of clients, waiting for slots.
+class Shares(Counter[str]):
+    """Amounts in use by client; a client without any has no entry."""
 
-    The next item is of the client with the fewest slots; of equals, of the one served the longest ago. Items of
-    one client keep their order."""
+    def release(self, client: str, amount: int = 1) -> None:
+        self[client] -= amount
+        if not self[client]:
+            del self[client]
+
+
+class FairQueue(Generic[T]):
+    """Clients' items that wait for slots.
+
+    The next item belongs to the client with the fewest slots; among equals, to the least recently served. A
+    client's items keep their order."""
 
     def __init__(self, slots: int, per_client: int | None = None) -> None:
         self._slots, self._per_client = slots, per_client or slots
         self._waiting: dict[str, deque[T]] = {}
-        self._used: Counter[str] = Counter()
+        self._used = Shares()
         self._last: dict[str, int] = {}  # when a client last got a slot, counted in slots given
         self._given = 0
         self.used = 0
@@ -56,7 +65,7 @@ class FairQueue(Generic[T]):
     def release(self, client: str) -> None:
         """Frees a slot of the client."""
         self.used -= 1
-        self._used[client] -= 1
+        self._used.release(client)
         self._forget(client)
 
     def remove(self, client: str, item: T) -> bool:
@@ -72,9 +81,7 @@ class FairQueue(Generic[T]):
         """Drops empty entries of the client."""
         if not self._waiting.get(client):
             self._waiting.pop(client, None)
-        if not self._used[client]:
-            del self._used[client]
-            if client not in self._waiting:
+            if client not in self._used:
                 self._last.pop(client, None)
 
 
@@ -108,7 +115,7 @@ class FairLimiter:
         try:
             await ready
         except asyncio.CancelledError:
-            if not self._queue.remove(client, ready):  # it had got its slot
+            if not self._queue.remove(client, ready):  # it had already got a slot
                 self._release(client)
             raise
 

@@ -53,8 +53,8 @@ def validate(kind: type[B], value: Any) -> B:
 
 
 def _relevant(error: ValidationError) -> Any:
-    """The error to report. Every alternative of a union fails: the one that got deepest is meant, and of equals
-    one of the right type. Validation stops at the first error of each list and table, so there are few."""
+    """The error to report. A union has an error per alternative: prefers the deepest, then one of the right
+    type. Validation stops at the first error of each list and table, so there are few."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     unknown = [one for one in errors if one["type"] == "extra_forbidden"]
     return max(unknown or errors, key=lambda one: (len(one["loc"]), not one["type"].endswith("_type")))
@@ -74,12 +74,12 @@ def _api_error(error: Any) -> ApiError:
 
 
 def _is_alternative(part: str) -> bool:
-    """Whether it is pydantic's name of a union's alternative, which is no part of a path."""
+    """Whether pydantic added the part, to name a union's alternative."""
     return part[:1].isupper() or "[" in part or part in ("str", "bool", "int", "float")
 
 
 class TinsmithOptions(Body):
-    """choices: the answer says how each token was chosen. unconstrained: leaves the file's own constraint out.
+    """choices: adds each token's choice to the answer. unconstrained: ignores the file's own constraint.
     search: maximum backtracks of the constrained search."""
 
     choices: bool = False
@@ -118,7 +118,7 @@ Stop = StopText | Stops
 
 
 def _truncate(given: Any, limit: int) -> Any:
-    """Keeps one entry too many of a longer table: each might be an error."""
+    """Shortens a table to one entry above the limit: pydantic may make an error for each."""
     long = isinstance(given, Mapping) and len(given) > limit
     return dict(islice(given.items(), limit + 1)) if long else given
 
@@ -159,12 +159,12 @@ class SamplingFields(Body):
 
 
 def thinking(effort: Effort | None, switch: bool | None) -> bool | None:
-    """Whether the model should think: by OpenAI's effort, or by the chat template's switch."""
+    """Whether the model thinks: by the chat template's switch, else by OpenAI's effort."""
     if switch is not None:
         return switch
     return None if effort is None else effort not in ("none", "minimal")
 
 
 def prompts_of(given: Any) -> list[Any]:
-    """Prompts of a field that has one, or a list of them."""
+    """The prompts of a field with one prompt or a list."""
     return [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)

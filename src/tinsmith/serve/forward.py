@@ -20,8 +20,8 @@ _SLICE = 20_000_000  # ns
 def _open_session(
     served: ServedModel, tokens: Sequence[int], param: str, adapter: str | None = None, more: int = 0
 ) -> _core.Session:
-    """A session with room for the tokens and so many more. It reuses no earlier prompt: response times tell
-    nothing about other requests."""
+    """A session with room for the tokens and `more` others. It reuses no earlier prompt, so that response times
+    reveal nothing about other requests."""
     limit, count = served.worker.context, len(tokens) + more
     if not 0 < count < limit:
         raise ApiError(400, f"{count} tokens; give 1 to {limit - 1}", param, code="context_length_exceeded")

@@ -1,4 +1,4 @@
-"""Generates the answers to a request, streamed or collected."""
+"""Generates the answers to requests, streamed or collected."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve import forward
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.images import images_in
+from tinsmith.serve.metrics import Usage
 from tinsmith.serve.prepare import GenerationRequest, Prepared, prepare
 from tinsmith.serve.stream_parser import AnswerParser, CallDelta, CallParser, TextDelta, call_openings
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.serve.endpoint import ApiRequest
     from tinsmith.serve.state import AppState, ModelRef
-    from tinsmith.serve.worker import AnswerHandle
+    from tinsmith.serve.worker import AnswerHandle, Update
 
 
 @dataclass(frozen=True)
@@ -38,86 +39,97 @@ class Delta:
     calls: list[CallDelta]
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnswerEnd:
-    finish: str
-    calls: list[Call]
+class Answer:
+    """An answer that grows with the worker's updates. Its end sets `finish`, `completion`, `calls` and the
+    like."""
+
+    handle: AnswerHandle
     completion: Completion
-    cached: int  # tokens of the prompt that were cached
-    stop: str | None  # the stop text that ended the answer
     receipt: str
 
-
-class RunningAnswer:
-    def __init__(
-        self, state: AppState, request: GenerationRequest, handle: AnswerHandle, prepared: Prepared
-    ) -> None:
-        self.request, self.handle = request, handle
-        self.prompt_tokens = len(prepared.tokens)
-        self._metrics, self._toolbox = state.metrics, prepared.toolbox
-        self._model = request.ref.served.model
-        toolbox = prepared.toolbox
+    def __init__(self, index: int, request: GenerationRequest, prepared: Prepared) -> None:
+        """index: among all answers."""
+        self.index, self.request, self.prompt_tokens = index, request, len(prepared.tokens)
+        self.started = False
+        self.thinking = self.text = self.finish = ""
+        self.choices: list[TokenChoice] = []
+        self.cached = 0  # tokens of the prompt that were cached
+        self.calls: list[Call] = []
+        self.stop: str | None = None  # the stop text that ended the answer
+        self._model, self._toolbox = request.ref.model, prepared.toolbox
         self._parser = AnswerParser(
             prepared.thinks,
-            call_openings(toolbox.format) if toolbox else (),
-            only_calls=request.offer is not None and request.offer.choice not in ("auto", "none"),
+            call_openings(prepared.toolbox.format) if prepared.toolbox else (),
+            only_calls=request.offer is not None and request.offer.choice != "auto",
             raw=request.prompt is not None,
         )
-        self._calls = CallParser(self._model, toolbox) if toolbox else None
+        self._call_parser = CallParser(self._model, prepared.toolbox) if prepared.toolbox else None
 
-    async def events(self) -> AsyncGenerator[Delta | AnswerEnd, None]:
-        """Deltas, then the end."""
-        try:
-            started = False
-            async for update in self.handle.updates():
-                if not started:
-                    seconds = time.monotonic() - self.handle.started
-                    self._metrics.first_token(self.request.ref.served.name, seconds)
-                    started = True
-                texts = self._parser.add(update.text)
-                if update.completion is not None:
-                    texts += self._parser.end() or self._text_without_calls(update.completion)
-                calls = self._calls.add(update.tokens, self._parser.called) if self._calls else []
-                if texts or calls or update.choices:
-                    yield Delta(texts, update.choices, calls)
-                if update.completion is not None:
-                    yield self._end(update.completion, update.cached)
-        finally:
-            self.handle.cancel()
+    @property
+    def reason(self) -> str:
+        """Why the answer ended, for OpenAI and Ollama."""
+        return "stop" if self.finish == "stop" else "length"
+
+    def add(self, update: Update) -> Delta | None:
+        """What an update adds, if anything."""
+        texts = self._parser.add(update.text)
+        if update.completion is not None:
+            texts += self._parser.end() or self._text_without_calls(update.completion)
+            self._end(update.completion, update.cached)
+        calls = self._call_parser.add(update.tokens, self._parser.called) if self._call_parser else []
+        self.choices += update.choices
+        for kind, text in texts:
+            if kind == "thinking":
+                self.thinking += text
+            else:
+                self.text += text
+        return Delta(texts, update.choices, calls) if texts or calls or update.choices else None
 
     def _text_without_calls(self, completion: Completion) -> list[TextDelta]:
-        """The text of an answer that was held back as a possible call and has none."""
+        """The text of an answer that was withheld as a possible call and has none."""
         if self._toolbox is None or not self._toolbox.format.controls or not self._parser.called:
             return []
         text = self._model.detokenize(completion.token_ids, special=True)
         self._parser.called = self._toolbox.format.mark in text
         return [] if self._parser.called or not completion.text else [("text", completion.text)]
 
-    def _end(self, completion: Completion, cached: int) -> AnswerEnd:
-        model, finish, calls, stop = self._model, completion.finish, [], None
+    def _end(self, completion: Completion, cached: int) -> None:
+        model, finish = self._model, completion.finish
         if self._parser.called and self._toolbox is not None and finish == "stop":
             try:
                 text = model.detokenize(completion.token_ids, special=True)
-                calls = self._toolbox.format.parse(text, self._toolbox.tools)
+                self.calls = self._toolbox.format.parse(text, self._toolbox.tools)
             except InputError:  # a stop text cut the call
                 finish = "length"
         if finish == "stop" and self.request.stop:
             rest = model.detokenize(completion.token_ids)[len(completion.text) :]
-            stop = next((text for text in self.request.stop if text and rest.startswith(text)), None)
-        digest = receipt(model, self.handle.asked, completion).digest
-        return AnswerEnd(
-            finish=finish, calls=calls, completion=completion, cached=cached, stop=stop, receipt=digest
-        )
+            self.stop = next((text for text in self.request.stop if text and rest.startswith(text)), None)
+        self.finish, self.completion, self.cached = finish, completion, cached
+        self.receipt = receipt(model, self.handle.asked, completion).digest
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answers:
-    """running: empty where the router chose no adapter."""
+    """The answers to requests for one model; none where its router chose no adapter."""
 
+    state: AppState
     ref: ModelRef
-    running: list[RunningAnswer]
     seed: int
     route: Route | None = None
+    by_request: list[list[Answer]] = field(default_factory=list)
+    _updates: asyncio.Queue[tuple[Answer, Update | Exception]] = field(default_factory=asyncio.Queue)
+
+    @property
+    def all(self) -> list[Answer]:
+        return [one for answers in self.by_request for one in answers]
+
+    @property
+    def first(self) -> Answer | None:
+        return next(iter(self.all), None)
+
+    @property
+    def receipts(self) -> list[str]:
+        return [one.receipt for one in self.all]
 
     @property
     def refusal(self) -> str:
@@ -125,34 +137,75 @@ class Answers:
         return self.route.why if self.route else ""
 
     def cancel(self) -> None:
-        for answer in self.running:
+        for answer in self.all:
             answer.handle.cancel()
 
+    async def start(self, request: GenerationRequest) -> None:
+        ref, state, answers = request.ref, self.state, list[Answer]()
+        self.by_request.append(answers)
+        with state.in_flight(request.client, ref.worker, request.answers):
+            if ref.routed:
+                self.route = await _route(request)
+                self.ref = ref = replace(ref, adapter=self.route.task)
+                if ref.adapter is None:
+                    return
+            request = replace(request, ref=ref)
+            prepared = await prepare(state, request)
+        asked = _asked(state, request, prepared)
+        state.check_in_flight(request.client, ref.worker, request.answers)
+        for k in range(request.answers):
+            sampling = replace(asked.sampling, seed=(self.seed + k) % (1 << 64))
+            answer = Answer(len(self.all), request, prepared)
+            deliver = partial(self._deliver, answer)
+            answer.handle = state.submit(ref.worker, replace(asked, sampling=sampling), deliver)
+            answers.append(answer)
+            if isinstance(prepared.tokens, ImagePrompt) and ref.served.images is not None:
+                ref.served.images.hold(prepared.tokens, answer.handle)
 
-async def generate(state: AppState, request: GenerationRequest) -> Answers:
-    ref, route = request.ref, None
-    worker = ref.served.worker
-    with state.in_flight(request.client, worker, request.answers):
-        if ref.routed:
-            route = await _route(request)
-            ref = replace(ref, adapter=route.task)
-            if route.task is None:
-                return Answers(ref, [], 0, route)
-        prepared = await prepare(state, request, ref)
-    seed = request.seed
+    def _deliver(self, answer: Answer, update: Update | Exception) -> None:
+        self._updates.put_nowait((answer, update))
+
+    async def events(self) -> AsyncGenerator[tuple[Answer, Delta | None], None]:
+        """The answers' deltas, with None at the end of each. Raises the first error."""
+        left = len(self.all)
+        try:
+            while left:
+                answer, update = await self._updates.get()
+                if isinstance(update, Exception):
+                    raise update
+                if not answer.started:
+                    answer.started = True
+                    seconds = time.monotonic() - answer.handle.started
+                    self.state.metrics.first_token(self.ref.served.name, seconds)
+                if (delta := answer.add(update)) is not None:
+                    yield answer, delta
+                if answer.finish:
+                    left -= 1
+                    yield answer, None
+        finally:
+            self.cancel()
+
+    async def collect(self) -> list[Answer]:
+        async with aclosing(self.events()) as events:
+            async for _ in events:
+                pass
+        return self.all
+
+
+async def generate(state: AppState, *requests: GenerationRequest) -> Answers:
+    """Starts the answers to requests for one model, with one seed."""
+    first = requests[0]
+    seed = first.seed
     if seed is None:
-        seed = secrets.randbits(63) if request.sampling.temperature else 0
-    asked = _asked(state, request, ref, prepared)
-    request = replace(request, ref=ref)
-    state.check_in_flight(request.client, worker, request.answers)
-    running = []
-    for k in range(request.answers):
-        sampling = replace(asked.sampling, seed=(seed + k) % (1 << 64))
-        handle = state.submit(worker, replace(asked, sampling=sampling))
-        if isinstance(prepared.tokens, ImagePrompt) and ref.served.images is not None:
-            ref.served.images.hold(prepared.tokens, handle)
-        running.append(RunningAnswer(state, request, handle, prepared))
-    return Answers(ref, running, seed, route)
+        seed = secrets.randbits(63) if first.sampling.temperature else 0
+    answers = Answers(state, first.ref, seed % (1 << 64))
+    try:
+        for request in requests:
+            await answers.start(request)
+    except BaseException:
+        answers.cancel()
+        raise
+    return answers
 
 
 async def _route(request: GenerationRequest) -> Route:
@@ -163,16 +216,16 @@ async def _route(request: GenerationRequest) -> Route:
     if images_in(request.messages):
         raise ApiError(400, f"{ref.name} routes by text, not by images; name an adapter", "model")
     start = partial(forward.route, ref.served, request.messages)
-    route: Route = await ref.served.worker.run_sliced(request.client, start)
+    route: Route = await ref.worker.run_sliced(request.client, start)
     return route
 
 
-def _asked(state: AppState, request: GenerationRequest, ref: ModelRef, prepared: Prepared) -> Asked:
-    model, room = ref.served.model, prepared.room
-    least = model.least(prepared.constraint, ref.adapter)
+def _asked(state: AppState, request: GenerationRequest, prepared: Prepared) -> Asked:
+    ref, room = request.ref, prepared.room
+    least = ref.model.least(prepared.constraint, ref.adapter)
     return Asked(
         tokens=prepared.tokens,
-        applied=model.applied(ref.adapter),
+        applied=ref.model.applied(ref.adapter),
         constraint=ref.skill.constraint_for(prepared.constraint),
         least=least,
         confidence=least is not None or request.record,
@@ -185,104 +238,27 @@ def _asked(state: AppState, request: GenerationRequest, ref: ModelRef, prepared:
     )
 
 
-@dataclass
-class Answer:
-    """A collected answer."""
-
-    thinking: str = ""
-    text: str = ""
-    choices: list[TokenChoice] = field(default_factory=list)
-    ended: AnswerEnd | None = None
-
-    @property
-    def end(self) -> AnswerEnd:
-        assert self.ended is not None  # the last event
-        return self.ended
-
-    def add(self, event: Delta | AnswerEnd) -> None:
-        if isinstance(event, AnswerEnd):
-            self.ended = event
-            return
-        self.choices += event.choices
-        for kind, text in event.texts:
-            if kind == "thinking":
-                self.thinking += text
-            else:
-                self.text += text
-
-
-async def collect(running: Sequence[RunningAnswer]) -> list[Answer]:
-    answers = [Answer() for _ in running]
-    async with aclosing(merge(running)) as events:
-        async for number, event in events:
-            answers[number].add(event)
-    return answers
-
-
-async def merge(running: Sequence[RunningAnswer]) -> AsyncGenerator[tuple[int, Delta | AnswerEnd], None]:
-    """The events of several answers, with the answers' numbers. Raises the first error."""
-    events: asyncio.Queue[tuple[int, Delta | AnswerEnd | Exception]] = asyncio.Queue()
-
-    async def pump(number: int, answer: RunningAnswer) -> None:
-        try:
-            async with aclosing(answer.events()) as own:
-                async for event in own:
-                    events.put_nowait((number, event))
-        except Exception as error:
-            events.put_nowait((number, error))
-
-    tasks = [asyncio.create_task(pump(number, answer)) for number, answer in enumerate(running)]
-    try:
-        left = len(tasks)
-        while left:
-            number, event = await events.get()
-            if isinstance(event, Exception):
-                raise event
-            left -= isinstance(event, AnswerEnd)
-            yield number, event
-    finally:
-        for task, answer in zip(tasks, running, strict=True):
-            task.cancel()
-            answer.handle.cancel()  # a task that has not started runs no `finally`
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Usage:
-    """Numbers of tokens."""
-
-    prompt: int
-    cached: int  # of the prompt
-    answer: int
-    thinking: int  # of the answer
-
-    @property
-    def openai(self) -> dict[str, Any]:
-        return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": self.answer,
-            "total_tokens": self.prompt + self.answer,
-            "prompt_tokens_details": {"cached_tokens": self.cached},
-            "completion_tokens_details": {"reasoning_tokens": self.thinking},
-        }
-
-
-def record_usage(request: ApiRequest, answers: Answers, collected: Sequence[Answer]) -> Usage:
-    """Counts the answers in the metrics too."""
-    served = answers.ref.served
-    usage = Usage(
-        prompt=max((one.prompt_tokens for one in answers.running), default=0),
-        cached=min((one.end.cached for one in collected), default=0),
-        answer=sum(len(one.end.completion.token_ids) for one in collected),
-        thinking=sum(len(served.model.tokenize(one.thinking)) for one in collected if one.thinking),
-    )
+def record_usage(request: ApiRequest, answers: Answers) -> Usage:
+    """The usage of all answers, which it counts in the metrics too."""
+    usages = [_usage(answers.ref.model, some) for some in answers.by_request]
     seconds = time.monotonic() - request.started
-    request.state.metrics.count_answer(served.name, usage.prompt, usage.cached, usage.answer, seconds)
-    return usage
+    for usage in usages:
+        request.state.metrics.count_answer(answers.ref.served.name, usage, seconds)
+    return Usage(*map(sum, zip(*usages, strict=True)))
+
+
+def _usage(model: Loaded, answers: Sequence[Answer]) -> Usage:
+    """The usage of answers to one prompt."""
+    return Usage(
+        prompt=max((one.prompt_tokens for one in answers), default=0),
+        cached=min((one.cached for one in answers), default=0),
+        answer=sum(len(one.completion.token_ids) for one in answers),
+        thinking=sum(len(model.tokenize(one.thinking)) for one in answers if one.thinking),
+    )
 
 
 def choice_json(model: Loaded, choice: TokenChoice) -> dict[str, Any]:
-    """How a token was chosen."""
+    """A token with its probability and alternatives."""
     token = token_shown(model.core, choice.token, choice.log_probability)
     tops = [token_shown(model.core, *top) for top in choice.tops]
     return {

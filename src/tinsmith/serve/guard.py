@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import ipaddress
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.serve.errors import ApiError, overloaded, rate_limited
+from tinsmith.serve.fair_queue import Shares
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Guard:
         self._keys = [_digest(key) for key in keys]
         self._origins, self._local, self._limits = set(origins), local, limits
         self._hosts = {_name(origin.partition("://")[2]) for origin in origins}
-        self._in_flight: Counter[str] = Counter()  # bytes of bodies by client
+        self._in_flight = Shares()  # bytes of bodies
 
     def client(self, request: Request, *, public: bool) -> str:
         """The client's identity: of its API key, else its address. public: the route needs no key."""
@@ -119,9 +119,7 @@ class Guard:
             await self._read(receive, client, data, limit)
             yield bytes(data)
         finally:
-            self._in_flight[client] -= len(data)
-            if not self._in_flight[client]:
-                del self._in_flight[client]
+            self._in_flight.release(client, len(data))
 
     async def _read(self, receive: Receive, client: str, data: bytearray, limit: int) -> None:
         try:
@@ -151,11 +149,11 @@ class Guard:
 
 def client_address(client: Sequence[Any] | None) -> str:
     """An IPv6 client owns a /64 network, which counts as one address."""
+    if not client:
+        return ""
     try:
-        known = ipaddress.ip_address(str(client[0]).partition("%")[0]) if client else None
+        known = ipaddress.ip_address(str(client[0]).partition("%")[0])
     except ValueError:
-        known = None
-    if known is None:
         return ""
     if known.version == 6:
         mapped = known.ipv4_mapped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import image_of, read_all
 from tinsmith.serve.errors import ApiError, overloaded, rate_limited
-from tinsmith.serve.fair_queue import FairThreadPool
+from tinsmith.serve.fair_queue import FairThreadPool, Shares
 
 if TYPE_CHECKING:
     from tinsmith.runtime.image_prompt import Tile
@@ -37,7 +37,7 @@ class RequestImage:
 
     @property
     def part(self) -> dict[str, Any]:
-        """A part of a message's content; `decode` puts the pixels in its place."""
+        """A part of a message's content, for decode_images."""
         return {"type": "image", "image": self}
 
     def decode(self, max_bytes: int) -> Image:
@@ -70,7 +70,7 @@ def images_in(messages: Sequence[Message]) -> list[RequestImage]:
 
 
 def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """A message's content for the runtime: a text where there is no image."""
+    """A message's content for the runtime: a text, or a list of parts with images."""
     if any(part["type"] != "text" for part in parts):
         return list(parts)
     return "".join(part["text"] for part in parts)
@@ -102,7 +102,7 @@ class ImageEncoder:
 
     def __init__(self, model: Loaded, limits: Limits) -> None:
         self.memory = model.vision.memory
-        self._in_flight: Counter[str] = Counter()  # bytes of embeddings by client
+        self._in_flight = Shares()  # bytes of embeddings
         self._limits = limits
         name = f"tinsmith images {model.info.name}"
         self._thread = FairThreadPool(1, max_waiting=limits.in_flight, what="requests with images", name=name)
@@ -120,7 +120,7 @@ class ImageEncoder:
         return self._in_flight.total()
 
     async def run(self, client: str, work: Callable[[Event], T]) -> T:
-        """Runs work in the thread. Its event tells that the client has disconnected."""
+        """Runs work in the thread. Its event is set when the client disconnects."""
         if self._in_flight[client] >= self._limits.image_rows // 2:
             raise rate_limited("too many requests with images of this client are in flight")
         if self.waiting >= self._limits.queue or self.in_flight >= self._limits.image_rows:
@@ -135,18 +135,13 @@ class ImageEncoder:
         """Counts a prompt's embeddings until its answer ends."""
         size, client = sum(len(tile.rows) for _, tile in prompt.tiles), handle.asked.scope
         self._in_flight[client] += size
-        handle.on_end(partial(self._release, client, size))
-
-    def _release(self, client: str, size: int) -> None:
-        self._in_flight[client] -= size
-        if not self._in_flight[client]:
-            del self._in_flight[client]
+        handle.on_end(partial(self._in_flight.release, client, size))
 
     def close(self) -> None:
         self._thread.close()
 
     def encode(self, prompt: ImagePrompt, client: str, gone: Event) -> None:
-        """Computes the embeddings of a prompt's images, or takes them from the client's cache."""
+        """Sets the embeddings of a prompt's images, from the client's cache where it has them."""
         for _, tile in prompt.tiles:
             if gone.is_set():
                 raise ClientGone

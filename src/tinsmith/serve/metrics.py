@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,6 +14,25 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
+
+
+class Usage(NamedTuple):
+    """Numbers of tokens."""
+
+    prompt: int
+    cached: int  # of the prompt
+    answer: int
+    thinking: int  # of the answer
+
+    @property
+    def openai(self) -> dict[str, Any]:
+        return {
+            "prompt_tokens": self.prompt,
+            "completion_tokens": self.answer,
+            "total_tokens": self.prompt + self.answer,
+            "prompt_tokens_details": {"cached_tokens": self.cached},
+            "completion_tokens_details": {"reasoning_tokens": self.thinking},
+        }
 
 
 class Metrics:
@@ -36,9 +55,9 @@ class Metrics:
     def count_request(self, route: str, status: int) -> None:
         self._requests.labels(route, str(status)).inc()
 
-    def count_answer(self, model: str, prompt: int, cached: int, answer: int, seconds: float) -> None:
-        for kind, tokens in (("prompt", prompt), ("cached", cached), ("answer", answer)):
-            self._tokens.labels(model, kind).inc(tokens)
+    def count_answer(self, model: str, usage: Usage, seconds: float) -> None:
+        for kind in ("prompt", "cached", "answer"):
+            self._tokens.labels(model, kind).inc(getattr(usage, kind))
         self._answer.labels(model).observe(seconds)
 
     def first_token(self, model: str, seconds: float) -> None:

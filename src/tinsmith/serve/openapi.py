@@ -11,9 +11,13 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 from tinsmith import _core
-from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse, schema_like
+from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.errors import ApiError, error_format
 
+_TYPES: dict[Any, str] = {
+    **{str: "string", int: "integer", float: "number", bool: "boolean", dict: "object"},
+    None: "null",
+}
 _DEFINITIONS = "#/components/schemas/"
 _ERRORS = {
     "400": "invalid or unsupported request; the message names the field",
@@ -28,8 +32,8 @@ _ERRORS = {
 }
 
 
-def document(endpoints: Sequence[Endpoint], models: Sequence[str] = ()) -> dict[str, Any]:
-    """models: names that requests may give."""
+def document(endpoints: Sequence[Endpoint], models: Sequence[str]) -> dict[str, Any]:
+    """models: their names."""
     bodies = [one.body for one in endpoints if one.body is not None]
     references, described = models_json_schema(
         [(body, "validation") for body in bodies], ref_template=_DEFINITIONS + "{model}"
@@ -40,29 +44,25 @@ def document(endpoints: Sequence[Endpoint], models: Sequence[str] = ()) -> dict[
         path = re.sub(r"\{(\w+):\w+\}", r"{\1}", one.path)
         schema = None if one.body is None else references[one.body, "validation"]
         paths.setdefault(path, {})[one.method.lower()] = _operation(one, path, schema, models)
-    for body in bodies if models else ():
+    for body in bodies:
         schema = schemas[references[body, "validation"]["$ref"].removeprefix(_DEFINITIONS)]
         if "model" in schema["properties"]:
             schema["properties"]["model"] = _model(schema, models)
-    made = {
+    result = {
         "openapi": "3.1.0",
         "info": {"title": "tinsmith", "version": _core.VERSION},
         "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
+        "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
     # pydantic prefixes models that share a name with their modules.
-    result: dict[str, Any] = json.loads(json.dumps(made).replace("tinsmith__serve__api__", ""))
-    return result
+    return dict(json.loads(json.dumps(result).replace("tinsmith__serve__api__", "")))
 
 
 def _operation(one: Endpoint, path: str, body: dict[str, Any] | None, models: Sequence[str]) -> dict[str, Any]:
     """body: a reference to its schema."""
     content: dict[str, Any] = {}
     if one.reply is not None:
-        content["application/json"] = {"schema": one.reply}
+        content["application/json"] = {"schema": schema_like(one.reply)}
     if one.text:
         content[one.text] = {"schema": {"type": "string"}}
     if one.stream:
@@ -93,12 +93,12 @@ def _model(schema: dict[str, Any], models: Sequence[str]) -> dict[str, Any]:
 
 
 def _parameter(name: str, place: str, models: Sequence[str], required: bool = False) -> dict[str, Any]:
-    schema = {"type": "string", **({"enum": list(models)} if models else {})}
+    schema = {"type": "string", "enum": list(models)}
     return {"name": name, "in": place, "required": required, "schema": schema}
 
 
 def _types(value: Any) -> Any:
-    """An example of an error's types, for schema_like."""
+    """The types of an error's fields."""
     if isinstance(value, dict):
         return {key: _types(inner) for key, inner in value.items()}
     return (str, None) if value is None else str
@@ -113,5 +113,25 @@ def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
             cached.append(await request.in_thread(lambda: document([*endpoints, own], names)))
         return JsonResponse(cached[0])
 
-    own = Endpoint("GET", "/openapi.json", "This API", handler, reply=schema_like(dict))
+    own = Endpoint("GET", "/openapi.json", "This API", handler, reply=dict)
     return own
+
+
+def schema_like(example: Any) -> dict[str, Any]:
+    """The JSON Schema of values like an example.
+
+    A type stands for its values, None for null, Any for anything, a list for arrays of its item, a tuple for
+    alternatives, a dict for its properties; "?" marks optional ones."""
+    if isinstance(example, dict):
+        properties = {key.rstrip("?"): schema_like(value) for key, value in example.items()}
+        required = [key for key in example if not key.endswith("?")]
+        return {"type": "object", "properties": properties, "required": required}
+    if isinstance(example, list):
+        return {"type": "array", "items": schema_like(example[0])}
+    if isinstance(example, tuple):
+        return {"anyOf": [schema_like(one) for one in example]}
+    if isinstance(example, str):
+        return {"const": example}
+    if example is Any:
+        return {}
+    return {"type": _TYPES[example]}

@@ -1,4 +1,4 @@
-"""A request in no interface's terms, and its preparation for a model: prompt tokens and constraint."""
+"""A request independent of the interface, and its preparation for a model: prompt tokens and constraint."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinsmith.chat.tool_formats import Tool, by_name, read_tools
@@ -18,11 +19,10 @@ from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.offers import Offer, terms
 from tinsmith.serve.errors import ApiError
+from tinsmith.serve.fields import SamplingFields
 from tinsmith.serve.images import decode_images, images_in
 
 if TYPE_CHECKING:
-    from threading import Event
-
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.runtime.skill import Own
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Message = Mapping[str, Any]
-_SAMPLING = (
-    *("temperature", "top_p", "top_k", "min_p"),
-    *("repetition_penalty", "presence_penalty", "frequency_penalty"),
-)
+_SAMPLING = SamplingFields.model_fields.keys() - {"logit_bias"}
 
 
 @dataclass(frozen=True)
@@ -90,91 +87,87 @@ def sampling_of(model: Loaded, body: Any) -> Sampling:
     return Sampling(**values, lookup=LOOKUP)
 
 
-async def prepare(state: AppState, request: GenerationRequest, ref: ModelRef) -> Prepared:
-    """ref: the request's model, with the adapter that a router chose."""
-    toolbox, constraint = await _constrain(state, request, ref)
+async def prepare(state: AppState, request: GenerationRequest) -> Prepared:
+    """The request names the adapter that a router chose."""
+    toolbox, constraint = await _constrain(state, request)
 
-    def work(decoded: GenerationRequest, gone: Event | None) -> Prepared:
-        tokens, thinks = _render(decoded, ref, toolbox, constraint)
-        room = _room(decoded, ref, tokens)
-        if gone is not None and isinstance(tokens, ImagePrompt) and ref.served.images is not None:
-            ref.served.images.encode(tokens, request.client, gone)
+    def work(decoded: GenerationRequest, gone: Event) -> Prepared:
+        tokens, thinks = _render(decoded, toolbox, constraint)
+        room = _room(decoded, tokens)
+        if isinstance(tokens, ImagePrompt) and request.ref.served.images is not None:
+            request.ref.served.images.encode(tokens, request.client, gone)
         return Prepared(tokens=tokens, thinks=thinks, room=room, toolbox=toolbox, constraint=constraint)
 
-    return await _in_thread(state, request, ref, work)
+    return await _in_thread(state, request, work)
 
 
 async def _constrain(
-    state: AppState, request: GenerationRequest, ref: ModelRef
+    state: AppState, request: GenerationRequest
 ) -> tuple[Toolbox | None, Constraint | Own | None]:
-    skill, toolbox, schema, client = ref.skill, None, request.schema, request.client
-    offer = request.offer if request.offer and request.offer.choice != "none" else None
+    ref, offer, schema, client, toolbox = request.ref, request.offer, request.schema, request.client, None
     constraint: Constraint | Own | None = None if request.unconstrained else "own"
     if offer is not None and schema is not None:
         raise ApiError(400, f"{schema.param} and tools together are not supported", schema.param)
     if offer is not None:
-        made = await state.threads.run(client, partial(tools_request, offer, ref, state.limits))
-        constraint = await state.compiler.compile(client, "tools", made)
-        toolbox = Toolbox(by_name(skill.tool_format), read_tools(offer.tools), {}, constraint, offer.free)
+        to_compile = await state.threads.run(client, partial(tools_request, offer, ref, state.limits))
+        constraint = await state.compiler.compile(client, "tools", to_compile)
+        toolbox = _toolbox(ref, read_tools(offer.tools), constraint, offer.free)
     elif schema is not None:
         constraint = await state.compiler.compile(client, schema.param, {"schema": schema.schema})
     if request.search is not None:
-        constraint = skill.constraint_for(constraint, request.search)
+        constraint = ref.skill.constraint_for(constraint, request.search)
     return toolbox, constraint
 
 
+def _toolbox(ref: ModelRef, tools: list[Tool], constraint: Constraint, free: bool = False) -> Toolbox:
+    return Toolbox(by_name(ref.skill.tool_format), tools, {}, constraint, free)
+
+
 async def _in_thread(
-    state: AppState,
-    request: GenerationRequest,
-    ref: ModelRef,
-    work: Callable[[GenerationRequest, Event | None], T],
+    state: AppState, request: GenerationRequest, work: Callable[[GenerationRequest, Event], T]
 ) -> T:
     """Runs work beside the event loop. A request with images goes to the model's image encoder, which decodes
-    them and is told when the client disconnects."""
-    images, limits, encoder = images_in(request.messages), state.limits, ref.served.images
+    them and sets the event when the client disconnects."""
+    images, limits, encoder = images_in(request.messages), state.limits, request.ref.served.images
     if not images:
-        return await state.threads.run(request.client, partial(work, request, None))
+        return await state.threads.run(request.client, partial(work, request, Event()))
     if encoder is None:
         param = images[0].param
-        raise ApiError(400, f"{param}: {ref.name} takes no images; send text only", param)
+        raise ApiError(400, f"{param}: {request.ref.name} takes no images; send text only", param)
     if len(images) > limits.images:
         param = images[limits.images].param
         raise ApiError(400, limits.too_many(len(images), param), param)
 
-    def decoded(gone: Event) -> T:
+    def decode_and_work(gone: Event) -> T:
         return work(replace(request, messages=decode_images(request.messages, limits)), gone)
 
-    return await encoder.run(request.client, decoded)
+    return await encoder.run(request.client, decode_and_work)
 
 
-def _room(request: GenerationRequest, ref: ModelRef, tokens: list[int]) -> int:
+def _room(request: GenerationRequest, tokens: list[int]) -> int:
     """Tokens that the context has left for the answer."""
-    context = ref.served.worker.context
-    room = context - prefix_of(ref.served.model.applied(ref.adapter)) - len(tokens)
+    ref = request.ref
+    context = ref.worker.context
+    room = context - prefix_of(ref.model.applied(ref.adapter)) - len(tokens)
     if room < 1:
-        raise ApiError(
-            400,
-            f"the prompt has {len(tokens)} tokens and the context {context}; shorten the prompt",
-            "prompt" if request.prompt is not None else "messages",
-            code="context_length_exceeded",
-        )
+        message = f"the prompt has {len(tokens)} tokens and the context {context}; shorten the prompt"
+        param = "prompt" if request.prompt is not None else "messages"
+        raise ApiError(400, message, param, code="context_length_exceeded")
     return room
 
 
 async def count_prompt_tokens(state: AppState, request: GenerationRequest) -> int:
     """Counts without compiling or generating anything."""
-    ref, toolbox, offer = request.ref, None, request.offer
-    if offer is not None and offer.choice != "none":
+    toolbox, offer = None, request.offer
+    if offer is not None:
         tools = await state.threads.run(request.client, partial(_read_tools, offer, state.limits))
-        toolbox = Toolbox(by_name(ref.skill.tool_format), tools, {}, anything())
-    constraint: Constraint | Own | None = None if request.unconstrained else "own"
-    if request.schema:
-        constraint = anything()
+        toolbox = _toolbox(request.ref, tools, anything())
+    constraint: Constraint | Own = anything() if request.schema else "own"
 
-    def count(decoded: GenerationRequest, _: Event | None) -> int:
-        return len(_render(decoded, ref, toolbox, constraint)[0])
+    def count(decoded: GenerationRequest, _: Event) -> int:
+        return len(_render(decoded, toolbox, constraint)[0])
 
-    return await _in_thread(state, request, ref, count)
+    return await _in_thread(state, request, count)
 
 
 def _read_tools(offer: Offer, limits: Limits) -> list[Tool]:
@@ -186,20 +179,21 @@ def _read_tools(offer: Offer, limits: Limits) -> list[Tool]:
 
 def tools_request(offer: Offer, ref: ModelRef, limits: Limits) -> dict[str, Any]:
     """The request to the constraint compiler."""
-    tools, format, model = _read_tools(offer, limits), by_name(ref.skill.tool_format), ref.served.model
+    tools, format = _read_tools(offer, limits), by_name(ref.skill.tool_format)
     try:
         request = terms(offer, tools, format)
     except InputError as error:
         raise ApiError(400, str(error), "tool_choice") from None
-    controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
+    controls = {text: control_token(ref.model, text) for text in (*format.controls, format.mark) if text}
     return {**request, "controls": {text: token for text, token in controls.items() if token is not None}}
 
 
 def _render(
-    request: GenerationRequest, ref: ModelRef, toolbox: Toolbox | None, constraint: Constraint | Own | None
+    request: GenerationRequest, toolbox: Toolbox | None, constraint: Constraint | Own | None
 ) -> tuple[list[int], bool]:
     """The prompt's tokens, and whether it begins the answer's thoughts."""
-    model, skill, prompt, thinking = ref.served.model, ref.skill, request.prompt, request.thinking
+    ref, prompt, thinking = request.ref, request.prompt, request.thinking
+    model, skill = ref.model, ref.skill
     if request.suffix is not None:
         if not isinstance(prompt, str):
             raise ApiError(400, "suffix goes with a text prompt, and this prompt is tokens", "suffix")

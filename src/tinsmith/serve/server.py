@@ -7,7 +7,6 @@ import errno
 import os
 import socket
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tinsmith.checks import whole
 from tinsmith.errors import InputError
 from tinsmith.serve.app import create_app
+from tinsmith.serve.fair_queue import Shares
 from tinsmith.serve.guard import Guard, client_address, is_loopback
 from tinsmith.serve.state import AppState, ServedModel, load_models
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 _HEAD = 32 << 10  # bytes of a request's line and headers
 _SHUTDOWN_SECONDS = 10  # for answers in flight
 _SEND_BUFFER = 128 << 10  # bytes of an answer that the system buffers for a client
-_SWITCH_SECONDS = 0.001  # Python's default is five times that
-_ADDRESS_SHARE = 4  # one address has at most this part of the connections
-_MIN_READ = 16 << 10  # bytes of an answer that a client must read in the time for that
+_SWITCH_SECONDS = 0.001  # Python's default is 0.005
+_ADDRESS_SHARE = 4  # an address has at most 1/this of the connections
+_MIN_READ = 16 << 10  # bytes of an answer that a client must read in write_seconds
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 22\r\n"
     b"Retry-After: 1\r\nConnection: close\r\n\r\ntoo many connections\r\n"
@@ -42,20 +42,20 @@ _FULL = (
 
 def protocol(limits: Limits) -> type[H11Protocol]:
     """HTTP/1.1 with limits of connections, and of the time to send a request's head and to read an answer."""
-    connections: Counter[str] = Counter()  # by address
+    connections = Shares()  # by address
 
     class Limited(H11Protocol):
         _head_timer: asyncio.TimerHandle | None = None
         _write_timer: asyncio.TimerHandle | None = None
         _address = ""
-        _unread = 0  # bytes in the write buffer at the last look
+        _unread = 0  # bytes in the write buffer at the last check
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             own_socket = transport.get_extra_info("socket")
-            if own_socket is not None:  # a small buffer shows soon that a client does not read
+            if own_socket is not None:  # with a small buffer, it shows soon that a client does not read
                 own_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            # Calls pause_writing for any byte that is not sent at once. TLS takes 0 for always full.
+            # Calls pause_writing for any byte that is not sent at once. With TLS, 0 means always full.
             transport.set_write_buffer_limits(high=1 if self.scheme == "https" else 0, low=0)
             self._address = client_address(self.client)
             connections[self._address] += 1
@@ -75,9 +75,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_head_timer()
-            connections[self._address] -= 1
-            if not connections[self._address]:
-                del connections[self._address]
+            connections.release(self._address)
             super().connection_lost(exc)
             self.resume_writing()
 
@@ -129,7 +127,7 @@ def check_tls(cert: str, key: str) -> None:
 
 def config(app: ASGIApp, limits: Limits, **tls: Any) -> uvicorn.Config:
     """tls: uvicorn's ssl_keyfile, ssl_certfile and ssl_keyfile_password, where given."""
-    # So long the event loop waits for the interpreter while a thread parses a large request.
+    # The event loop waits this long for the interpreter while a thread parses a large request.
     sys.setswitchinterval(_SWITCH_SECONDS)
     return uvicorn.Config(
         app,
@@ -149,7 +147,7 @@ def config(app: ASGIApp, limits: Limits, **tls: Any) -> uvicorn.Config:
 
 
 def raise_file_limit(count: int) -> None:
-    """Raises the limit of open files to this, or as far as the system allows: each connection needs one."""
+    """Raises the limit of open files to `count`, or as far as the system allows: a connection needs one."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -213,7 +211,7 @@ def serve(
     with bound:
         scheme = "https" if tls else "http"
         shown = f"[{host}]" if ":" in host else host
-        bound.listen()  # before the line below, which tells clients to connect
+        bound.listen()  # before the message, after which clients connect
         say(f"serving {', '.join(state.refs)} at {scheme}://{shown}:{bound.getsockname()[1]}/")
         if not local and not options.get("keys"):
             say("warning: other machines can send requests without an API key (--insecure)")

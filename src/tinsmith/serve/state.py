@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from tinsmith.errors import InputError
 from tinsmith.formats.router import ENTRY
 from tinsmith.serve.compiler import ConstraintCompiler
 from tinsmith.serve.errors import ApiError, rate_limited
-from tinsmith.serve.fair_queue import FairThreadPool
+from tinsmith.serve.fair_queue import FairThreadPool, Shares
 from tinsmith.serve.images import ImageEncoder
 from tinsmith.serve.metrics import Metrics
 from tinsmith.serve.worker import Worker
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.scheduler import Asked
     from tinsmith.runtime.skill import Skill
     from tinsmith.serve.limits import Limits
-    from tinsmith.serve.worker import AnswerHandle
+    from tinsmith.serve.worker import AnswerHandle, Deliver
 
 AUTO = "auto"
 CONTEXT = 4096  # default maximum of a conversation's tokens
@@ -32,7 +31,7 @@ _THREADS = 4  # the interpreter runs one at a time, the core several
 
 @dataclass(frozen=True)
 class ModelRef:
-    """What a model name stands for: a file's base, one of its adapters, or the choice of its router."""
+    """A model name's meaning: a file's base, one of its adapters, or its router's choice of one."""
 
     name: str
     served: ServedModel
@@ -40,8 +39,16 @@ class ModelRef:
     routed: bool = False
 
     @property
+    def model(self) -> Loaded:
+        return self.served.model
+
+    @property
+    def worker(self) -> Worker:
+        return self.served.worker
+
+    @property
     def skill(self) -> Skill:
-        return self.served.model.skill_of(self.adapter)
+        return self.model.skill_of(self.adapter)
 
 
 class ServedModel:
@@ -59,7 +66,7 @@ class ServedModel:
 
     @property
     def report(self) -> Path | None:
-        """The report.html of `tinsmith make` beside the file. A link might lead anywhere and does not count."""
+        """The report.html of `tinsmith make` beside the file. A link is ignored: it may lead anywhere."""
         path = self.path.with_name("report.html")
         return path if path.is_file() and not path.is_symlink() else None
 
@@ -100,7 +107,7 @@ class AppState:
         self.threads = FairThreadPool(
             _THREADS, per_client=_THREADS - 1, max_waiting=limits.in_flight, what="requests"
         )
-        self._in_flight: Counter[str] = Counter()  # answers by client
+        self._in_flight = Shares()  # answers
 
     def find(self, name: str) -> ModelRef:
         ref = self.refs.get(name)
@@ -116,7 +123,7 @@ class AppState:
         return self.find(self.models[0].name if name is None else name)
 
     def check_in_flight(self, client: str, worker: Worker, answers: int) -> None:
-        """Raises ApiError where so many more answers exceed the client's share or the queue."""
+        """Raises ApiError where `answers` more exceed the client's share or the queue."""
         limit, used = self.limits.in_flight, self._in_flight[client]
         if answers > limit:
             raise ApiError(400, f"{answers} answers requested; a client may have {limit} in flight", "n")
@@ -126,23 +133,18 @@ class AppState:
 
     @contextmanager
     def in_flight(self, client: str, worker: Worker, answers: int = 1) -> Iterator[None]:
-        """Counts work outside the batch as so many answers."""
+        """Counts work outside the batch as `answers` answers."""
         self.check_in_flight(client, worker, answers)
         self._in_flight[client] += answers
         try:
             yield
         finally:
-            self._release(client, answers)
+            self._in_flight.release(client, answers)
 
-    def _release(self, client: str, answers: int = 1) -> None:
-        self._in_flight[client] -= answers
-        if not self._in_flight[client]:
-            del self._in_flight[client]
-
-    def submit(self, worker: Worker, asked: Asked) -> AnswerHandle:
-        handle = worker.submit(asked)
+    def submit(self, worker: Worker, asked: Asked, deliver: Deliver) -> AnswerHandle:
+        handle = worker.submit(asked, deliver)
         self._in_flight[asked.scope] += 1
-        handle.on_end(lambda: self._release(asked.scope))
+        handle.on_end(lambda: self._in_flight.release(asked.scope))
         return handle
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tinsmith.chat.tool_formats import Begun, JsonFormat, ToolFormat, held_back
+from tinsmith.chat.tool_formats import JsonFormat, PartialCall, ToolFormat, partial_mark
 from tinsmith.chat.turns import CLOSING, OPENING
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def call_openings(format: ToolFormat) -> tuple[str, ...]:
 
 
 class AnswerParser:
-    """Yields the thoughts and text of `split_answer` in pieces, and leaves calls out."""
+    """Streams the thoughts and text of `split_answer`, without calls."""
 
     def __init__(
         self, thinks: bool = False, openings: Sequence[str] = (), *, only_calls: bool = False, raw: bool = False
@@ -40,11 +40,11 @@ class AnswerParser:
         self._openings = tuple(openings)
         self.called = only_calls
         self._state: Literal["begin", "thinking", "after", "text"] = "text" if raw else "begin"
-        self._held = ""  # undecided text
-        self._started = False  # the present part has yielded text
+        self._pending = ""  # undecided text
+        self._started = False  # the current part has yielded text
 
     def add(self, text: str) -> list[TextDelta]:
-        self._held += text
+        self._pending += text
         deltas: list[TextDelta] = []
         while True:
             state = self._state
@@ -55,39 +55,39 @@ class AnswerParser:
                 return deltas
 
     def end(self) -> list[TextDelta]:
-        """The text still held back."""
-        held, self._held = self._held, ""
+        """The text that is still pending."""
+        text, self._pending = self._pending, ""
         if self.called:
             return []
-        if self._state in ("thinking", "begin") and (self._state == "thinking" or self._thinks):
-            thoughts = held.rstrip() if self._started else held.strip().removeprefix(OPENING).strip()
+        if self._state == "thinking" or (self._state == "begin" and self._thinks):
+            thoughts = text.rstrip() if self._started else text.strip().removeprefix(OPENING).strip()
             return [("thinking", thoughts)] if thoughts else []
-        return [("text", held)] if held and self._state != "after" else []
+        return [("text", text)] if text and self._state != "after" else []
 
     def _begin(self) -> TextDelta | None:
-        body = self._held.lstrip()
+        body = self._pending.lstrip()
         if body.startswith(OPENING):
-            self._held, self._state = body[len(OPENING) :], "thinking"
+            self._pending, self._state = body[len(OPENING) :], "thinking"
         elif not OPENING.startswith(body):
             self._state = "thinking" if self._thinks else "text"
         return None
 
     def _thinking(self) -> TextDelta | None:
-        before, closing, rest = self._held.partition(CLOSING)
+        before, closing, rest = self._pending.partition(CLOSING)
         if closing:
             thoughts = before.rstrip() if self._started else before.strip()
-            self._held, self._state, self._started = rest, "after", False
+            self._pending, self._state, self._started = rest, "after", False
             return ("thinking", thoughts) if thoughts else None
-        shown = before[: len(before) - held_back(before, CLOSING)].rstrip()
+        shown = before[: len(before) - partial_mark(before, CLOSING)].rstrip()
         shown = shown if self._started else shown.lstrip()
         if not shown:
             return None
-        self._held, self._started = before[before.index(shown) + len(shown) :], True
+        self._pending, self._started = before[before.index(shown) + len(shown) :], True
         return ("thinking", shown)
 
     def _after(self) -> TextDelta | None:
-        self._held = self._held.lstrip()
-        if self._held:
+        self._pending = self._pending.lstrip()
+        if self._pending:
             self._state = "text"
         return None
 
@@ -95,12 +95,12 @@ class AnswerParser:
         if self.called:
             return None
         if not self._started and self._openings:
-            body = self._held.lstrip()
+            body = self._pending.lstrip()
             self.called = body.startswith(self._openings)
             if self.called or any(opening.startswith(body) for opening in self._openings):
                 return None
-        held, self._held, self._started = self._held, "", True
-        return ("text", held) if held else None
+        text, self._pending, self._started = self._pending, "", True
+        return ("text", text) if text else None
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class CallParser:
         self._model, self._toolbox = model, toolbox
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
-        self._seen: list[Begun] = []
+        self._seen: list[PartialCall] = []
 
     def add(self, tokens: Sequence[int], called: bool) -> list[CallDelta]:
         """called: the answer is known to call."""
@@ -126,11 +126,11 @@ class CallParser:
         self._text += self._decoder.decode(data)
         if not called or not data:
             return []
-        seen, self._seen = self._seen, self._toolbox.format.begun(self._text, self._toolbox.tools)
+        seen, self._seen = self._seen, self._toolbox.format.partial_calls(self._text, self._toolbox.tools)
         deltas = []
         for number, call in enumerate(self._seen):
             before = seen[number] if number < len(seen) else None
             if call != before:
                 name, known = (call.name, 0) if before is None else (None, len(before.arguments))
-                deltas.append(CallDelta(number, name, call.arguments[known:], call.whole))
+                deltas.append(CallDelta(number, name, call.arguments[known:], call.complete))
         return deltas

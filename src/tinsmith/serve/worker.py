@@ -1,4 +1,4 @@
-"""A thread per model that alone computes with it; the event loop submits work and receives updates."""
+"""A model's thread, which does all its computation; the event loop submits work and receives updates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -36,7 +36,7 @@ class _SlicedTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """What an answer has gained since the last update."""
+    """An answer's growth since the last update."""
 
     text: str
     tokens: list[int]  # with control tokens, which the text lacks
@@ -45,33 +45,25 @@ class Update:
     completion: Completion | None  # once the answer is complete
 
 
+Deliver = Callable[[Update | Exception], None]
+
+
 class AnswerHandle:
     """An answer in flight, for the event loop."""
 
-    def __init__(self, worker: Worker, asked: Asked) -> None:
+    def __init__(self, worker: Worker, asked: Asked, deliver: Deliver) -> None:
         self.asked = asked
         self.loop = asyncio.get_running_loop()
-        self.job: Job | None = None  # belongs to the thread, as the next two
+        self.job: Job | None = None  # for the thread, as are the next two
         self.choices_sent = 0
         self.tokens_sent = 0
         self.started = time.monotonic()
         self.done = False
-        self._worker = worker
+        self._worker, self._deliver = worker, deliver
         self._callbacks: list[Callable[[], None]] = []
-        self._updates: asyncio.Queue[Update | Exception] = asyncio.Queue()
-
-    async def updates(self) -> AsyncIterator[Update]:
-        """Ends with the completion. Raises the scheduler's error."""
-        while True:
-            update = await self._updates.get()
-            if isinstance(update, Exception):
-                raise update
-            yield update
-            if update.completion is not None:
-                return
 
     def receive(self, update: Update | Exception) -> None:
-        self._updates.put_nowait(update)
+        self._deliver(update)
         if isinstance(update, Exception) or update.completion is not None:
             self._end()
 
@@ -143,16 +135,16 @@ class Worker:
         return self._thread.is_alive()
 
     def check_queue(self, answers: int) -> None:
-        """Raises ApiError where the queue has no room for so many more answers."""
+        """Raises ApiError where the queue has no room for `answers` more."""
         if answers > self._capacity:
             raise ApiError(400, f"{answers} answers requested; this server has room for {self._capacity}", "n")
         if len(self.in_flight) + answers > self._capacity:
             seconds = round(self._answer_seconds * self.waiting / self.slots)
             raise overloaded(f"{self.waiting} answers are waiting for a slot", min(60, max(1, seconds)))
 
-    def submit(self, asked: Asked) -> AnswerHandle:
-        self.check_queue(1)
-        handle = AnswerHandle(self, asked)
+    def submit(self, asked: Asked, deliver: Deliver) -> AnswerHandle:
+        """deliver: gets each update, and at the end a completion or the scheduler's error."""
+        handle = AnswerHandle(self, asked, deliver)
         self.in_flight.add(handle)
         self.call(lambda: self._answers.put(asked.scope, handle))
         return handle
@@ -195,7 +187,7 @@ class Worker:
                 self._restart(error)
 
     def _read_inbox(self) -> None:
-        """Waits for a callback where there is nothing else to do."""
+        """Runs callbacks; waits for one where there is no other work."""
         while not self._closed:
             try:
                 self._inbox.get(block=not self._has_work())()
@@ -243,11 +235,7 @@ class Worker:
         tokens = job.answered[handle.tokens_sent :]
         handle.tokens_sent += len(tokens)
         return Update(
-            text=job.take(),
-            tokens=tokens,
-            choices=choices,
-            cached=job.cached_tokens,
-            completion=job.completion,
+            text=job.take(), tokens=tokens, choices=choices, cached=job.cached_tokens, completion=job.completion
         )
 
     def _fill_slots(self) -> None:

@@ -1,4 +1,4 @@
-"""A browser's page at work: what it sends, what it complains of, and the few things that every test does."""
+"""A browser's page in tests: its requests, its console errors, and common steps."""
 
 from __future__ import annotations
 

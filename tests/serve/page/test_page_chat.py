@@ -1,4 +1,4 @@
-"""Asking: the prompt, the stream, the tokens, two models beside each other."""
+"""Conversations: the prompt, the stream, the tokens, the comparison of two models."""
 
 from __future__ import annotations
 

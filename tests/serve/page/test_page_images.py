@@ -1,4 +1,4 @@
-"""Images beside the prompt: chosen, pasted, taken back, and sent with the conversation."""
+"""Images of the prompt: selected, pasted, removed, and sent with the conversation."""
 
 from __future__ import annotations
 

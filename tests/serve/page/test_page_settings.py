@@ -1,4 +1,4 @@
-"""The settings: sampling, schema and tools, and what they make of a request."""
+"""The settings: sampling, schema and tools, and their effect on requests."""
 
 from __future__ import annotations
 

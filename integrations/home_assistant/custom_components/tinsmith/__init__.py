@@ -1,4 +1,4 @@
-"""tinsmith: a small language model of the house's own, in this process or from a `tinsmith serve`."""
+"""tinsmith: a small local language model, in this process or from a `tinsmith serve`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def open_engine(hass: HomeAssistant, data: Mapping[str, Any], options: Map
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: TinsmithConfigEntry) -> bool:
-    """Opens it; what may pass by itself is tried again by Home Assistant."""
+    """Opens the engine; Home Assistant retries temporary failures."""
     try:
         entry.runtime_data = await open_engine(hass, entry.data, entry.options)
     except EngineError as error:

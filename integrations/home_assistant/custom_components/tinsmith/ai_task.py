@@ -1,4 +1,4 @@
-"""The AI task: data of a structure, which the model can't depart from."""
+"""The AI task: data of a structure that constrains the model."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class Task(TinsmithEntity, ai_task.AITaskEntity):
 
 
 def schema_of(structure: vol.Schema, chat_log: conversation.ChatLog) -> dict[str, Any]:
-    """The JSON Schema that the answer is held to. What tinsmith can't enforce it refuses, and says where."""
+    """The JSON Schema that constrains the answer. tinsmith rejects unsupported keywords, with their
+    position."""
     api = chat_log.llm_api
     serializer = api.custom_serializer if api and api.custom_serializer else llm.selector_serializer
     made: dict[str, Any] = closed(convert(structure, custom_serializer=serializer))
@@ -67,6 +68,6 @@ def schema_of(structure: vol.Schema, chat_log: conversation.ChatLog) -> dict[str
 
 
 def shown(system: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """The first message with the schema, whose descriptions say what is wanted."""
+    """The first message with the schema and its descriptions."""
     text = _SHOWN.format(json.dumps(schema, ensure_ascii=False))
     return {"role": "system", "content": f"{system['content']}\n{text}"}

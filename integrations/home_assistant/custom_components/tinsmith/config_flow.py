@@ -1,4 +1,4 @@
-"""Setting up: a file or a server, then what is asked of it."""
+"""The setup: a file or a server, then its options."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TinsmithConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _tried(
         self, data: Mapping[str, Any], options: Mapping[str, Any]
     ) -> tuple[str, bool] | EngineError:
-        """The model's name and whether it has calls of its own; or why it can't be opened."""
+        """The model's name and whether it has its own tools; or the error of opening it."""
         try:
             engine = await open_engine(self.hass, data, options)
         except EngineError as error:

@@ -1,4 +1,4 @@
-"""Names of an entry's data and options, and what they are where nobody chose."""
+"""Names of an entry's data and options, and their defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conversation agent: what is said becomes a call of Home Assistant's tools, or a text."""
+"""The conversation agent: turns a message into a call of Home Assistant's tools, or a text."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Agent(TinsmithEntity, conversation.ConversationEntity):
     async def _commanded(
         self, user_input: conversation.ConversationInput, chat_log: conversation.ChatLog
     ) -> None:
-        """A trained model is asked the words alone; its answer is a call. A file with tools of its own was
-        measured with those, and is held to them: what this house lacks is then said, and not guessed at."""
+        """A trained model gets the message alone and answers with a call. A file with its own tools was
+        measured with them and is constrained to them: a call of a missing device is reported."""
         messages = [{"role": "user", "content": user_input.text}]
         if prompt := self.options.get(CONF_PROMPT):
             messages.insert(0, {"role": "system", "content": prompt})
@@ -84,7 +84,7 @@ class Agent(TinsmithEntity, conversation.ConversationEntity):
     async def _conversed(
         self, user_input: conversation.ConversationInput, chat_log: conversation.ChatLog
     ) -> None:
-        """A model that talks is shown the conversation and the tools, and may answer with either."""
+        """A chat model gets the conversation and the tools, and answers with a text or calls."""
         api = chat_log.llm_api
         tools = offered(self.hass, api, nothing=False) if api else []
         for _ in range(_ROUNDS):

@@ -1,4 +1,4 @@
-"""What a report of a fault needs: what runs, and how; no keys, no addresses, nothing that was said."""
+"""Diagnostics for bug reports: software and settings, without keys, addresses or messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the conversation agent and the AI task share: options, time limits, the device they stand under."""
+"""Shared by the conversation agent and the AI task: options, time limits, their device."""
 
 from __future__ import annotations
 
@@ -43,12 +43,11 @@ class TinsmithEntity(Entity):
 
     @property
     def trained(self) -> bool:
-        """Whether the model is asked the words alone, as it was in training."""
+        """Whether the model gets the message alone, as in training."""
         return bool(self.options.get(CONF_TRAINED, self.engine.facts.own_calls))
 
     async def ask(self, messages: list[dict[str, Any]], **asked: Any) -> Answer:
-        """The engine's answer under the entry's options. Raises HomeAssistantError, for one that takes too long
-        too."""
+        """The engine's answer with the entry's options. Raises HomeAssistantError, also for a timeout."""
         limit = self.options[CONF_TIMEOUT]
         question = Question(
             messages,

@@ -1,4 +1,4 @@
-"""A file that this process runs, on a thread of its own. tinsmith is imported when a file is opened."""
+"""Runs a file in its own thread of this process. Opening a file imports tinsmith."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Local:
         return Answer(answer.text, calls, answer.finish, answer.confident, answer.receipt.digest)
 
     async def close(self) -> None:
-        """Returns once the thread has ended, and with it the use of the file's memory."""
+        """Returns after the thread has ended and released the file's memory."""
         self._closing.set()
         await asyncio.get_running_loop().run_in_executor(self._pool, self._free)
         self._pool.shutdown()

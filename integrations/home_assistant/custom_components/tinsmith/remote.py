@@ -72,7 +72,7 @@ class Remote:
 
 
 async def _asked(session: aiohttp.ClientSession, method: str, url: str, key: str | None, **options: Any) -> Any:
-    """The reply's JSON. EngineError for a refusal, or none who answers."""
+    """The reply's JSON. Raises EngineError for an error, or no reply."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         async with session.request(method, url, headers=headers, **options) as response:

@@ -1,4 +1,4 @@
-"""What is said after a command was carried out: Home Assistant's own words in the user's language."""
+"""Replies after a command: Home Assistant's own texts in the user's language."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def unknown(hass: HomeAssistant, language: str) -> Failed:
 
 
 async def said(hass: HomeAssistant, language: str, results: list[conversation.ToolResultContent]) -> str:
-    """What all the results come to. Raises Failed for the first that failed."""
+    """Combines all results. Raises Failed for the first that failed."""
     words, told = await _words(hass, language), []
     for one in results:
         if "error" in one.tool_result:

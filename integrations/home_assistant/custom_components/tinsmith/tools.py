@@ -1,4 +1,4 @@
-"""Home Assistant's own tools as constraints: a call can name only what this house has and exposes."""
+"""Home Assistant's own tools as constraints: a call can name only exposed entities of this home."""
 
 from __future__ import annotations
 

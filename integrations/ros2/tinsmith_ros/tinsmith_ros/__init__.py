@@ -1,1 +1,1 @@
-"""A tiny language model as a ROS 2 node: `node` is it, `leaf` asks it from a behaviour tree."""
+"""A tiny language model as a ROS 2 node (`node`), with a client for behaviour trees (`leaf`)."""

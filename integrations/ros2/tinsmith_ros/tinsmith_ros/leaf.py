@@ -1,4 +1,4 @@
-"""A leaf for py_trees: asks the node while it is ticked, and cancels when it is interrupted."""
+"""A leaf for py_trees: sends a goal to the node while ticked, and cancels it when interrupted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Ask(Behaviour):
         return Status.SUCCESS
 
     def terminate(self, new_status: Status) -> None:
-        """Cancels where the tree turned to something else."""
+        """Cancels the goal where the tree has left the leaf."""
         if new_status == Status.INVALID and self._result is None:
             self._turn += 1
             if self._handle is not None:

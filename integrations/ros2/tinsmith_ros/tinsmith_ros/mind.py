@@ -1,4 +1,4 @@
-"""The model, without ROS: a question to what the scheduler is asked, and its answer."""
+"""The model, without ROS: translates questions for the scheduler, and its answers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Mind:
     """A loaded tin and its scheduler. One thread at a time may use it."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises TinsmithError with a line that says what is wrong with which parameter."""
+        """Raises TinsmithError that names the wrong parameter."""
         if not settings.file:
             raise InputError("the parameter file is empty; give the path of a .tin")
         self._settings = settings

@@ -1,4 +1,4 @@
-"""The lifecycle node: configure loads the tin, activate answers, deactivate ends what is under way, cleanup
+"""The lifecycle node: configure loads the tin, activate starts answering, deactivate cancels goals, cleanup
 frees."""
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class TinNode(LifecycleNode):
         return SUCCESS
 
     def close(self) -> None:
-        """Ends what is under way, and frees; may be called in any state."""
+        """Cancels goals and frees the model; may be called in any state."""
         self._stop("the node was shut down")
         self._free()
 

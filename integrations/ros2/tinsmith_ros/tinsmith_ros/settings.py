@@ -15,7 +15,7 @@ _LARGE = 2**62
 
 @dataclass(frozen=True)
 class Settings:
-    """Defaults, and what each is for."""
+    """Defaults and descriptions."""
 
     file: str = ""
     key: str = ""

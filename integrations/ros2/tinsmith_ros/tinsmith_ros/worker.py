@@ -1,4 +1,4 @@
-"""The one thread that computes: in slices, so that questions and cancels are taken between them."""
+"""The computing thread: works in slices, and takes questions and cancels between them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Worker:
                 self._fail(str(error))
 
     def _take(self) -> None:
-        """What came in; waits for it where there is nothing to compute."""
+        """Takes new questions; waits for one where there is nothing to compute."""
         while not self._open or not self._inbox.empty():
             self._inbox.get()()
             if self._over and self._inbox.empty():
@@ -154,7 +154,7 @@ class Worker:
         self._call(lambda: ticket.on_end(answer))
 
     def _call(self, told: Callable[[], None]) -> None:
-        """A fault of whoever is told must not end the thread."""
+        """An error of a callback must not end the thread."""
         try:
             told()
         except Exception as error:

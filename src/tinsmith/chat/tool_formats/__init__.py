@@ -1,9 +1,7 @@
-"""How tools are described to models and how models call them: one module for each kind of format, one entry for
-each format.
+"""How models declare and call tools: one module per kind of format, one entry of FORMATS per format.
 
-A format writes the tools into a conversation, writes calls as an answer, and reads an answer's calls. What a
-format's answers may be is constraint/calls/tools.py's. `detect` finds the format that a model was trained
-with.
+A format writes tools into a conversation, and writes and reads calls. constraint/calls/tools.py constrains
+answers to it. `detect` finds the format that a model was trained with.
 """
 
 from __future__ import annotations
@@ -13,28 +11,28 @@ from collections.abc import Container
 from tinsmith.chat.tool_formats.functiongemma import FUNCTIONGEMMA, GEMMA4, GemmaFormat
 from tinsmith.chat.tool_formats.json_calls import GEMMA3, JSON, LLAMA3, QWEN, SMOLLM, JsonFormat
 from tinsmith.chat.tool_formats.qwen35 import QWEN35
-from tinsmith.chat.tool_formats.tool import Begun, Call, Tool, ToolFormat, held_back, read_tools
+from tinsmith.chat.tool_formats.tool import Call, PartialCall, Tool, ToolFormat, partial_mark, read_tools
 from tinsmith.errors import UnsupportedError
 
 __all__ = [
     "FORMATS",
-    "Begun",
     "Call",
     "GemmaFormat",
     "JsonFormat",
+    "PartialCall",
     "Tool",
     "ToolFormat",
     "by_name",
     "detect",
-    "held_back",
+    "partial_mark",
     "read_tools",
 ]
 
 FORMATS: dict[str, ToolFormat] = {
-    known.name: known for known in (JSON, QWEN, QWEN35, FUNCTIONGEMMA, GEMMA3, GEMMA4, LLAMA3, SMOLLM)
+    format.name: format for format in (JSON, QWEN, QWEN35, FUNCTIONGEMMA, GEMMA3, GEMMA4, LLAMA3, SMOLLM)
 }
 
-# What a chat template that knows of tools writes, in the order of asking.
+# Texts in the chat templates of formats, by precedence.
 _TEMPLATES = (
     (FUNCTIONGEMMA.opening, FUNCTIONGEMMA.name),
     (GEMMA4.opening, GEMMA4.name),
@@ -54,14 +52,14 @@ def by_name(name: str) -> ToolFormat:
 
 
 def detect(template: str | None, tokens: Container[str] = (), name: str = "") -> str:
-    """The name of the format that a model was trained with: by its chat template, by the tokens of its
-    vocabulary, then by the model's name. "json" where none of them shows it."""
+    """The name of the format that a model was trained with, found by its chat template, else by its vocabulary,
+    else by its name; "json" otherwise."""
     for text, format_name in _TEMPLATES:
         if template and text in template:
             return format_name
-    for known in (FUNCTIONGEMMA, GEMMA4):
-        if known.opening in tokens:
-            return known.name
+    for format in (FUNCTIONGEMMA, GEMMA4):
+        if format.opening in tokens:
+            return format.name
     if "<tool_call>" in tokens:
         return QWEN.name
     return SMOLLM.name if name.lower().startswith("smollm2") else JSON.name

@@ -1,43 +1,34 @@
-"""FunctionGemma and Gemma 4: declarations and calls between control tokens, texts between marks.
+"""FunctionGemma and Gemma 4: declarations and calls between control tokens, texts between escape tokens.
 
-FunctionGemma after Google's guide "FunctionGemma formatting and best practices", whose example the tests keep.
-That the keys of objects come in the order of their names is what those say who port the model's chat template,
-which is gated. Gemma 4 after its chat template.
+FunctionGemma follows Google's guide "FunctionGemma formatting and best practices"; ports of the model's gated
+chat template sort the keys of objects. Gemma 4 follows its chat template.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinsmith.chat.tool_formats.tool import (
-    Begun,
-    Call,
-    Message,
-    Tool,
-    ToolFormat,
-    checked,
-    held_back,
-    split_system,
-)
+from tinsmith.chat.tool_formats import tool as base
+from tinsmith.chat.tool_formats.tool import Call, Message, PartialCall, Tool, ToolFormat
 from tinsmith.errors import InputError
 
-_SCALAR = re.compile(r"[^,\]}]+(?=[,\]}])")
+# A JSON string, or any other scalar with a delimiter after it.
+_SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|[^",\]}][^,\]}]*(?=[,\]}])')
 
 
 def in_order(names: Mapping[str, Any]) -> list[str]:
-    """Keys as Jinja's dictsort has them."""
+    """Keys in the order of Jinja's dictsort."""
     return sorted(names, key=lambda name: (name.lower(), name))
 
 
 @dataclass(frozen=True)
 class GemmaFormat(ToolFormat):
-    """opening, closing: around a call; escape: around a text; declaration: around a tool; instruction: before
-    the tools; brief: whether what a schema leaves out is left out, and the items of an array are declared
-    whole."""
+    """opening, closing: around a call. escape: around a text. declaration: around a tool. instruction: before
+    the tools. brief: omits absent parts of schemas, and declares the items of arrays in full."""
 
     name: str
     opening: str
@@ -57,43 +48,49 @@ class GemmaFormat(ToolFormat):
         return (self.opening, self.closing, self.escape, *self.declaration)
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
-        own, rest = split_system(messages, system)
-        told = self.instruction + "".join(map(self._declare, tools))
+        own, rest = base.split_system(messages, system)
+        declared = self.instruction + "".join(map(self._declare, tools))
         between = "\n\n" if self.instruction and own.strip() else ""
-        return [{"role": "system", "content": own.strip() + between + told}, *rest]
+        return [{"role": "system", "content": own.strip() + between + declared}, *rest]
 
-    def write(self, calls: Sequence[Call]) -> str:
-        if not calls:
-            raise InputError(f"the format {self.name} has no form for no call; write a text instead")
+    def _write(self, calls: Sequence[Call]) -> str:
         return "".join(
             f"{self.opening}call:{call.name}{self._value(call.arguments)}{self.closing}" for call in calls
         )
 
-    def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
-        calls, at = [], text.find(self.opening)
+    def _calls(self, text: str) -> Iterator[tuple[str, _Converter, bool]]:
+        """Each call's name, the converter of its arguments, and whether these are complete."""
+        at = text.find(self.opening)
         while at >= 0:
-            name, brace, _ = text[at + len(self.opening) :].removeprefix("call:").partition("{")
-            reader = _Reader(self.escape, text, text.index("{", at) if brace else len(text))
-            calls.append(checked(name, reader.value(), tools))
-            reader.expect(self.closing)
-            at = text.find(self.opening, reader.at)
+            brace = text.find("{", at)
+            converter = _Converter(self.escape, text, brace if brace >= 0 else len(text))
+            name = text[at + len(self.opening) : converter.at].removeprefix("call:")
+            complete = converter.value()
+            yield name, converter, complete
+            at = text.find(self.opening, converter.at) if complete else -1
+
+    def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
+        calls: list[Call] = []
+        try:
+            for name, converter, complete in self._calls(text):
+                if not complete or not text.startswith(self.closing, converter.at):
+                    raise ValueError(f"it breaks off at character {converter.at}")
+                calls.append(base.checked(name, json.loads("".join(converter.json)), tools))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"the answer's call is damaged: {error}") from error
         return calls
 
-    def begun(self, text: str, tools: Sequence[Tool]) -> list[Begun]:
-        calls: list[Begun] = []
-        at = text.find(self.opening)
-        while at >= 0 and (brace := text.find("{", at)) >= 0:
-            writer = _Writer(self.escape, text, brace)
-            whole = writer.value()
-            name = text[at + len(self.opening) : brace].removeprefix("call:")
-            calls.append(Begun(name, "".join(writer.json), whole))
-            at = text.find(self.opening, writer.at) if whole else -1
-        return calls
+    def partial_calls(self, text: str, tools: Sequence[Tool]) -> list[PartialCall]:
+        return [
+            PartialCall(name, "".join(converter.json), complete)
+            for name, converter, complete in self._calls(text)
+            if converter.json
+        ]
 
     def _value(self, value: Any) -> str:
         if isinstance(value, str):
             if self.escape in value:
-                raise InputError(f"a text holds {self.escape}, which ends a text in the format {self.name}")
+                raise InputError(f"a text contains {self.escape}, which ends a text in the format {self.name}")
             return f"{self.escape}{value}{self.escape}"
         if isinstance(value, Mapping):
             return "{" + ",".join(f"{key}:{self._value(value[key])}" for key in in_order(value)) + "}"
@@ -112,7 +109,7 @@ class GemmaFormat(ToolFormat):
         return declaration.join((self.declaration[0], "}" + self.declaration[1]))
 
     def _properties(self, schema: Mapping[str, Any]) -> list[str]:
-        """What an object's schema says of its properties."""
+        """The declarations of an object's properties."""
         parts = []
         if schema.get("properties"):
             properties = schema["properties"]
@@ -155,69 +152,15 @@ def _type(schema: Mapping[str, Any], default: str) -> str:
     ).upper()
 
 
-class _Reader:
-    """A value as a format writes it. escape: what stands around texts."""
-
-    def __init__(self, escape: str, text: str, at: int) -> None:
-        self.escape, self.text, self.at = escape, text, at
-
-    def expect(self, wanted: str) -> None:
-        if not self.text.startswith(wanted, self.at):
-            self._fail(wanted)
-        self.at += len(wanted)
-
-    def value(self, depth: int = 0) -> Any:
-        if depth > 100:
-            self._fail("values nested no deeper than 100 levels")
-        if self.text.startswith(self.escape, self.at):
-            return self._string()
-        if self.text.startswith("{", self.at):
-            return dict(self._items("}", depth, keyed=True))
-        if self.text.startswith("[", self.at):
-            return [value for _, value in self._items("]", depth, keyed=False)]
-        try:
-            value, self.at = json.JSONDecoder().raw_decode(self.text, self.at)
-        except (ValueError, RecursionError):
-            self._fail("a value")
-        return value
-
-    def _string(self) -> str:
-        begin = self.at + len(self.escape)
-        end = self.text.find(self.escape, begin)
-        if end < 0:
-            self._fail(f"a closing {self.escape}")
-        self.at = end + len(self.escape)
-        return self.text[begin:end]
-
-    def _items(self, closing: str, depth: int, keyed: bool) -> list[tuple[str, Any]]:
-        self.at += 1
-        items: list[tuple[str, Any]] = []
-        while not self.text.startswith(closing, self.at):
-            if items:
-                self.expect(",")
-            key = ""
-            if keyed:
-                key, colon, _ = self.text[self.at :].partition(":")
-                if not colon:
-                    self._fail("a key and a colon")
-                self.at += len(key) + 1
-            items.append((key, self.value(depth + 1)))
-        self.at += 1
-        return items
-
-    def _fail(self, wanted: str) -> None:
-        raise InputError(f"the answer's call is damaged at character {self.at}: {wanted} was expected")
-
-
-class _Writer:
-    """A value as JSON, as far as it has come. escape: what stands around texts."""
+class _Converter:
+    """Converts a value to JSON, as far as the text has it. escape: around texts."""
 
     def __init__(self, escape: str, text: str, at: int) -> None:
         self.escape, self.text, self.at = escape, text, at
         self.json: list[str] = []
 
     def value(self) -> bool:
-        """Whether it is whole."""
+        """Whether the value is complete."""
         if self.text.startswith(self.escape, self.at):
             return self._string()
         for opening, closing in ("{}", "[]"):
@@ -233,13 +176,14 @@ class _Writer:
     def _string(self) -> bool:
         begin = self.at + len(self.escape)
         end = self.text.find(self.escape, begin)
-        whole = end >= 0
-        text = self.text[begin : end if whole else len(self.text)]
-        shown = text if whole else text[: len(text) - held_back(text, self.escape)]
-        written = json.dumps(shown, ensure_ascii=False)
-        self.json.append(written if whole else written[:-1])
+        if end < 0:
+            text = self.text[begin:]
+            certain = text[: len(text) - base.partial_mark(text, self.escape)]
+            self.json.append(json.dumps(certain, ensure_ascii=False)[:-1])
+            return False
+        self.json.append(json.dumps(self.text[begin:end], ensure_ascii=False))
         self.at = end + len(self.escape)
-        return whole
+        return True
 
     def _items(self, closing: str) -> bool:
         self.at += 1

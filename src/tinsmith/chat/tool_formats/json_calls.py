@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tinsmith.chat.tool_formats.tool import Begun, Call, Message, Tool, ToolFormat, checked, split_system
+from tinsmith.chat.tool_formats.tool import Call, Message, PartialCall, Tool, ToolFormat, checked, split_system
 from tinsmith.errors import InputError
 
 _HEAD = re.compile(r'\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)')
@@ -19,12 +19,10 @@ Place = Literal["system", "before system", "user"]
 class JsonFormat(ToolFormat):
     """A call is {"name": …, KEY: {…}}, KEY being `arguments`.
 
-    opening, between, closing: what stands around and between the calls of an answer that may hold several;
-    single: what stands around the call where there can be but one. nothing: the answer that makes no call;
-    None: any text without the mark. spaced: whether a blank follows colons and commas, as in what the models
-    were trained on. instruction: the text that lists the tools, with {tools} for them; place: where;
-    indent, lines, bare: how a tool is written there, and whether without the object that says that it is a
-    function.
+    opening, between, closing: around and between the calls of an answer with several. single: around an only
+    call. spaced: with blanks after colons and commas, as the models were trained. instruction: lists the tools
+    at {tools}. place: of the instruction. indent, lines, bare: how it writes a tool, `bare` without the outer
+    object.
     """
 
     name: str
@@ -35,7 +33,6 @@ class JsonFormat(ToolFormat):
     between: str = ""
     closing: str = ""
     single: tuple[str, str] = ("", "")
-    nothing: str | None = None
     spaced: bool = True
     several: bool = True
     mark: str = ""
@@ -43,6 +40,7 @@ class JsonFormat(ToolFormat):
     lines: str | None = None
     bare: bool = False
     joint: str | None = "\n"
+    nothing: str | None = None
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         instruction = self.instruction.replace("{tools}", self._list(tools))
@@ -59,12 +57,7 @@ class JsonFormat(ToolFormat):
             json.dumps(tool, ensure_ascii=False, indent=self.indent) for tool in declarations
         )
 
-    def write(self, calls: Sequence[Call]) -> str:
-        self._check_count(calls)
-        if not calls:
-            if self.nothing is None:
-                raise InputError(f"the format {self.name} has no form for no call; write a text instead")
-            return self.nothing
+    def _write(self, calls: Sequence[Call]) -> str:
         separators = (", ", ": ") if self.spaced else (",", ":")
         written = [
             json.dumps(
@@ -81,27 +74,29 @@ class JsonFormat(ToolFormat):
         for value in self._values(text.strip()):
             for call in value if isinstance(value, list) else [value]:
                 if not isinstance(call, dict) or "name" not in call:
-                    raise InputError(f"the answer holds {json.dumps(call)}, which is no call; {self._form()}")
-                # Models of one family were trained on either word.
+                    raise InputError(
+                        f"the answer contains {json.dumps(call)}, which is no call; {self._form()}"
+                    )
+                # Models of one family use either word.
                 calls.append(checked(call["name"], call.get("arguments", call.get("parameters", {})), tools))
         return calls
 
-    def begun(self, text: str, tools: Sequence[Tool]) -> list[Begun]:
-        calls: list[Begun] = []
+    def partial_calls(self, text: str, tools: Sequence[Tool]) -> list[PartialCall]:
+        calls: list[PartialCall] = []
         head = _HEAD.search(text)
         while head:
             try:
                 _, end = json.JSONDecoder().raw_decode(text, head.end())
-            except (ValueError, RecursionError):  # an object that is not whole
-                return [*calls, Begun(json.loads(head[1]), text[head.end() :], False)]
-            calls.append(Begun(json.loads(head[1]), text[head.end() : end], True))
+            except (ValueError, RecursionError):  # an incomplete object
+                return [*calls, PartialCall(json.loads(head[1]), text[head.end() :], False)]
+            calls.append(PartialCall(json.loads(head[1]), text[head.end() : end], True))
             head = _HEAD.search(text, end)
         return calls
 
     def _values(self, text: str) -> list[Any]:
         """The JSON values of an answer."""
         if self.mark == TAG:
-            # A call's own texts may hold the tag: JSON says where it ends.
+            # The tag may occur in a call's texts: the call ends where its JSON does.
             values, at = [], text.find(TAG)
             while at >= 0:
                 value, end = self._value(text, at + len(TAG))
@@ -125,7 +120,7 @@ class JsonFormat(ToolFormat):
 
 
 def _unfenced(text: str) -> str:
-    """Without the Markdown fence that models like to put around JSON."""
+    """Without a Markdown fence, which models often put around JSON."""
     if text.startswith("```") and "\n" in text:
         return text.partition("\n")[2].removesuffix("```").strip()
     return text
@@ -135,19 +130,19 @@ def _before_first_user(instruction: str, messages: Sequence[Message]) -> list[Me
     result = list(messages)
     for number, message in enumerate(result):
         if message["role"] == "user":
-            said: Any = message["content"]
-            if isinstance(said, list):  # of texts and images
-                said = [{"type": "text", "text": instruction}, *said]
+            content: Any = message["content"]
+            if isinstance(content, list):  # texts and images
+                content = [{"type": "text", "text": instruction}, *content]
             else:
-                said = instruction + said.strip()
-            result[number] = {"role": "user", "content": said}
+                content = instruction + content.strip()
+            result[number] = {"role": "user", "content": content}
             return result
-    raise InputError("tools are listed in the first user message, and the conversation has none; add one")
+    raise InputError("the first user message lists the tools, and the conversation has none; add one")
 
 
 TAG = "<tool_call>"
 
-# What the task `call` trains.
+# The format of the task `call`.
 JSON = JsonFormat(
     name="json",
     instruction=(
@@ -164,7 +159,7 @@ JSON = JsonFormat(
     lines="\n",
 )
 
-# Qwen3's chat template, after NousResearch's Hermes. Qwen2.5 is prompted alike.
+# Qwen3's chat template, after NousResearch's Hermes; also for Qwen2.5.
 QWEN = JsonFormat(
     name="qwen",
     instruction=(
@@ -184,8 +179,7 @@ QWEN = JsonFormat(
     lines="\n",
 )
 
-# SmolLM2: the system prompt of the model card of SmolLM2-1.7B-Instruct; its chat template knows nothing of
-# tools.
+# The system prompt of SmolLM2-1.7B-Instruct's model card; its chat template has no tools.
 SMOLLM = JsonFormat(
     name="smollm",
     instruction=(
@@ -210,8 +204,7 @@ SMOLLM = JsonFormat(
     mark=TAG,
 )
 
-# Llama 3.2's chat template, which also writes "Environment: ipython" at the head of the system message. 3.1 is
-# prompted alike.
+# Llama 3.2's chat template, which also begins the system message with "Environment: ipython"; also for 3.1.
 LLAMA3 = JsonFormat(
     name="llama3",
     instruction=(
@@ -231,7 +224,7 @@ LLAMA3 = JsonFormat(
     lines="\n\n",
 )
 
-# Gemma 3 has no tokens for tools; this is the JSON form of Google's guide "Function calling with Gemma".
+# Gemma 3 has no tokens for tools: the JSON form of Google's guide "Function calling with Gemma".
 GEMMA3 = JsonFormat(
     name="gemma3",
     instruction=(

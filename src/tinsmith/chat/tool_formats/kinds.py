@@ -1,5 +1,4 @@
-"""Which kinds of JSON values a schema lets through: what formats that write texts without quotes need to
-know."""
+"""The JSON types that a schema accepts, for formats that write texts without quotes."""
 
 from __future__ import annotations
 
@@ -42,7 +41,7 @@ def kind(value: object) -> str:
 
 
 def referred(pointer: str, root: Any) -> Any:
-    """What a reference within the document stands for; True, which accepts all, where it is not one."""
+    """The schema of a reference within the document; True, which accepts all, for any other reference."""
     node = root
     for step in pointer.removeprefix("#").split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")

@@ -1,4 +1,4 @@
-"""Qwen3.5 and Qwen3-Coder: calls in tags, an argument a line or more, texts as they are."""
+"""Qwen3.5 and Qwen3-Coder: calls in tags, arguments on lines of their own, texts without quotes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from tinsmith.chat.tool_formats.kinds import kind, kinds
 from tinsmith.chat.tool_formats.tool import (
-    Begun,
     Call,
     Message,
+    PartialCall,
     Tool,
     ToolFormat,
     checked,
-    held_back,
+    partial_mark,
     split_system,
 )
 from tinsmith.errors import InputError
@@ -42,7 +42,7 @@ END_OF_VALUE = "\n</parameter>"
 _HEADER = re.compile(r"<tool_call>\s*<function=([^>\n]+)>")
 _KEY = re.compile(r"\s*<parameter=([^>\n]+)>\n")
 _FOOTER = re.compile(r"\s*</function>\s*</tool_call>")
-# The template writes what Python's str() makes of a value.
+# The template writes values by Python's str().
 PYTHON = {"True": True, "False": False, "None": None}
 
 
@@ -60,9 +60,7 @@ class Qwen35(ToolFormat):
             *rest,
         ]
 
-    def write(self, calls: Sequence[Call]) -> str:
-        if not calls:
-            raise InputError("the format qwen35 has no form for no call; write a text instead")
+    def _write(self, calls: Sequence[Call]) -> str:
         return "\n".join(map(_write_call, calls))
 
     def turn(self, content: str, calls: Sequence[Call]) -> str:
@@ -74,37 +72,34 @@ class Qwen35(ToolFormat):
             header = _HEADER.match(text, at)
             if not header:
                 raise _damaged(at)
-            call, at = checked(header[1], {}, tools), header.end()
-            schema = next(tool.parameters for tool in tools if tool.name == call.name)
-            while parameter := _KEY.match(text, at):
-                end = text.find(END_OF_VALUE, parameter.end())
-                if end < 0:
-                    raise _damaged(at)
-                key = parameter[1]
-                value_schema = schema.get("properties", {}).get(key, True)
-                call.arguments[key] = _read(text[parameter.end() : end], value_schema, schema)
-                at = end + len(END_OF_VALUE)
-            footer = _FOOTER.match(text, at)
+            call = checked(header[1], {}, tools)
+            written, end = _arguments(text, header.end(), _schema(call.name, tools))
+            footer = _FOOTER.match(text, end) if end >= 0 else None
             if not footer:
                 raise _damaged(at)
+            call.arguments |= json.loads(written + "}")
             calls.append(call)
             at = text.find(self.mark, footer.end())
         return calls
 
-    def begun(self, text: str, tools: Sequence[Tool]) -> list[Begun]:
-        calls: list[Begun] = []
+    def partial_calls(self, text: str, tools: Sequence[Tool]) -> list[PartialCall]:
+        calls: list[PartialCall] = []
         at = text.find(self.mark)
         while at >= 0 and (header := _HEADER.match(text, at)):
-            schema = next(tool.parameters for tool in tools if tool.name == header[1])
-            written, at = _arguments(text, header.end(), schema)
-            footer = _FOOTER.match(text, at) if at >= 0 else None
-            calls.append(Begun(header[1], written + "}" if footer else written, footer is not None))
+            written, end = _arguments(text, header.end(), _schema(header[1], tools))
+            footer = _FOOTER.match(text, end) if end >= 0 else None
+            calls.append(PartialCall(header[1], written + "}" if footer else written, footer is not None))
             at = text.find(self.mark, footer.end()) if footer else -1
         return calls
 
 
+def _schema(name: str, tools: Sequence[Tool]) -> dict[str, Any]:
+    return next(tool.parameters for tool in tools if tool.name == name)
+
+
 def _arguments(text: str, at: int, schema: Any) -> tuple[str, int]:
-    """As JSON without the closing brace, and where they end; -1: in one, whose text may be given in part."""
+    """Arguments as JSON without the closing brace, and their end. An incomplete one ends at -1; of a text, its
+    certain part is included."""
     written = "{"
     while parameter := _KEY.match(text, at):
         end, key = text.find(END_OF_VALUE, parameter.end()), parameter[1]
@@ -114,8 +109,8 @@ def _arguments(text: str, at: int, schema: Any) -> tuple[str, int]:
             value = text[parameter.end() :]
             if kinds(value_schema, schema) != {"string"}:
                 return written, -1
-            shown = value[: len(value) - held_back(value, END_OF_VALUE)]
-            return written + head + json.dumps(shown, ensure_ascii=False)[:-1], -1
+            certain = value[: len(value) - partial_mark(value, END_OF_VALUE)]
+            return written + head + json.dumps(certain, ensure_ascii=False)[:-1], -1
         value = _read(text[parameter.end() : end], value_schema, schema)
         written += head + json.dumps(value, ensure_ascii=False)
         at = end + len(END_OF_VALUE)
@@ -135,7 +130,7 @@ def _write_call(call: Call) -> str:
         written = write_value(value)
         if END_OF_VALUE in written:
             raise InputError(
-                f"argument {key} holds the line </parameter>, which ends a value in the format qwen35"
+                f"argument {key} contains the line </parameter>, which ends a value in the format qwen35"
             )
         lines.append(f"<parameter={key}>\n{written}\n</parameter>\n")
     return "".join([*lines, "</function>\n</tool_call>"])
@@ -146,19 +141,19 @@ def write_value(value: Any) -> str:
 
 
 def _read(text: str, schema: Any, root: Any) -> Any:
-    """A value by its kind: a string is as it stands; where others may stand too, what is JSON is JSON."""
-    may = kinds(schema, root)
-    if may == {"string"}:
+    """A string where the schema accepts strings only; otherwise JSON where it parses."""
+    types = kinds(schema, root)
+    if types == {"string"}:
         return text
     for value in schema.get("enum", ()) if isinstance(schema, dict) else ():
         if write_value(value) == text:
             return value
-    if text in PYTHON and kind(PYTHON[text]) in may:
+    if text in PYTHON and kind(PYTHON[text]) in types:
         return PYTHON[text]
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        if "string" in may:
+        if "string" in types:
             return text
         raise InputError(f"the answer's value {text!r} is not JSON: {error}") from error
 

@@ -1,4 +1,4 @@
-"""What a tool is, what a call is, and what a format does with them."""
+"""Tools, calls, and the interface of formats."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ Message = Mapping[str, str]
 
 @dataclass
 class Call:
-    """What a model asks for. result: what the function gave, once it was executed; error: what it raised
-    instead."""
+    """result: the function's, once it was executed. error: the exception that it raised instead."""
 
     name: str
     arguments: dict[str, Any]
@@ -24,19 +23,18 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A call as far as an answer has come. arguments: their JSON, or what it begins with for sure; whole:
-    whether that is all."""
+class PartialCall:
+    """A call of an incomplete answer. arguments: the part of their JSON that is certain."""
 
     name: str
     arguments: str
-    whole: bool
+    complete: bool
 
 
 @dataclass(frozen=True)
 class Tool:
-    """parameters: JSON Schema of the arguments, an object. declared: the tool as prompts show it, in OpenAI's
-    shape."""
+    """parameters: JSON Schema of the arguments, an object. declared: the tool in OpenAI's shape, for
+    prompts."""
 
     name: str
     description: str
@@ -45,8 +43,8 @@ class Tool:
 
 
 def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
-    """Tools in OpenAI's shape, {"type": "function", "function": {"name", "description", "parameters"}}, or as
-    the inner object alone. ConstraintError, with the place, for anything else."""
+    """Reads tools in OpenAI's shape, {"type": "function", "function": {"name", "description", "parameters"}},
+    or the inner object alone. Raises ConstraintError, with the JSON pointer, for anything else."""
     if isinstance(tools, Mapping) or not isinstance(tools, Sequence) or isinstance(tools, str | bytes):
         raise ConstraintError("#: tools must be a list of tools; put a single one in a list")
     parsed = [_read_tool(tool, f"#/{number}") for number, tool in enumerate(tools)]
@@ -64,14 +62,16 @@ def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
 
 def _read_tool(tool: Any, path: str) -> Tool:
     if not isinstance(tool, Mapping):
-        raise ConstraintError(f"{path}: a tool must be an object with a name and parameters, got {_kind(tool)}")
+        raise ConstraintError(
+            f"{path}: a tool must be an object with a name and parameters, got {type(tool).__name__}"
+        )
     function = tool
     if "function" in tool:
         if tool.get("type", "function") != "function":
             raise ConstraintError(f'{path}/type: {tool["type"]!r} is not a kind of tool; give "function"')
         function, path = tool["function"], f"{path}/function"
         if not isinstance(function, Mapping):
-            raise ConstraintError(f"{path}: a function must be an object, got {_kind(function)}")
+            raise ConstraintError(f"{path}: a function must be an object, got {type(function).__name__}")
     name = function.get("name")
     if not isinstance(name, str) or not name or not name.isprintable():
         raise ConstraintError(f"{path}/name: a tool needs a name of printable characters, got {name!r}")
@@ -79,22 +79,17 @@ def _read_tool(tool: Any, path: str) -> Tool:
     if parameters is None:
         parameters = {"type": "object", "properties": {}}
     if not isinstance(parameters, Mapping):
-        raise ConstraintError(f"{path}/parameters: must be a JSON Schema, got {_kind(parameters)}")
+        raise ConstraintError(f"{path}/parameters: must be a JSON Schema, got {type(parameters).__name__}")
     declared = dict(tool) if "function" in tool else {"type": "function", "function": dict(tool)}
     return Tool(name, str(function.get("description") or ""), dict(parameters), declared)
 
 
-def _kind(value: object) -> str:
-    return type(value).__name__
-
-
 class ToolFormat:
-    """One way of calling functions.
+    """How a model family writes tools and calls.
 
-    name: what users and files call it. several: whether one answer can hold more than one call. mark: what
-    calls begin with; a text that says no call has none in it. controls: texts in it that are control tokens of
-    the models that know the format, which read and write them as such. joint: what stands between a text and
-    the calls behind it; None: a message that calls holds nothing else.
+    name: in files and options. several: an answer may have several calls. mark: the beginning of calls, which
+    no text without calls contains. controls: control tokens of the format. joint: the separator between a text
+    and its calls; None: a message with calls has no text. nothing: the answer without a call; None: any text.
     """
 
     name: str
@@ -102,45 +97,49 @@ class ToolFormat:
     mark: str = ""
     controls: tuple[str, ...] = ()
     joint: str | None = "\n"
+    nothing: str | None = None
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
-        """The conversation with the tools written into it, as the models' own chat templates do.
+        """Adds the tools to a conversation, as the models' own chat templates do.
 
-        system: what the model's template says where a conversation has no system message.
+        system: the template's default system message.
         """
         raise NotImplementedError
 
     def write(self, calls: Sequence[Call]) -> str:
-        """The answer that makes these calls. InputError where the format has no form for them."""
+        """The answer with these calls. Raises InputError where the format cannot express them."""
+        if len(calls) > 1 and not self.several:
+            raise InputError(f"the format {self.name} has one call an answer, got {len(calls)}")
+        if calls:
+            return self._write(calls)
+        if self.nothing is None:
+            raise InputError(f"the format {self.name} cannot express an answer without a call; write a text")
+        return self.nothing
+
+    def _write(self, calls: Sequence[Call]) -> str:
         raise NotImplementedError
 
     def turn(self, content: str, calls: Sequence[Call]) -> str:
-        """The assistant's message of a text, perhaps empty, and calls."""
+        """The assistant's message with a text, which may be empty, and calls."""
         prefix = "" if self.joint is None or not content.strip() else content + self.joint
         return prefix + self.write(calls)
 
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
-        """The calls of an answer, none where it is a text without calls. InputError where a call is damaged, or
-        names no tool."""
+        """The answer's calls; none for a text. Raises InputError for a damaged call or an unknown tool."""
         raise NotImplementedError
 
-    def begun(self, text: str, tools: Sequence[Tool]) -> list[Begun]:
-        """The calls at the beginning of an answer that is constrained to these tools. Of a longer one the
-        arguments go on from what is given here."""
+    def partial_calls(self, text: str, tools: Sequence[Tool]) -> list[PartialCall]:
+        """The calls of an incomplete answer that is constrained to the tools. Their arguments only grow."""
         raise NotImplementedError
 
-    def _check_count(self, calls: Sequence[Call]) -> None:
-        if len(calls) > 1 and not self.several:
-            raise InputError(f"the format {self.name} has one call an answer, got {len(calls)}")
 
-
-def held_back(text: str, *marks: str) -> int:
-    """How many characters at a text's end one of the marks may begin with."""
+def partial_mark(text: str, *marks: str) -> int:
+    """The length of the text's longest suffix that may begin one of the marks."""
     return max((k for mark in marks for k in range(1, len(mark)) if text.endswith(mark[:k])), default=0)
 
 
 def split_system(messages: Sequence[Message], system: str) -> tuple[str, list[Message]]:
-    """The system message's text, or the template's own, and the other messages."""
+    """The text of the system message, or the default `system`, and the other messages."""
     if messages and messages[0].get("role") == "system":
         return messages[0]["content"], list(messages[1:])
     return system, list(messages)

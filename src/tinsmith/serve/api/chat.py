@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
@@ -12,36 +11,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from tinsmith.chat.roles import settled
-from tinsmith.runtime.choice import logprob
+from tinsmith.chat.roles import normalized
+from tinsmith.runtime.choice import TokenChoice, logprob
 from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.api.openai_common import ImagePart, TextPart
-from tinsmith.serve.endpoint import (
-    DONE,
-    SSE,
-    AnswerStream,
-    ApiRequest,
-    Endpoint,
-    JsonResponse,
-    schema_like,
-    sse,
-    sse_error,
-)
+from tinsmith.serve.endpoint import SSE, ApiRequest, Endpoint
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, TinsmithOptions
-from tinsmith.serve.generate import (
-    Answer,
-    AnswerEnd,
-    Answers,
-    Delta,
-    choice_json,
-    collect,
-    generate,
-    merge,
-    record_usage,
-)
+from tinsmith.serve.generate import Answer, Answers, Delta, choice_json, generate
 from tinsmith.serve.prepare import GenerationRequest, sampling_of
 from tinsmith.serve.stream_parser import CallDelta
 
@@ -166,7 +145,7 @@ def messages_of(given: Sequence[Any]) -> list[dict[str, Any]]:
             if one.reasoning_content is not None:
                 message["reasoning_content"] = one.reasoning_content
         messages.append(message)
-    return settled(messages)
+    return normalized(messages)
 
 
 def offer_in(body: ChatBody) -> Offer | None:
@@ -193,8 +172,8 @@ def to_generation(request: ApiRequest, body: ChatBody) -> GenerationRequest:
         offer=offer_in(body),
         schema=common.output_schema(body.response_format),
         **options.generation,
-        sampling=sampling_of(ref.served.model, body),
-        seed=common.seed_of(body.seed),
+        sampling=sampling_of(ref.model, body),
+        seed=body.seed,
         answers=answers,
         max_tokens=limits.check_tokens(body.max_completion_tokens or body.max_tokens),
         stop=common.stop_texts(body.stop),
@@ -206,37 +185,22 @@ def to_generation(request: ApiRequest, body: ChatBody) -> GenerationRequest:
 
 async def chat(request: ApiRequest, body: ChatBody) -> Response:
     answers = await generate(request.state, await request.parse(lambda: to_generation(request, body)))
-    head = {
-        "id": f"chatcmpl-{secrets.token_hex(12)}",
-        "object": "chat.completion.chunk" if body.stream else "chat.completion",
-        "created": int(time.time()),
-        "model": answers.ref.name,
-        "system_fingerprint": answers.ref.served.digest[:16],
-    }
     if body.stream:
-        pieces = _stream(request, body, answers, head)
-        return AnswerStream(pieces, SSE, on_error=sse_error(request.http.url.path), cancel=answers.cancel)
-    collected = await collect(answers.running)
-    choices = [_choice(body, answers, k, one) for k, one in enumerate(collected)]
-    reply = {
-        **head,
-        "choices": choices or [_refusal(answers)],
-        "usage": record_usage(request, answers, collected).openai,
-        "tinsmith": common.extra_fields(answers, collected),
-    }
-    return JsonResponse(reply, receipts=common.receipts_of(collected))
+        pieces, kind = _stream(body, answers), "chat.completion.chunk"
+        return common.stream(request, answers, "chatcmpl", kind, pieces, body.stream_options)
+    choices = [_choice(body, one) for one in await answers.collect()]
+    return common.reply(request, answers, "chatcmpl", "chat.completion", choices or [_refusal(answers)])
 
 
-def _choice(body: ChatBody, answers: Answers, index: int, answer: Answer) -> dict[str, Any]:
-    end = answer.end
+def _choice(body: ChatBody, answer: Answer) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     if answer.thinking:
         message["reasoning_content"] = answer.thinking
-    if end.calls:
-        calls = [_call(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in end.calls]
+    if answer.calls:
+        calls = [_call(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in answer.calls]
         message |= {"content": answer.text or None, "tool_calls": calls}
-    choice: dict[str, Any] = {"index": index, "message": message, "logprobs": None}
-    return {**choice, "finish_reason": _finish_reason(end), **_details(body, answers, answer.choices)}
+    choice: dict[str, Any] = {"index": answer.index, "message": message, "logprobs": None}
+    return {**choice, "finish_reason": _finish_reason(answer), **_details(body, answer, answer.choices)}
 
 
 def _refusal(answers: Answers) -> dict[str, Any]:
@@ -259,10 +223,10 @@ def _call_delta(delta: CallDelta) -> dict[str, Any]:
     return {"index": delta.number, "function": {"arguments": delta.arguments}}
 
 
-def _details(body: ChatBody, answers: Answers, choices: Sequence[Any]) -> dict[str, Any]:
+def _details(body: ChatBody, answer: Answer, choices: Sequence[TokenChoice]) -> dict[str, Any]:
     """How tokens were chosen."""
     details: dict[str, Any] = {}
-    model = answers.ref.served.model
+    model = answer.request.ref.model
     if body.logprobs:
         details["logprobs"] = {"content": [logprob(model.core, one) for one in choices], "refusal": None}
     if body.with_choices:
@@ -270,52 +234,38 @@ def _details(body: ChatBody, answers: Answers, choices: Sequence[Any]) -> dict[s
     return details
 
 
-def _finish_reason(end: AnswerEnd) -> str:
-    if end.calls:
-        return "tool_calls"
-    return "stop" if end.finish == "stop" else "length"
+def _finish_reason(answer: Answer) -> str:
+    return "tool_calls" if answer.calls else answer.reason
 
 
-async def _stream(
-    request: ApiRequest, body: ChatBody, answers: Answers, head: dict[str, Any]
-) -> AsyncGenerator[bytes, None]:
-    with_usage = body.stream_options is not None and body.stream_options.include_usage
-    usage: dict[str, Any] = {"usage": None} if with_usage else {}
+async def _stream(body: ChatBody, answers: Answers) -> AsyncGenerator[dict[str, Any], None]:
+    def choice(index: int, delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+        return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish, **more}
 
-    def chunk(index: int, delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish, **more}
-        return sse({**head, "choices": [choice], **usage})
-
-    collected = [Answer() for _ in answers.running]
-    for index in range(max(1, len(collected))):
-        yield chunk(index, {"role": "assistant", "content": ""})
-    if not collected:
-        yield chunk(0, {"refusal": answers.refusal}, "stop")
-    async with aclosing(merge(answers.running)) as events:
-        async for index, event in events:
-            collected[index].add(event)
-            if isinstance(event, Delta):
-                for delta, more in _deltas(body, answers, event):
-                    yield chunk(index, delta, **more)
+    for index in range(max(1, len(answers.all))):
+        yield choice(index, {"role": "assistant", "content": ""})
+    if not answers.all:
+        yield choice(0, {"refusal": answers.refusal}, "stop")
+    async with aclosing(answers.events()) as events:
+        async for answer, delta in events:
+            if delta is None:
+                extra = common.extra_fields(answers, answer)
+                yield choice(answer.index, {}, _finish_reason(answer), tinsmith=extra)
                 continue
-            extra = common.extra_fields(answers, [collected[index]])
-            yield chunk(index, {}, _finish_reason(event), tinsmith=extra)
-    counted = record_usage(request, answers, collected).openai
-    if with_usage:
-        yield sse({**head, "choices": [], "usage": counted})
-    yield DONE
+            *deltas, last = _deltas(delta) or [{}]
+            for one in deltas:
+                yield choice(answer.index, one)
+            details = _details(body, answer, delta.choices) if delta.choices else {}
+            if last or details:
+                yield choice(answer.index, last, **details)
 
 
-def _deltas(body: ChatBody, answers: Answers, event: Delta) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """OpenAI's deltas; the last has the details of all tokens."""
+def _deltas(event: Delta) -> list[dict[str, Any]]:
     names = {"thinking": "reasoning_content", "text": "content"}
     deltas: list[dict[str, Any]] = [{names[kind]: text} for kind, text in event.texts]
     if event.calls:
         deltas.append({"tool_calls": [_call_delta(one) for one in event.calls]})
-    details = _details(body, answers, event.choices) if event.choices else {}
-    if details and not deltas:
-        deltas = [{}]
-    return [(delta, details if k + 1 == len(deltas) else {}) for k, delta in enumerate(deltas)]
+    return deltas
 
 
 _LOGPROB = {"token": str, "logprob": float, "bytes": [int], "top_logprobs": [dict]}
@@ -345,13 +295,5 @@ _REPLY = {
     "tinsmith": dict,
 }
 ENDPOINTS = [
-    Endpoint(
-        "POST",
-        "/v1/chat/completions",
-        "Answers a conversation",
-        chat,
-        ChatBody,
-        schema_like(_REPLY),
-        stream=SSE,
-    )
+    Endpoint("POST", "/v1/chat/completions", "Answers a conversation", chat, ChatBody, _REPLY, stream=SSE)
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from itertools import accumulate
@@ -13,32 +12,12 @@ from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.checks import token_ids
-from tinsmith.runtime.choice import logprob
+from tinsmith.runtime.choice import TokenChoice, logprob
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
-from tinsmith.serve.endpoint import (
-    DONE,
-    SSE,
-    AnswerStream,
-    ApiRequest,
-    Endpoint,
-    JsonResponse,
-    schema_like,
-    sse,
-    sse_error,
-)
+from tinsmith.serve.endpoint import SSE, ApiRequest, Endpoint
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.generate import (
-    Answer,
-    AnswerEnd,
-    Answers,
-    RunningAnswer,
-    Usage,
-    collect,
-    generate,
-    merge,
-    record_usage,
-)
+from tinsmith.serve.generate import Answer, Answers, generate
 from tinsmith.serve.prepare import GenerationRequest, sampling_of
 
 
@@ -67,53 +46,30 @@ async def complete(request: ApiRequest, body: CompletionsBody) -> Response:
     prompts, count = fields.prompts_of(body.prompt), state.limits.check_answers(body.n)
     if body.echo and body.logprobs is not None:
         raise ApiError(400, "echo with logprobs is not supported: prompts have no logprobs", "echo")
-    state.check_in_flight(request.client, ref.served.worker, count * len(prompts))
-    each: list[Answers] = []
-
-    def cancel() -> None:
-        for answers in each:
-            answers.cancel()
-
-    try:
-        for prompt in prompts:
-            each.append(await generate(state, _to_generation(request, body, prompt, count)))
-    except BaseException:
-        cancel()
-        raise
-    head = {
-        "id": f"cmpl-{secrets.token_hex(12)}",
-        "object": "text_completion",
-        "created": int(time.time()),
-        "model": ref.name,
-        "system_fingerprint": ref.served.digest[:16],
-    }
-    running = [one for answers in each for one in answers.running]
-    echoes = [_prompt_text(one) if body.echo else "" for one in running]
+    state.check_in_flight(request.client, ref.worker, count * len(prompts))
+    answers = await generate(state, *(_to_generation(request, body, prompt, count) for prompt in prompts))
+    reply = answers, "cmpl", "text_completion"
     if body.stream:
-        pieces = _stream(request, body, each, echoes, head)
-        return AnswerStream(pieces, SSE, on_error=sse_error(request.http.url.path), cancel=cancel)
-    collected = await collect(running)
+        return common.stream(request, *reply, _stream(body, answers), body.stream_options)
     choices = [
-        _choice(body, running[k], k, echoes[k] + one.text, choices=one.choices, end=one.end)
-        for k, one in enumerate(collected)
+        _choice(body, one, _echo(body, one) + one.text, one.choices, ended=True)
+        for one in await answers.collect()
     ]
-    usage, extra = _usage(request, each, collected), common.extra_fields(each[0], collected)
-    reply = {**head, "choices": choices, "usage": usage, "tinsmith": extra}
-    return JsonResponse(reply, receipts=common.receipts_of(collected))
+    return common.reply(request, *reply, choices)
 
 
 def _to_generation(
     request: ApiRequest, body: CompletionsBody, prompt: str | list[int], answers: int
 ) -> GenerationRequest:
     ref = request.state.find(body.model)
-    model = ref.served.model
+    model = ref.model
     return GenerationRequest(
         ref=ref,
         prompt=prompt if isinstance(prompt, str) else token_ids(prompt, model.info.vocab),
         suffix=body.suffix,
         **(body.tinsmith or fields.TinsmithOptions()).generation,
         sampling=sampling_of(model, body),
-        seed=common.seed_of(body.seed),
+        seed=body.seed,
         answers=answers,
         max_tokens=request.state.limits.check_tokens(body.max_tokens),
         stop=common.stop_texts(body.stop),
@@ -123,28 +79,26 @@ def _to_generation(
     )
 
 
-def _prompt_text(one: RunningAnswer) -> str:
-    prompt = one.request.prompt
-    if isinstance(prompt, str):
-        return prompt
-    return one.request.ref.served.model.detokenize(prompt or (), special=True)
+def _echo(body: CompletionsBody, answer: Answer) -> str:
+    prompt = answer.request.prompt if body.echo else None
+    if prompt is None or isinstance(prompt, str):
+        return prompt or ""
+    return answer.request.ref.model.detokenize(prompt, special=True)
 
 
 def _choice(
     body: CompletionsBody,
-    running: RunningAnswer,
-    index: int,
+    answer: Answer,
     text: str,
+    choices: Sequence[TokenChoice] = (),
     *,
-    choices: Sequence[Any] = (),
-    end: AnswerEnd | None = None,
+    ended: bool = False,
     offset: int = 0,
 ) -> dict[str, Any]:
     """offset: characters of earlier tokens."""
-    finish = None if end is None else "stop" if end.finish == "stop" else "length"
     logprobs = None
     if body.logprobs is not None:
-        rows = [logprob(running.request.ref.served.model.core, choice) for choice in choices]
+        rows = [logprob(answer.request.ref.model.core, choice) for choice in choices]
         tokens = [row["token"] for row in rows]
         logprobs = {
             "tokens": tokens,
@@ -152,56 +106,27 @@ def _choice(
             "top_logprobs": [{top["token"]: top["logprob"] for top in row["top_logprobs"]} for row in rows],
             "text_offset": list(accumulate(map(len, tokens), initial=offset))[:-1],
         }
-    return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}
+    finish = answer.reason if ended else None
+    return {"index": answer.index, "text": text, "logprobs": logprobs, "finish_reason": finish}
 
 
-def _usage(request: ApiRequest, each: Sequence[Answers], collected: Sequence[Answer]) -> dict[str, Any]:
-    """Of all prompts together."""
-    left, usages = iter(collected), []
-    for answers in each:
-        usages.append(record_usage(request, answers, [next(left) for _ in answers.running]))
-    total = Usage(
-        prompt=sum(one.prompt for one in usages),
-        cached=sum(one.cached for one in usages),
-        answer=sum(one.answer for one in usages),
-        thinking=0,
-    )
-    return total.openai
-
-
-async def _stream(
-    request: ApiRequest,
-    body: CompletionsBody,
-    each: Sequence[Answers],
-    echoes: Sequence[str],
-    head: dict[str, Any],
-) -> AsyncGenerator[bytes, None]:
-    with_usage = body.stream_options is not None and body.stream_options.include_usage
-    usage: dict[str, Any] = {"usage": None} if with_usage else {}
-    running = [one for answers in each for one in answers.running]
-    collected, offsets = [Answer() for _ in running], [0] * len(running)
-    for index, text in enumerate(echoes):
-        if text:
-            yield sse({**head, "choices": [_choice(body, running[index], index, text)], **usage})
-    async with aclosing(merge(running)) as events:
-        async for index, event in events:
-            collected[index].add(event)
-            if isinstance(event, AnswerEnd):
-                choice = _choice(body, running[index], index, "", end=event)
-                choice["tinsmith"] = common.extra_fields(each[0], [collected[index]])
-            else:
-                text = "".join(text for _, text in event.texts)
-                if not text and body.logprobs is None:
-                    continue
-                choices, offset = event.choices, offsets[index]
-                choice = _choice(body, running[index], index, text, choices=choices, offset=offset)
+async def _stream(body: CompletionsBody, answers: Answers) -> AsyncGenerator[dict[str, Any], None]:
+    offsets: Counter[int] = Counter()  # characters of the tokens sent, by answer
+    for answer in answers.all:
+        if echo := _echo(body, answer):
+            yield _choice(body, answer, echo)
+    async with aclosing(answers.events()) as events:
+        async for answer, delta in events:
+            if delta is None:
+                extra = common.extra_fields(answers, answer)
+                yield {**_choice(body, answer, "", ended=True), "tinsmith": extra}
+                continue
+            text = "".join(text for _, text in delta.texts)
+            if text or body.logprobs is not None:
+                choice = _choice(body, answer, text, delta.choices, offset=offsets[answer.index])
                 if choice["logprobs"]:
-                    offsets[index] += sum(map(len, choice["logprobs"]["tokens"]))
-            yield sse({**head, "choices": [choice], **usage})
-    total = _usage(request, each, collected)
-    if with_usage:
-        yield sse({**head, "choices": [], "usage": total})
-    yield DONE
+                    offsets[answer.index] += sum(map(len, choice["logprobs"]["tokens"]))
+                yield choice
 
 
 _LOGPROBS = {"tokens": [str], "token_logprobs": [float], "top_logprobs": [dict], "text_offset": [int]}
@@ -217,13 +142,5 @@ _REPLY = {
     "tinsmith": dict,
 }
 ENDPOINTS = [
-    Endpoint(
-        "POST",
-        "/v1/completions",
-        "Continues prompts",
-        complete,
-        CompletionsBody,
-        schema_like(_REPLY),
-        stream=SSE,
-    )
+    Endpoint("POST", "/v1/completions", "Continues prompts", complete, CompletionsBody, _REPLY, stream=SSE)
 ]

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from tinsmith.checks import token_ids
 from tinsmith.serve import forward
-from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse, schema_like
+from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, Prompts, prompts_of
 
@@ -44,7 +44,7 @@ async def embed(request: ApiRequest, body: EmbeddingsBody) -> Response:
         raise ApiError(400, f"embeddings are computed without adapters; give {ref.served.name}", "model")
     mean = body.tinsmith is not None and body.tinsmith.pooling == "mean"
     pool = forward.mean_state if mean else forward.last_state
-    model, worker, rows, count = ref.served.model, ref.served.worker, [], 0
+    model, worker, rows, count = ref.model, ref.worker, [], 0
     with request.state.in_flight(request.client, worker):
         for number, text in enumerate(prompts_of(body.input)):
             tokens = await request.in_thread(partial(_tokens, model, text))
@@ -78,4 +78,4 @@ _REPLY = {
     "model": str,
     "usage": {"prompt_tokens": int, "total_tokens": int},
 }
-ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Embeds texts", embed, EmbeddingsBody, schema_like(_REPLY))]
+ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Embeds texts", embed, EmbeddingsBody, _REPLY)]

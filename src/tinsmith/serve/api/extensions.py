@@ -20,7 +20,7 @@ from tinsmith.runtime.offers import Offer
 from tinsmith.serve import forward
 from tinsmith.serve.api.chat import ChatBody, to_generation
 from tinsmith.serve.api.openai_common import FunctionTool, declared
-from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse, schema_like
+from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, Tokens, Tools
 from tinsmith.serve.prepare import prepare, tools_request
@@ -47,12 +47,12 @@ async def check(request: ApiRequest, body: CheckBody) -> Response:
     state = request.state
     if ("schema_" in body.model_fields_set) == bool(body.tools):
         raise ApiError(400, "give either a schema or tools", "schema")
-    param, made = "schema", {"schema": body.schema_}
+    param, to_compile = "schema", {"schema": body.schema_}
     if tools := body.tools:
         ref = state.find_or_only(body.model)
         offer = Offer(declared(tool.function for tool in tools), "required")
-        param, made = "tools", await request.in_thread(partial(tools_request, offer, ref, state.limits))
-    constraint = await state.compiler.compile(request.client, param, made)
+        param, to_compile = "tools", await request.in_thread(partial(tools_request, offer, ref, state.limits))
+    constraint = await state.compiler.compile(request.client, param, to_compile)
     size = len(constraint.data)
     facts = {"states": constraint.states, "depth": constraint.depth, "shortest": constraint.shortest}
     return JsonResponse({**facts, "bytes": size})
@@ -66,15 +66,15 @@ class MaskedBody(Body):
 
 
 async def masked(request: ApiRequest, body: MaskedBody) -> Response:
-    """The most probable tokens that a constraint excludes after these."""
+    """The most probable tokens that the constraint excludes after `tokens`."""
     generation = await request.parse(lambda: to_generation(request, body.chat))
     ref = generation.ref
     if ref.routed:
         raise ApiError(400, f"{ref.name} is a router; name an adapter", "chat.model")
-    model, worker = ref.served.model, ref.served.worker
+    model, worker = ref.model, ref.worker
     tokens = token_ids(body.tokens, model.info.vocab, "tokens")
     with request.state.in_flight(request.client, worker):
-        prepared = await prepare(request.state, generation, ref)
+        prepared = await prepare(request.state, generation)
         constraint = ref.skill.constraint_for(prepared.constraint)
         if constraint is None:
             return JsonResponse({"allowed": None, "masked": []})
@@ -143,7 +143,7 @@ async def report(request: ApiRequest, _: Any) -> Response:
         if path is None:
             raise FileNotFoundError
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:  # also where a link has just replaced it
+    except OSError:  # such as a link that has just replaced it
         message = "no readable report.html beside the model's file"
         raise ApiError(404, message, "model", code="not_found") from None
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
@@ -156,14 +156,14 @@ async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
             yield chunk
 
 
-_CHECK = schema_like({"states": int, "depth": (int, None), "shortest": int, "bytes": int})
+_CHECK = {"states": int, "depth": (int, None), "shortest": int, "bytes": int}
 _TOKEN = {"id": int, "token": str, "logprob": float, "bytes": [int]}
-_MASKED_REPLY = schema_like({"allowed": (int, None), "masked": [_TOKEN]})
+_MASKED_REPLY = {"allowed": (int, None), "masked": [_TOKEN]}
 ENDPOINTS = [
     Endpoint("POST", "/tinsmith/check", "Checks a schema or tools", check, CheckBody, _CHECK),
     Endpoint(
         "POST", "/tinsmith/masked", "Tokens that a constraint excludes", masked, MaskedBody, _MASKED_REPLY
     ),
-    Endpoint("GET", "/tinsmith/about", "Describes a model", about, reply=schema_like(dict)),
+    Endpoint("GET", "/tinsmith/about", "Describes a model", about, reply=dict),
     Endpoint("GET", "/tinsmith/report", "A model's report", report, text="text/html"),
 ]

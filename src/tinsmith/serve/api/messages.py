@@ -13,19 +13,10 @@ from starlette.responses import Response
 
 from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.api import openai_common as common
-from tinsmith.serve.endpoint import (
-    SSE,
-    AnswerStream,
-    ApiRequest,
-    Endpoint,
-    JsonResponse,
-    schema_like,
-    sse_error,
-    sse_events,
-)
+from tinsmith.serve.endpoint import SSE, AnswerStream, ApiRequest, Endpoint, JsonResponse, sse_error, sse_events
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Count, Name, NonEmpty, Rows, Share, Stops, TinsmithOptions, Tools, TopK
-from tinsmith.serve.generate import Answer, AnswerEnd, Answers, Delta, collect, generate, merge, record_usage
+from tinsmith.serve.generate import Answer, Answers, Delta, generate, record_usage
 from tinsmith.serve.images import RequestImage, content_of
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, count_prompt_tokens, sampling_of
 
@@ -267,7 +258,7 @@ async def create(request: ApiRequest, body: MessagesBody) -> Response:
         return _to_generation(
             request,
             body,
-            sampling=sampling_of(request.state.find(body.model).served.model, body),
+            sampling=sampling_of(request.state.find(body.model).model, body),
             max_tokens=request.state.limits.check_tokens(body.max_tokens),
             stop=body.stop_sequences or (),
             **(body.tinsmith or TinsmithOptions()).generation,
@@ -281,18 +272,19 @@ async def create(request: ApiRequest, body: MessagesBody) -> Response:
         "model": answers.ref.name,
     }
     if body.stream:
-        on_error = sse_error(request.http.url.path, "error")
+        on_error = sse_error(request, "error")
         pieces = sse_events(_events(request, answers, head))
         return AnswerStream(pieces, SSE, on_error=on_error, cancel=answers.cancel)
-    collected = await collect(answers.running)
+    await answers.collect()
+    answer = answers.first
     reply = {
         **head,
-        "content": _content(collected[0]) if collected else [],
-        **_stop_fields(collected[0].end if collected else None),
-        "usage": _usage(request, answers, collected),
-        "tinsmith": common.extra_fields(answers, collected),
+        "content": _content(answer) if answer else [],
+        **_stop_fields(answer),
+        "usage": _usage(request, answers),
+        "tinsmith": common.extra_fields(answers),
     }
-    return JsonResponse(reply, receipts=common.receipts_of(collected))
+    return JsonResponse(reply, receipts=answers.receipts)
 
 
 async def count_tokens(request: ApiRequest, body: CountBody) -> Response:
@@ -304,27 +296,27 @@ def _content(answer: Answer) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     if answer.thinking:
         blocks.append({"type": "thinking", "thinking": answer.thinking, "signature": ""})
-    if answer.text or not answer.end.calls:
+    if answer.text or not answer.calls:
         blocks.append({"type": "text", "text": answer.text, "citations": None})
-    return blocks + [_tool_use(call.name, call.arguments) for call in answer.end.calls]
+    return blocks + [_tool_use(call.name, call.arguments) for call in answer.calls]
 
 
 def _tool_use(name: str, given: dict[str, Any]) -> dict[str, Any]:
     return {"type": "tool_use", "id": f"toolu_{secrets.token_hex(12)}", "name": name, "input": given}
 
 
-def _stop_fields(end: AnswerEnd | None) -> dict[str, Any]:
-    """end: None where the router chose no adapter."""
-    if end is None:
+def _stop_fields(answer: Answer | None) -> dict[str, Any]:
+    """answer: None where the router chose no adapter."""
+    if answer is None:
         return {"stop_reason": "refusal", "stop_sequence": None}
     reasons = {"stop": "end_turn", "context": "model_context_window_exceeded"}
-    reason = "stop_sequence" if end.stop is not None else reasons.get(end.finish, "max_tokens")
-    return {"stop_reason": "tool_use" if end.calls else reason, "stop_sequence": end.stop}
+    reason = "stop_sequence" if answer.stop is not None else reasons.get(answer.finish, "max_tokens")
+    return {"stop_reason": "tool_use" if answer.calls else reason, "stop_sequence": answer.stop}
 
 
-def _usage(request: ApiRequest, answers: Answers, collected: Sequence[Answer]) -> dict[str, Any]:
+def _usage(request: ApiRequest, answers: Answers) -> dict[str, Any]:
     """Anthropic's input tokens exclude cached ones."""
-    usage = record_usage(request, answers, collected)
+    usage = record_usage(request, answers)
     return {
         "input_tokens": usage.prompt - usage.cached,
         "output_tokens": usage.answer,
@@ -369,27 +361,24 @@ class _Blocks:
 async def _events(
     request: ApiRequest, answers: Answers, head: dict[str, Any]
 ) -> AsyncGenerator[dict[str, Any], None]:
-    prompt = max((one.prompt_tokens for one in answers.running), default=0)
-    usage = {"input_tokens": prompt, "output_tokens": 0}
+    answer, blocks = answers.first, _Blocks()
+    usage = {"input_tokens": answer.prompt_tokens if answer else 0, "output_tokens": 0}
     message = {**head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
     yield {"type": "message_start", "message": message}
-    blocks, answer = _Blocks(), Answer()
-    async with aclosing(merge(answers.running)) as events:
-        async for _, event in events:
-            answer.add(event)
-            for made in blocks.add(event) if isinstance(event, Delta) else ():
-                yield made
-    if answer.ended and blocks.kind != "tool_use":  # an answer without calls has a text
-        for made in blocks.text("text"):
-            yield made
-    for made in blocks.close():
-        yield made
-    collected = [answer] if answer.ended else []
+    async with aclosing(answers.events()) as events:
+        async for _, delta in events:
+            for event in blocks.add(delta) if delta else ():
+                yield event
+    if answer and blocks.kind != "tool_use":  # an answer without calls has a text
+        for event in blocks.text("text"):
+            yield event
+    for event in blocks.close():
+        yield event
     yield {
         "type": "message_delta",
-        "delta": _stop_fields(answer.ended),
-        "usage": _usage(request, answers, collected),
-        "tinsmith": common.extra_fields(answers, collected),
+        "delta": _stop_fields(answer),
+        "usage": _usage(request, answers),
+        "tinsmith": common.extra_fields(answers),
     }
     yield {"type": "message_stop"}
 
@@ -410,11 +399,9 @@ _REPLY = {
     },
     "tinsmith": dict,
 }
-_COUNT = schema_like({"input_tokens": int})
+_COUNT = {"input_tokens": int}
 ENDPOINTS = [
-    Endpoint(
-        "POST", "/v1/messages", "Answers a conversation", create, MessagesBody, schema_like(_REPLY), stream=SSE
-    ),
+    Endpoint("POST", "/v1/messages", "Answers a conversation", create, MessagesBody, _REPLY, stream=SSE),
     Endpoint(
         "POST", "/v1/messages/count_tokens", "Counts a conversation's tokens", count_tokens, CountBody, _COUNT
     ),

@@ -15,23 +15,15 @@ from tinsmith import _core
 from tinsmith.runtime.choice import logprob
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
-from tinsmith.serve.endpoint import (
-    NDJSON,
-    AnswerStream,
-    ApiRequest,
-    Endpoint,
-    JsonResponse,
-    json_line,
-    schema_like,
-)
+from tinsmith.serve.endpoint import NDJSON, AnswerStream, ApiRequest, Endpoint, JsonResponse, json_line
 from tinsmith.serve.errors import ApiError, ollama_error
 from tinsmith.serve.fields import Body, Name, Penalty, Rows, TopCount
-from tinsmith.serve.generate import Answer, Answers, Delta, collect, generate, merge, record_usage
+from tinsmith.serve.generate import Answer, Answers, generate, record_usage
 from tinsmith.serve.images import RequestImage, content_of
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
 from tinsmith.serve.state import ModelRef
 
-Writer = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # of a text, thoughts and calls
+Writer = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # arguments: text, thoughts, calls
 
 
 class Options(Body):
@@ -113,7 +105,7 @@ class GenerateBody(CommonBody):
 
 def _to_generation(request: ApiRequest, body: CommonBody, **more: Any) -> GenerationRequest:
     ref, options = request.state.find(body.model), body.options or Options()
-    context = ref.served.worker.context
+    context = ref.worker.context
     if options.num_ctx is not None and options.num_ctx > context:
         raise ApiError(
             400, f"num_ctx is {options.num_ctx}; this server's context is {context}", "options.num_ctx"
@@ -126,8 +118,8 @@ def _to_generation(request: ApiRequest, body: CommonBody, **more: Any) -> Genera
         ref=ref,
         thinking=None if body.think is None else bool(body.think),
         schema=schema,
-        sampling=sampling_of(ref.served.model, options),
-        seed=common.seed_of(options.seed),
+        sampling=sampling_of(ref.model, options),
+        seed=options.seed,
         max_tokens=request.state.limits.check_tokens(max_tokens, "num_predict"),
         stop=common.stop_texts(options.stop),
         tops=body.top_logprobs or 0,
@@ -204,7 +196,7 @@ def _time(seconds: float) -> str:
 
 
 def _loaded(request: ApiRequest, body: CommonBody, write: Writer) -> Response:
-    """The answer to a request without a prompt, which loads a model in Ollama."""
+    """The answer to a request without a prompt, by which Ollama loads a model."""
     ref = request.state.find(body.model)
     return JsonResponse({**_head(ref), **write("", "", []), "done": True, "done_reason": "load"})
 
@@ -218,36 +210,34 @@ async def _respond(
         return AnswerStream(
             pieces, NDJSON, on_error=lambda error: _line(ollama_error(error)), cancel=answers.cancel
         )
-    collected = await collect(answers.running)
-    answer = collected[0] if collected else Answer()
+    await answers.collect()
+    answer = answers.first
+    written = write(answer.text, answer.thinking, _calls(answer)) if answer else write("", "", [])
     reply = {
         **_head(answers.ref),
-        **write(answer.text, answer.thinking, _calls(answer)),
-        **_logprobs(body, answers, answer.choices),
-        **_final_fields(request, answers, collected),
+        **written,
+        **_logprobs(body, answers, answer.choices if answer else ()),
+        **_final_fields(request, answers),
     }
-    return JsonResponse(reply, receipts=common.receipts_of(collected))
+    return JsonResponse(reply, receipts=answers.receipts)
 
 
 async def _stream(
     request: ApiRequest, body: CommonBody, answers: Answers, write: Writer
 ) -> AsyncGenerator[bytes, None]:
-    answer = Answer()
-    async with aclosing(merge(answers.running)) as events:
-        async for _, event in events:
-            answer.add(event)
-            if isinstance(event, Delta):
+    async with aclosing(answers.events()) as events:
+        async for answer, delta in events:
+            if delta is not None:
                 texts = {"text": "", "thinking": ""}
-                for kind, text in event.texts:
+                for kind, text in delta.texts:
                     texts[kind] += text
-                logprobs = _logprobs(body, answers, event.choices)
-                if event.texts or logprobs:
+                logprobs = _logprobs(body, answers, delta.choices)
+                if delta.texts or logprobs:
                     piece = write(texts["text"], texts["thinking"], [])
                     yield _line({**_head(answers.ref), **piece, **logprobs, "done": False})
-            elif event.calls:
+            elif answer.calls:
                 yield _line({**_head(answers.ref), **write("", "", _calls(answer)), "done": False})
-    final = _final_fields(request, answers, [answer] if answer.ended else [])
-    yield _line({**_head(answers.ref), **write("", "", []), **final})
+    yield _line({**_head(answers.ref), **write("", "", []), **_final_fields(request, answers)})
 
 
 def _line(value: dict[str, Any]) -> bytes:
@@ -255,30 +245,28 @@ def _line(value: dict[str, Any]) -> bytes:
 
 
 def _calls(answer: Answer) -> list[dict[str, Any]]:
-    calls = answer.ended.calls if answer.ended else []
-    return [{"function": {"name": one.name, "arguments": one.arguments}} for one in calls]
+    return [{"function": {"name": one.name, "arguments": one.arguments}} for one in answer.calls]
 
 
 def _logprobs(body: CommonBody, answers: Answers, choices: Sequence[Any]) -> dict[str, Any]:
     if not body.logprobs or not choices:
         return {}
-    return {"logprobs": [logprob(answers.ref.served.model.core, one) for one in choices]}
+    return {"logprobs": [logprob(answers.ref.model.core, one) for one in choices]}
 
 
-def _final_fields(request: ApiRequest, answers: Answers, collected: Sequence[Answer]) -> dict[str, Any]:
+def _final_fields(request: ApiRequest, answers: Answers) -> dict[str, Any]:
     """Durations are in nanoseconds; a batch has no separate ones for prompt and answer."""
-    usage = record_usage(request, answers, collected)
-    end = collected[0].end if collected else None
+    usage, answer = record_usage(request, answers), answers.first
     return {
         "done": True,
-        "done_reason": "stop" if end is None or end.finish == "stop" else "length",
+        "done_reason": answer.reason if answer else "stop",
         "total_duration": int((time.monotonic() - request.started) * 1e9),
         "load_duration": 0,
         "prompt_eval_count": usage.prompt,
         "prompt_eval_duration": 0,
         "eval_count": usage.answer,
-        "eval_duration": int(end.completion.seconds * 1e9) if end else 0,
-        "tinsmith": common.extra_fields(answers, collected),
+        "eval_duration": int(answer.completion.seconds * 1e9) if answer else 0,
+        "tinsmith": common.extra_fields(answers),
     }
 
 
@@ -288,7 +276,7 @@ class ShowBody(Body):
 
 
 def _details(ref: ModelRef) -> dict[str, Any]:
-    info = ref.served.model.info
+    info = ref.model.info
     formats = sorted(info.formats, key=lambda name: info.formats[name], reverse=True)
     return {
         "parent_model": ref.served.name if ref.adapter else "",
@@ -306,7 +294,7 @@ async def tags(request: ApiRequest, _: Any) -> Response:
             "name": ref.name,
             "model": ref.name,
             "modified_at": _time(ref.served.created),
-            "size": ref.served.model.info.bytes,
+            "size": ref.model.info.bytes,
             "digest": ref.served.digest,
             "details": _details(ref),
         }
@@ -317,7 +305,7 @@ async def tags(request: ApiRequest, _: Any) -> Response:
 
 async def show(request: ApiRequest, body: ShowBody) -> Response:
     ref = request.state.find(body.model)
-    info, skill = ref.served.model.info, ref.skill
+    info, skill = ref.model.info, ref.skill
     capabilities = ["completion", "embedding", *(["vision"] if ref.served.images else [])]
     if skill.can_chat:
         capabilities += ["tools", *(["thinking"] if skill.templates.thinking is not None else [])]
@@ -329,7 +317,7 @@ async def show(request: ApiRequest, body: ShowBody) -> Response:
             "model_info": {
                 "general.architecture": info.family,
                 "general.parameter_count": info.parameters,
-                f"{info.family}.context_length": ref.served.worker.context,
+                f"{info.family}.context_length": ref.worker.context,
             },
             "capabilities": capabilities,
         }
@@ -349,14 +337,14 @@ _FINAL = {
     "eval_count?": int,
 }
 _HEAD = {"model": str, "created_at": str}
-_CHAT = schema_like({**_HEAD, "message": {"role": "assistant", "content": str}, **_FINAL})
-_GENERATE = schema_like({**_HEAD, "response": str, **_FINAL})
+_CHAT = {**_HEAD, "message": {"role": "assistant", "content": str}, **_FINAL}
+_GENERATE = {**_HEAD, "response": str, **_FINAL}
 _TAG = {"name": str, "model": str, "modified_at": str, "size": int, "digest": str, "details": dict}
-_SHOW = schema_like({"details": dict, "model_info": dict, "capabilities": [str]})
+_SHOW = {"details": dict, "model_info": dict, "capabilities": [str]}
 ENDPOINTS = [
     Endpoint("POST", "/api/chat", "Answers a conversation", chat, ChatBody, _CHAT, stream=NDJSON),
     Endpoint("POST", "/api/generate", "Answers a prompt", complete, GenerateBody, _GENERATE, stream=NDJSON),
-    Endpoint("GET", "/api/tags", "Lists the models", tags, reply=schema_like({"models": [_TAG]})),
+    Endpoint("GET", "/api/tags", "Lists the models", tags, reply={"models": [_TAG]}),
     Endpoint("POST", "/api/show", "Describes a model", show, ShowBody, _SHOW),
-    Endpoint("GET", "/api/version", "The server's version", version, reply=schema_like({"version": str})),
+    Endpoint("GET", "/api/version", "The server's version", version, reply={"version": str}),
 ]

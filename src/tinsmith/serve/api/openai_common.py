@@ -1,16 +1,20 @@
-"""What OpenAI's interfaces share: parts of bodies, tools, output schemas, and our additions to answers."""
+"""Shared by OpenAI's interfaces: parts of bodies, tools, output schemas, replies, and our additions to them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import secrets
+import time
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from tinsmith.runtime.offers import Choice, Offer
+from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, JsonResponse, sse, sse_error
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions
-from tinsmith.serve.generate import Answer, Answers
+from tinsmith.serve.generate import Answer, Answers, record_usage
 from tinsmith.serve.images import content_of, image_of_url
 from tinsmith.serve.prepare import OutputSchema
 
@@ -136,9 +140,9 @@ def offer_of(
     allowed: Sequence[str] | None = None,
 ) -> Offer | None:
     """tools: in the form of OpenAI's chat."""
-    if not tools:
-        if choice not in (None, "none", "auto") or allowed:
-            raise ApiError(400, "tool_choice without tools; give tools", "tool_choice")
+    if not tools and (choice not in (None, "none", "auto") or allowed):
+        raise ApiError(400, "tool_choice without tools; give tools", "tool_choice")
+    if not tools or choice == "none":
         return None
     return Offer(tools, choice or "auto", parallel, allowed)
 
@@ -147,22 +151,60 @@ def stop_texts(stop: str | Sequence[str] | None) -> Sequence[str]:
     return [stop] if isinstance(stop, str) else stop or ()
 
 
-def seed_of(seed: int | None) -> int | None:
-    """As an unsigned 64-bit number."""
-    return None if seed is None else seed % (1 << 64)
-
-
-def receipts_of(answers: Sequence[Answer]) -> list[str]:
-    return [one.ended.receipt for one in answers if one.ended]
-
-
-def extra_fields(answers: Answers, collected: Sequence[Answer]) -> dict[str, Any]:
-    """The `tinsmith` field of answers: seed, receipts, confidence, route."""
+def extra_fields(answers: Answers, ended: Answer | None = None) -> dict[str, Any]:
+    """The `tinsmith` field of a reply, or of one answer in it: seed, receipts, confidence, route."""
     fields: dict[str, Any] = {"seed": answers.seed}
-    confident = [one.end.completion.confident for one in collected if one.ended]
-    for name, values in (("receipt", receipts_of(collected)), ("confident", confident)):
+    described = answers.all if ended is None else [ended]
+    receipts = [one.receipt for one in described]
+    confident = [one.completion.confident for one in described]
+    for name, values in (("receipt", receipts), ("confident", confident)):
         if values and values[0] is not None:
             fields[name] = values[0] if len(values) == 1 else values
     if (route := answers.route) is not None:
         fields["route"] = {"task": route.task, "best": route.best, "probability": route.probability}
     return fields
+
+
+def _head(answers: Answers, prefix: str, kind: str) -> dict[str, Any]:
+    return {
+        "id": f"{prefix}-{secrets.token_hex(12)}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": answers.ref.name,
+        "system_fingerprint": answers.ref.served.digest[:16],
+    }
+
+
+def reply(
+    request: ApiRequest, answers: Answers, prefix: str, kind: str, choices: list[dict[str, Any]]
+) -> JsonResponse:
+    content = {
+        **_head(answers, prefix, kind),
+        "choices": choices,
+        "usage": record_usage(request, answers).openai,
+        "tinsmith": extra_fields(answers),
+    }
+    return JsonResponse(content, receipts=answers.receipts)
+
+
+def stream(
+    request: ApiRequest,
+    answers: Answers,
+    prefix: str,
+    kind: str,
+    choices: AsyncGenerator[dict[str, Any], None],
+    options: StreamOptions | None,
+) -> AnswerStream:
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        head, with_usage = _head(answers, prefix, kind), options is not None and options.include_usage
+        no_usage = {"usage": None} if with_usage else {}
+        async with aclosing(choices):
+            async for choice in choices:
+                yield sse({**head, "choices": [choice], **no_usage})
+        usage = record_usage(request, answers).openai
+        if with_usage:
+            yield sse({**head, "choices": [], "usage": usage})
+        yield DONE
+
+    on_error = sse_error(request)
+    return AnswerStream(chunks(), SSE, on_error=on_error, cancel=answers.cancel)

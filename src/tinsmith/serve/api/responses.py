@@ -7,22 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 from starlette.responses import Response
 
-from tinsmith.chat.roles import settled
+from tinsmith.chat.roles import normalized
 from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.api.responses_events import ResponseEvents
-from tinsmith.serve.endpoint import (
-    DONE,
-    SSE,
-    AnswerStream,
-    ApiRequest,
-    Endpoint,
-    JsonResponse,
-    schema_like,
-    sse,
-    sse_events,
-)
+from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, Endpoint, JsonResponse, sse, sse_events
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, Tools
 from tinsmith.serve.generate import generate
@@ -202,7 +192,7 @@ def messages_of(body: ResponsesBody) -> list[dict[str, Any]]:
         for key in ("content", "reasoning_content") if message["role"] == "assistant" else ():
             if key in message:
                 message[key] = "".join(message[key])
-    return settled(messages)
+    return normalized(messages)
 
 
 def _content(item: Message, number: int) -> str | list[dict[str, Any]]:
@@ -224,7 +214,7 @@ def _content(item: Message, number: int) -> str | list[dict[str, Any]]:
 
 
 def _add(message: dict[str, Any], item: Message | FunctionCall | ReasoningItem, number: int) -> None:
-    """Adds an item to the assistant's message, whose texts are lists until it is complete."""
+    """Adds an item to the assistant's message, whose texts are lists until they are joined."""
     if isinstance(item, Message):
         message["content"].append(_content(item, number))
     elif isinstance(item, FunctionCall):
@@ -260,7 +250,7 @@ def _to_generation(request: ApiRequest, body: ResponsesBody) -> GenerationReques
         offer=_offer(body),
         schema=_output_schema(body),
         **(body.tinsmith or fields.TinsmithOptions()).generation,
-        sampling=sampling_of(ref.served.model, body),
+        sampling=sampling_of(ref.model, body),
         max_tokens=request.state.limits.check_tokens(body.max_output_tokens, "max_output_tokens"),
         tops=body.top_logprobs or 0,
         record=body.with_logprobs,
@@ -286,7 +276,7 @@ async def respond(request: ApiRequest, body: ResponsesBody) -> Response:
 
 
 def _head(body: ResponsesBody) -> dict[str, Any]:
-    """The request's fields with their defaults, which an answer repeats."""
+    """The request's fields with their defaults, for the response."""
     tools = [tool.model_dump() for tool in body.tools or ()]
     choice, form = body.tool_choice, body.text.format if body.text else None
     text = form.model_dump(by_alias=True) if form else {"type": "text"}
@@ -334,13 +324,5 @@ _REPLY = {
     "tinsmith": dict,
 }
 ENDPOINTS = [
-    Endpoint(
-        "POST",
-        "/v1/responses",
-        "Answers a conversation",
-        respond,
-        ResponsesBody,
-        schema_like(_REPLY),
-        stream=SSE,
-    )
+    Endpoint("POST", "/v1/responses", "Answers a conversation", respond, ResponsesBody, _REPLY, stream=SSE)
 ]

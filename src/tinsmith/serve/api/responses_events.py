@@ -1,4 +1,4 @@
-"""An answer as the events of OpenAI's Responses; the last event has the whole."""
+"""An answer as events of OpenAI's Responses; the last event has the complete response."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from tinsmith.runtime.choice import logprob
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.errors import openai_error
-from tinsmith.serve.generate import Answer, merge, record_usage
+from tinsmith.serve.generate import Answer, Answers, Delta, record_usage
 
 if TYPE_CHECKING:
     from tinsmith.serve.endpoint import ApiRequest
     from tinsmith.serve.errors import ApiError
-    from tinsmith.serve.generate import AnswerEnd, Answers
     from tinsmith.serve.stream_parser import CallDelta
 
 Event = dict[str, Any]
@@ -25,7 +24,7 @@ _PARTS = {"text": "output_text", "thinking": "reasoning_text", "refusal": "refus
 
 
 class _Items:
-    """Output items, and the events of their growth."""
+    """Output items and their events."""
 
     def __init__(self, model: Any, logprobs: bool) -> None:
         self.output: list[dict[str, Any]] = []
@@ -38,7 +37,7 @@ class _Items:
 
     @property
     def answered(self) -> bool:
-        """Whether there is more than thoughts."""
+        """Whether there is an item other than thoughts."""
         return any(item["type"] != "reasoning" for item in self.output)
 
     def add(self, kind: Kind, text: str, choices: list[Any]) -> Iterator[Event]:
@@ -94,7 +93,7 @@ class _Items:
         if delta.complete:
             yield from self.close()
 
-    def grow(self, delta: Any) -> Iterator[Event]:
+    def grow(self, delta: Delta) -> Iterator[Event]:
         choices = delta.choices
         for kind, text in delta.texts:
             yield from self.add(kind, text, choices)
@@ -102,8 +101,8 @@ class _Items:
         for call in delta.calls:
             yield from self.call(call)
 
-    def end(self, end: AnswerEnd) -> Iterator[Event]:
-        cut = end.finish != "stop"
+    def end(self, answer: Answer) -> Iterator[Event]:
+        cut = answer.finish != "stop"
         if not self.output or not (self.answered or cut):
             yield from self.add("text", "", [])
         yield from self.close("incomplete" if cut else "completed")
@@ -129,11 +128,11 @@ def _copy(value: dict[str, Any]) -> dict[str, Any]:
 
 
 class ResponseEvents:
-    """head: fields that the answer repeats of the request."""
+    """head: the request's fields that the response repeats."""
 
     def __init__(self, request: ApiRequest, answers: Answers, head: dict[str, Any], logprobs: bool) -> None:
         self._request, self._answers, self._number = request, answers, -1
-        self._items = _Items(answers.ref.served.model, logprobs)
+        self._items = _Items(answers.ref.model, logprobs)
         self._response: dict[str, Any] = {
             "id": _id("resp"),
             "object": "response",
@@ -151,18 +150,16 @@ class ResponseEvents:
     async def all(self) -> AsyncGenerator[Event, None]:
         for kind in ("created", "in_progress"):
             yield self._numbered({"type": f"response.{kind}", "response": dict(self._response)})
-        answer, answers = Answer(), self._answers
-        if not answers.running:
-            for made in (*self._items.add("refusal", answers.refusal, []), *self._items.close()):
-                yield self._numbered(made)
-        async with aclosing(merge(answers.running)) as events:
-            async for _, event in events:
-                answer.add(event)
-                for made in self._items.end(answer.ended) if answer.ended else self._items.grow(event):
-                    yield self._numbered(made)
-        cut = answer.ended is not None and answer.ended.finish != "stop"
-        collected = [answer] if answer.ended else []
-        usage = record_usage(self._request, answers, collected)
+        answers = self._answers
+        if not answers.all:
+            for event in (*self._items.add("refusal", answers.refusal, []), *self._items.close()):
+                yield self._numbered(event)
+        async with aclosing(answers.events()) as events:
+            async for answer, delta in events:
+                for event in self._items.grow(delta) if delta else self._items.end(answer):
+                    yield self._numbered(event)
+        cut = answers.first is not None and answers.first.finish != "stop"
+        usage = record_usage(self._request, answers)
         yield self._last(
             "incomplete" if cut else "completed",
             completed_at=int(time.time()),
@@ -174,13 +171,13 @@ class ResponseEvents:
                 "output_tokens_details": {"reasoning_tokens": usage.thinking},
                 "total_tokens": usage.prompt + usage.answer,
             },
-            tinsmith=common.extra_fields(answers, collected),
+            tinsmith=common.extra_fields(answers),
         )
 
     def failed(self, error: ApiError) -> Iterator[Event]:
         """The last events after an error."""
-        for made in self._items.close("incomplete"):
-            yield self._numbered(made)
+        for event in self._items.close("incomplete"):
+            yield self._numbered(event)
         fields = openai_error(error)["error"]
         yield self._numbered({"type": "error", "error": fields})
         code = fields["code"] or fields["type"]

@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.serve import page as web
-from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse, schema_like
+from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.fields import Body, Name, Tokens
 from tinsmith.serve.metrics import CONTENT_TYPE
 
@@ -53,13 +53,13 @@ async def model(request: ApiRequest, _: Any) -> Response:
 
 
 async def tokenize(request: ApiRequest, body: TokenizeBody) -> Response:
-    model = request.state.find_or_only(body.model).served.model
+    model = request.state.find_or_only(body.model).model
     work = partial(model.tokenize, body.content, special=body.special, bos=body.bos)
     return await request.in_thread(lambda: JsonResponse({"tokens": work()}))
 
 
 async def detokenize(request: ApiRequest, body: DetokenizeBody) -> Response:
-    model = request.state.find_or_only(body.model).served.model
+    model = request.state.find_or_only(body.model).model
     work = partial(model.detokenize, body.tokens, special=body.special)
     return await request.in_thread(lambda: JsonResponse({"content": work()}))
 
@@ -92,12 +92,12 @@ _MODEL = {
         "vision": bool,
     },
 }
-_MODELS = schema_like({"object": "list", "data": [_MODEL]})
-_TOKENS, _TEXT = schema_like({"tokens": [int]}), schema_like({"content": str})
-_HEALTH = schema_like({"status": ("ok", "failed")})
+_MODELS = {"object": "list", "data": [_MODEL]}
+_TOKENS, _TEXT = {"tokens": [int]}, {"content": str}
+_HEALTH = {"status": ("ok", "failed")}
 ENDPOINTS = [
     Endpoint("GET", "/v1/models", "Lists the models", models, reply=_MODELS),
-    Endpoint("GET", "/v1/models/{name:path}", "Describes a model", model, reply=schema_like(_MODEL)),
+    Endpoint("GET", "/v1/models/{name:path}", "Describes a model", model, reply=_MODEL),
     Endpoint("POST", "/tokenize", "Text to tokens", tokenize, TokenizeBody, _TOKENS),
     Endpoint("POST", "/detokenize", "Tokens to text", detokenize, DetokenizeBody, _TEXT),
     Endpoint("GET", "/health", "The server's health", health, reply=_HEALTH, public=True),

@@ -1,7 +1,7 @@
-"""The page at /: its parts, put together into one HTML file that asks no server but its own.
+"""The page at /: one HTML file, which sends requests to its own server only.
 
-page.html holds places for page.css, the scripts, and the words of the constraint compiler, which the editors
-suggest. The headers allow this style and this script by their digests, and nothing else from anywhere.
+page.html has placeholders for page.css, the scripts, and the keywords of JSON Schema that the editors suggest.
+The headers allow this style and this script by their digests, and nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCRIPTS = (
 
 @cache
 def page() -> tuple[bytes, dict[str, str]]:
-    """The page, and the headers that it is sent with."""
+    """The page and its headers."""
     style, script = _text("page.css"), "\n".join(map(_text, SCRIPTS))
     html = _text("page.html")
     for name, text in (("style", style), ("script", script), ("words", _words())):
@@ -49,12 +49,12 @@ def _text(name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """As a policy names an inline style or script."""
+    """An inline style or script in a Content-Security-Policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _words() -> str:
-    """What a schema is made of, by its owners."""
+    """The keywords that the constraint compiler supports."""
     from tinsmith.constraint.schema import document, formats
 
     words = {

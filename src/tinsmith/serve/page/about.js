@@ -1,4 +1,4 @@
-// What a tin is: the contents, what was measured, what is planned and how fast it goes.
+// The dialog about a file: contents, measurements, planned memory, speed.
 
 async function showAbout(model) {
   const box = find("#about-body");
@@ -25,12 +25,12 @@ function aboutParts({ report, plan, speed, adapters, contents, version, ...rest 
   ];
 }
 
-// Each adapter with what the manifest says of it.
+// Each adapter with its facts from the manifest.
 const brought = (names, told) => Object.fromEntries(names.map((name) => [name, told[name] ?? "no further facts"]));
 
 const part = (title, body) => (body ? [make("h3", {}, title), body] : []);
 
-// A browser's link carries no key: where one is needed, the report is fetched and saved.
+// A link cannot send an API key: with a key, the page fetches the report and saves it.
 function reportLink(address) {
   if (!key) return make("p", {}, make("a", { href: address, target: "_blank", rel: "noopener" }, "Open the report"));
   const save = async () => {

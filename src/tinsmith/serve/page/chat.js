@@ -1,10 +1,10 @@
-// The conversation: a turn is a prompt and an answer of each side. A side is one of the two models.
+// The conversation. A turn is a prompt with an answer of each side; a side is one of the two models.
 
 const chat = {
   turns: [],
   running: new Set(), // AbortControllers
 
-  // The messages before a turn, as one side knows them: where it gave no answer, the other's stands.
+  // The messages of one side before a turn. Where a side has no answer, the other's replaces it.
   before(turn, side) {
     const earlier = this.turns.slice(0, this.turns.indexOf(turn));
     const told = earlier.map((one) => [contentOf(one), (one.sides[side] ?? one.sides[0]).messages]).filter(([, answers]) => answers.length);
@@ -40,7 +40,7 @@ const chat = {
     this.compare(turn);
   },
 
-  // One answer of one side, put below what its article holds already.
+  // Appends an answer of one side to its article.
   async run(turn, side, parts) {
     const stop = new AbortController();
     const asked = this.body(turn, side, parts);
@@ -85,7 +85,7 @@ const chat = {
     announce(reply.spoken(own.model));
   },
 
-  // Of two answers: whether they are the same, and where they part.
+  // Whether two answers are equal, else where they first differ.
   compare(turn) {
     if (turn.sides.length < 2 || this.running.size) return;
     const [a, b] = turn.sides.map(({ messages }) => messages.map((one) => one.content ?? JSON.stringify(one.tool_calls)).join("\n"));
@@ -120,7 +120,7 @@ const chat = {
     find("#turns").setAttribute("aria-busy", String(busy));
   },
 
-  // Keeps the end in view while it was in view.
+  // Scrolls with the end if the end was visible.
   follow(change) {
     const view = find("#view");
     const atEnd = view.scrollHeight - view.scrollTop - view.clientHeight < 80;
@@ -129,7 +129,7 @@ const chat = {
   },
 };
 
-// Hands on what comes in once a frame, however fast it comes: a page is laid out again for each.
+// Passes chunks on once per frame: each update lays out the page again.
 function perFrame(act, wrap) {
   let waiting = [];
   let asked = 0;

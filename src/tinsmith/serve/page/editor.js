@@ -1,16 +1,16 @@
-// An editor of JSON: a textarea over its own marks, with line numbers, suggestions and a verdict.
+// A JSON editor: a textarea over highlighted text, with line numbers, suggestions and a verdict.
 
 const CHECK_AFTER = 350; // ms without a key
 const ROWS = [10, 24]; // least and most
 let editors = 0;
 
 class Editor {
-  // kind: "schema" or "tools". check: async (value, signal) → what to say of it, or throws the server's error.
+  // kind: "schema" or "tools". check: async (value, signal) → a verdict, or throws the server's error.
   constructor(host, { kind, label, check }) {
     this.kind = kind;
     this.check = check;
     this.last = undefined; // the last text that was JSON
-    this.error = null; // {message, line, column} of the text that stands there
+    this.error = null; // {message, line, column} of the current text
     const id = `editor-${++editors}`;
     this.box = make("div", { class: "editor" });
     this.area = make("textarea", {
@@ -108,7 +108,7 @@ class Editor {
     );
     if (!this.error) this.marks.replaceChildren();
     else {
-      // The mark of what is missing at the end is a space.
+      // A value missing at the end is marked by a space.
       const { from, to } = this.error;
       this.marks.replaceChildren(this.text.slice(0, from), make("mark", {}, this.text.slice(from, to).trimEnd() || " "));
     }
@@ -135,7 +135,7 @@ class Editor {
     this.area.focus();
   }
 
-  // Through the browser's own editing, so that Ctrl+Z undoes it.
+  // By the browser's own editing, so that Ctrl+Z undoes it.
   replace(from, to, text) {
     this.area.focus();
     this.area.setSelectionRange(from, to);
@@ -143,7 +143,7 @@ class Editor {
     this.changed();
   }
 
-  // quiet: only where something fits what was typed.
+  // quiet: only if a suggestion matches the typed text.
   open(quiet = false) {
     const caret = this.area.selectionStart;
     const found = suggest(this.kind, this.text, caret, this.last);
@@ -209,7 +209,7 @@ class Editor {
       event.stopPropagation();
       act();
     } else if (event.key === "Enter" && !event.isComposing) {
-      // A new line begins where the last one did, deeper behind an opening bracket.
+      // A new line has the indentation of the last, plus one level after an opening bracket.
       const before = this.text.slice(0, this.area.selectionStart);
       const indent = /[^\n]*$/.exec(before)[0].match(/^ */)[0] + (/[{[]\s*$/.test(before) ? "  " : "");
       event.preventDefault();

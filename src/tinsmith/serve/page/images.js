@@ -21,7 +21,7 @@ const images = {
     find("main").addEventListener("drop", (event) => this.given(event, event.dataTransfer));
   },
 
-  // vision: whether the chosen models take images.
+  // vision: whether the selected models accept images.
   offer(vision) {
     this.offered = vision;
     find("#choose-image").hidden = !vision;
@@ -77,7 +77,7 @@ const thumbnail = ({ name, url }) => make("img", { src: url, alt: name });
 const contentOf = ({ prompt, images: shown }) =>
   shown?.length ? [...shown.map(({ url }) => ({ type: "image_url", image_url: { url } })), ...(prompt ? [{ type: "text", text: prompt }] : [])] : prompt;
 
-// A small file that the server reads stays as it is.
+// Sends a small file in a format of the server unchanged.
 async function urlOf(file) {
   if (READ.includes(file.type) && file.size <= LARGE.bytes) return asUrl(file);
   const bitmap = await createImageBitmap(file);

@@ -1,11 +1,11 @@
-// JSON read with places: where each value stands, and where a text stops being JSON.
+// A JSON reader with the position of each value and of the first error.
 
 const MOST_DEPTH = 200;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const WORD = /(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/y;
 
 // {value, places, error}. places: JSON pointer → [from, to] of the name, or of a value without one, in UTF-16 units. error: null, or
-// {offset, message} of the first thing that is wrong; value is then undefined.
+// {offset, message} of the first error; value is then undefined.
 function readJson(text) {
   const places = new Map();
   let at = 0;
@@ -98,7 +98,7 @@ function readJson(text) {
   }
 }
 
-// Why the string at `from` is none; brokenString.offset is where.
+// The error in the string at `from`; brokenString.offset is its position.
 function brokenString(text, from) {
   for (let at = from + 1; at < text.length; at++) {
     brokenString.offset = at;
@@ -130,8 +130,8 @@ function lineAndColumn(text, offset) {
   return { line: before.split("\n").length, column: offset - before.lastIndexOf("\n") };
 }
 
-// Where the caret stands in a text that may be half written: {path, role: "key" | "value", from, to, typed, names}.
-// from, to: what a suggestion replaces. names: those that the object around has before the caret.
+// The position of the caret in an incomplete text: {path, role: "key" | "value", from, to, typed, names}.
+// from, to: the range that a suggestion replaces. names: of the enclosing object, before the caret.
 function jsonContext(text, caret) {
   const stack = [];
   let at = 0;

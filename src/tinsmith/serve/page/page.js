@@ -1,4 +1,4 @@
-// The page: models, the prompt, and what opens and closes.
+// The page: models, the prompt, panels and dialogs.
 
 const WORDS = JSON.parse(find("#words").textContent);
 const THEMES = ["auto", "light", "dark"];
@@ -29,12 +29,12 @@ function chosen() {
   find("#side-b").hidden = !comparing();
   settings.offer(rows.some((one) => one.tinsmith?.constraint));
   const { context, template, can_chat: chats } = rows[0]?.tinsmith ?? {};
-  const told = [context && `Its context holds ${number(context)} tokens.`, chats === false && !template && "It has no chat template: it continues a text."];
+  const told = [context && `Its context has ${number(context)} tokens.`, chats === false && !template && "It has no chat template: it continues a text."];
   images.offer(rows.length > 0 && rows.every((one) => one.tinsmith?.vision));
   find("#fact").textContent = told.filter(Boolean).join(" ");
 }
 
-// A line above the prompt: what keeps it from being sent.
+// The error above the prompt.
 const say = (text) => (find("#problem").textContent = text);
 
 async function send() {
@@ -60,7 +60,7 @@ function grow() {
   area.style.height = `${Math.min(area.scrollHeight + 2, innerHeight / 3)}px`;
 }
 
-// On a phone the settings lie over the conversation; elsewhere they stand beside it, always.
+// On a phone the settings cover the conversation; elsewhere they are beside it.
 function showSettings(open) {
   document.body.classList.toggle("set", open);
   find("#open-settings").setAttribute("aria-expanded", String(open));
@@ -72,7 +72,7 @@ function theme(name) {
   try {
     localStorage.setItem("tinsmith-theme", name);
   } catch {
-    // The choice then lasts as long as the page.
+    // The choice then lasts until the page is closed.
   }
 }
 

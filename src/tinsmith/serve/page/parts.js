@@ -1,4 +1,4 @@
-// Small helpers that the rest is made of.
+// Small helpers.
 
 const find = (selector, inside = document) => inside.querySelector(selector);
 
@@ -44,5 +44,5 @@ async function copy(text, where) {
   setTimeout(() => (where.textContent = before), 1500);
 }
 
-// Said to a screen reader, shown to nobody.
+// For screen readers only.
 const announce = (text) => (find("#announcer").textContent = text);

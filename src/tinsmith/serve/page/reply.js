@@ -1,11 +1,11 @@
-// One answer while it comes in: its text or tokens, its calls, and a line of figures below.
+// An answer during and after its stream: text or tokens, calls, and a line of figures.
 
 const ENDS = {
-  length: "ended at the most tokens", content_filter: "withheld", stopped: "stopped by you",
+  length: "stopped at the token limit", content_filter: "withheld", stopped: "stopped by you",
 };
 
 class Reply {
-  // asked: the body of its request.
+  // asked: the request's body.
   constructor(box, asked) {
     this.asked = asked;
     this.began = performance.now();
@@ -40,7 +40,7 @@ class Reply {
     } else if (!this.tokens) this.write(content, thought);
   }
 
-  // Without tokens: thoughts that can be opened, and the text.
+  // Without tokens: collapsible thoughts, and the text.
   write(content, thought) {
     if (thought) {
       if (!this.thinking) {
@@ -62,7 +62,7 @@ class Reply {
     call.function.arguments += given.arguments ?? "";
   }
 
-  // What the conversation keeps; null where nothing came.
+  // The message for the conversation; null for no answer.
   message() {
     if (!this.content && !this.calls.length) return null;
     return { role: "assistant", content: this.content || null, ...(this.calls.length && { tool_calls: this.calls }) };
@@ -75,7 +75,7 @@ class Reply {
     if (this.figures.receipt) this.foot.append(" · ", receipt(this.figures.receipt));
     if (this.message()?.content) this.foot.append(button("Copy", (event) => copy(this.content, event.target), { class: "quiet" }));
     for (const call of this.calls) this.body.append(card(call));
-    if (this.finish !== "tool_calls") this.calls = []; // one that is cut off is none
+    if (this.finish !== "tool_calls") this.calls = []; // drops truncated calls
   }
 
   parts() {
@@ -100,7 +100,7 @@ class Reply {
     this.body.append(make("p", { class: "failure", role: "alert" }, message));
   }
 
-  // A field for the result of each call. send: is given the messages that answer them.
+  // A field for each call's result. send: gets the messages with the results.
   askResults(send) {
     const fields = this.calls.map((call, k) => {
       const field = make("input", { type: "text", autocomplete: "off" });

@@ -1,6 +1,6 @@
-// What is asked of this server, and of no other.
+// Requests to this page's server, the only one it uses.
 
-let key = ""; // the API key: in this page's memory alone
+let key = ""; // the API key, in this page's memory only
 
 class ServerError extends Error {
   constructor(message, status) {
@@ -27,7 +27,7 @@ async function request(path, { body, signal } = {}) {
 
 const json = async (path, options) => (await request(path, options)).json();
 
-// The chunks of a streamed chat completion. Throws ServerError, also for an error inside the stream.
+// The chunks of a streamed chat completion. Throws ServerError for errors, also within the stream.
 async function* chunks(body, signal) {
   const response = await request("v1/chat/completions", { body, signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -1,4 +1,4 @@
-// What is asked besides the prompt: the form's fields as the parts of a request.
+// The settings: the form's fields as fields of a request.
 
 const KEPT = "tinsmith"; // in this tab's session storage: the form, never a conversation or a key
 
@@ -26,7 +26,7 @@ const settings = {
   },
 
   async compiles(body, signal) {
-    const model = find("#model-a").value; // tools are compiled to the format of its calls
+    const model = find("#model-a").value; // determines the format of calls
     const { states, shortest } = await json("tinsmith/check", { body: { ...body, ...(model && { model }) }, signal });
     return `Compiles: ${number(states)} states, the shortest answer has ${number(shortest)} bytes.`;
   },
@@ -35,7 +35,7 @@ const settings = {
     return this.form.elements.shape.value;
   },
 
-  // own: whether a chosen model's file brings a constraint.
+  // own: whether a selected model's file has a constraint.
   offer(own) {
     find("#own").hidden = !own;
     if (!own && this.shape === "own") this.form.elements.shape.value = "any";
@@ -56,7 +56,7 @@ const settings = {
     try {
       sessionStorage.setItem(KEPT, JSON.stringify(kept));
     } catch {
-      // Where the browser keeps nothing, the page works without.
+      // The page also works without storage.
     }
   },
 
@@ -78,7 +78,7 @@ const settings = {
     this.editors.tools.text = kept.tools;
   },
 
-  // Whether the file's own constraint is to be left aside.
+  // Whether to ignore the file's own constraint.
   get lifted() {
     return this.shape === "any" && !find("#own").hidden;
   },
@@ -92,7 +92,7 @@ const settings = {
     return text ? [{ role: "system", content: text }] : [];
   },
 
-  // The request's parts. Throws where a field or an editor is wrong, which is then shown and focused.
+  // The request's fields. Throws for an invalid field or editor, after showing and focusing it.
   parts() {
     const invalid = [...this.form.elements].find((one) => one.willValidate && !one.checkValidity());
     if (invalid) {
@@ -104,7 +104,7 @@ const settings = {
     return { ...this.sampling(), ...this.answer(), ...(Object.keys(ours).length && { tinsmith: ours }) };
   },
 
-  // Only what differs from the default, which is in the form.
+  // Only values other than the form's defaults.
   sampling() {
     const parts = {};
     for (const field of this.form.querySelectorAll("[data-sampling]")) {
@@ -134,7 +134,7 @@ const settings = {
   },
 };
 
-// Opens what a field is hidden in: a closed part of the form, or the form itself on a phone.
+// Opens the part of the form that hides a field, or the form itself on a phone.
 function reveal(field) {
   showSettings(true);
   const details = field.closest("details");

@@ -1,5 +1,5 @@
-// What may stand at the caret in a JSON schema or in a list of tools. WORDS, from the constraint compiler, says
-// which keywords and formats it knows and which of them hold schemas.
+// Suggestions at the caret in a JSON schema or a list of tools. WORDS, from the constraint compiler, has its
+// keywords and formats, and which keywords contain schemas.
 
 const FIRST = ["type", "properties", "required", "additionalProperties", "items", "enum", "description"];
 const TOOL_KEYS = { tool: ["type", "function"], function: ["name", "description", "parameters"] };
@@ -16,7 +16,7 @@ const STARTS = {
   ],
 };
 
-// What the value at a path is: "schema", "schemas" (a list), "names" (name → schema), "tools", "tool", "function", "data".
+// The kind of value at a path: "schema", "schemas" (a list), "names" (name → schema), "tools", "tool", "function", "data".
 function placeOf(kind, path) {
   let place = kind;
   for (const key of path) {
@@ -33,7 +33,7 @@ function placeOf(kind, path) {
   return place;
 }
 
-// {from, to, items: [{label, text, caret}]}: what to replace, by what, and where in it the caret comes to stand.
+// {from, to, items: [{label, text, caret}]}: the range to replace, its replacements, and the caret's position in them.
 function suggest(kind, text, caret, value) {
   if (text.trim() === "") {
     const items = STARTS[kind].map(([label, start]) => ({ label, text: start, caret: start.length }));
@@ -58,7 +58,7 @@ function keys(kind, context, text) {
 
 const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
 
-// named: whether a colon follows already.
+// named: whether a colon follows.
 function keyItem(name, named) {
   const quoted = JSON.stringify(name);
   if (named) return { label: name, text: quoted, caret: quoted.length };
@@ -95,10 +95,10 @@ function at(value, path) {
   return path.reduce((one, key) => one?.[key], value);
 }
 
-const POINTER = /^.*?#((?:\/[^:]*)?): /; // what a message of the constraint compiler begins with
+const POINTER = /^.*?#((?:\/[^:]*)?): /; // the beginning of the constraint compiler's messages
 
-// The range of what a message names by a JSON pointer (#/properties/a/type: …); the pointer of a tool leaves out its
-// "function". null where it names nothing that is there.
+// The range of a message's JSON pointer (#/properties/a/type: …); a tool's pointer omits its
+// "function". null for an absent value.
 function placeOfMessage(message, places) {
   const pointer = POINTER.exec(message)?.[1];
   if (pointer === undefined) return null;

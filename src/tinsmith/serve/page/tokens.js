@@ -1,12 +1,12 @@
-// An answer as its tokens: what the constraint forced, how many were allowed, and what else was likely.
+// An answer's tokens: forced by the constraint or chosen among how many, with their alternatives.
 
 const UNSURE = Math.log(0.5); // below this a chosen token is marked
 
 class Tokens {
-  // ask: is given tokens, and promises what the constraint masked behind them; null where there is none.
+  // ask: gets tokens, and promises the tokens that the constraint masked after them; null without a constraint.
   constructor(host, ask = null) {
     this.ask = ask;
-    this.masked = []; // by place, once it was asked for
+    this.masked = []; // by position, once requested
     this.choices = [];
     this.spans = [];
     this.decoder = new TextDecoder();
@@ -39,7 +39,7 @@ class Tokens {
     if (span) this.visit(Number(span.dataset.at), event);
   }
 
-  // pointer: the event of one, where it was not the slider.
+  // pointer: the pointer's event; undefined for the slider.
   visit(at, pointer) {
     this.walk.value = at + 1;
     this.describe(at);
@@ -50,7 +50,7 @@ class Tokens {
     this.walk.setAttribute("aria-valuetext", spoken(this.choices[at], at, this.choices.length));
   }
 
-  // Says below a token's alternatives what it was kept from.
+  // Shows the masked tokens below a token's alternatives.
   async kept(at, line) {
     const { allowed, forced } = this.choices[at];
     if (!this.ask || (allowed === null && !forced)) return;
@@ -81,7 +81,7 @@ function mark(choice) {
 const quoted = (text) => JSON.stringify(text);
 
 function how(choice) {
-  if (choice.forced) return "Forced: the constraint left no other token, so the model was not asked.";
+  if (choice.forced) return "Forced: the constraint left no other token, so the model did not choose.";
   if (choice.allowed === null) return "Chosen among all tokens.";
   return `Chosen among ${number(choice.allowed)} ${choice.allowed === 1 ? "token" : "tokens"} that the constraint allowed; all others were masked.`;
 }
@@ -94,7 +94,7 @@ function spoken(choice, at, total) {
   return `${begin}${percent(choice.logprob)}.${allowed}${others.length ? ` Else: ${others.join(", ")}.` : ""}`;
 }
 
-// The one box that shows a token's alternatives; its content is spoken by the slider that opens it.
+// The box with a token's alternatives; the slider speaks its content.
 const popover = {
   box: null,
   of: null,
@@ -114,7 +114,7 @@ const popover = {
       ...(choice.forced ? [] : [alternatives(choice)]),
       line,
     );
-    this.asking = setTimeout(() => tokens.kept(at, line).then(() => this.place(tokens, pointer)), 150); // ms: not for each that is passed over
+    this.asking = setTimeout(() => tokens.kept(at, line).then(() => this.place(tokens, pointer)), 150); // ms: not for tokens that the pointer only crosses
     this.box.hidden = false;
     this.place(tokens, pointer);
   },
@@ -130,7 +130,7 @@ const popover = {
     return box;
   },
 
-  // Below the pointer's line of a token that may go over two; from the slider, below that.
+  // Below the pointer's line of a token, which may span two; below the slider if that opened it.
   place(tokens, pointer) {
     const rects = [...this.of.getClientRects()];
     const near = rects.find((one) => pointer && pointer.clientY <= one.bottom) ?? rects[0] ?? this.of.getBoundingClientRect();
