@@ -49,8 +49,8 @@ class Mind:
         asking = self._asking
         system = [] if asking.system is None else [{"role": "system", "content": asking.system}]
         question = Question(
-            [*system, *said],
-            asking.tools,
+            messages=[*system, *said],
+            tools=asking.tools,
             free=asking.free,
             adapter=asking.adapter,
             max_tokens=asking.max_tokens,

@@ -15,10 +15,9 @@ from tinsmith.chat.roles import settled
 from tinsmith.constraint import apart
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room, direct
-from tinsmith.runtime.generation import LOOKUP, Sampling
+from tinsmith.runtime.generation import LOOKUP, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt, later
 from tinsmith.runtime.images import within
-from tinsmith.runtime.scheduler import Asked
 
 if TYPE_CHECKING:
     from tinsmith.batch.items import Item, Messages
@@ -35,7 +34,7 @@ _MAX_CONSTRAINTS = 64  # of items, in memory
 
 @dataclass(frozen=True)
 class Request:
-    asked: Asked
+    asked: TokenRequest
     toolbox: Toolbox | None = None  # of the item's own tools
     thinks: bool = False  # the prompt begins the answer's thoughts
     with_choices: bool = False  # the row says how tokens were chosen
@@ -140,10 +139,10 @@ class RequestBuilder:
         made = self._compile_request({"schema": settings.constraint.value})
         return self._chat(messages, settings, self.skill.constraint_for(made, search))
 
-    def _asked(self, tokens: list[int], settings: Settings, constraint: Constraint | None) -> Asked:
+    def _asked(self, tokens: list[int], settings: Settings, constraint: Constraint | None) -> TokenRequest:
         if not tokens:
             raise InputError("the prompt is empty")
-        return Asked(
+        return TokenRequest(
             tokens=tokens if isinstance(tokens, ImagePrompt) else array("i", tokens),  # four bytes each
             applied=self.applied,
             constraint=constraint,
@@ -231,7 +230,7 @@ def _sampling(settings: Settings) -> Sampling:
     return Sampling(**options)
 
 
-def _with_seed(asked: Asked, number: int) -> Asked:
+def _with_seed(asked: TokenRequest, number: int) -> TokenRequest:
     """Of several answers to a request, the one of this number."""
     seed = (asked.sampling.seed + number) % (1 << 64)
     return replace(asked, sampling=replace(asked.sampling, seed=seed)) if number else asked

@@ -115,7 +115,12 @@ async def _constrain(
     if offer is not None:
         made = await state.threads.run(client, partial(tools_request, offer, ref, state.limits))
         constraint = await state.compiler.compile(client, "tools", made)
-        toolbox = Toolbox(by_name(skill.tool_format), read_tools(offer.tools), {}, constraint, offer.free)
+        toolbox = Toolbox(
+            format=by_name(skill.tool_format),
+            tools=read_tools(offer.tools),
+            constraint=constraint,
+            talk=offer.free,
+        )
     elif schema is not None:
         constraint = await state.compiler.compile(client, schema.param, {"schema": schema.schema})
     if request.search is not None:
@@ -166,7 +171,7 @@ async def count_prompt_tokens(state: AppState, request: GenerationRequest) -> in
     ref, toolbox, offer = request.ref, None, request.offer
     if offer is not None and offer.choice != "none":
         tools = await state.threads.run(request.client, partial(_read_tools, offer, state.limits))
-        toolbox = Toolbox(by_name(ref.skill.tool_format), tools, {}, anything())
+        toolbox = Toolbox(format=by_name(ref.skill.tool_format), tools=tools, constraint=anything())
     constraint: Constraint | Own | None = None if request.unconstrained else "own"
     if request.schema:
         constraint = anything()

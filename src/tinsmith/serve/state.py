@@ -19,8 +19,8 @@ from tinsmith.serve.metrics import Metrics
 from tinsmith.serve.worker import Worker
 
 if TYPE_CHECKING:
+    from tinsmith.runtime.generation import TokenRequest
     from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.scheduler import Asked
     from tinsmith.runtime.skill import Skill
     from tinsmith.serve.limits import Limits
     from tinsmith.serve.worker import AnswerHandle
@@ -139,7 +139,7 @@ class AppState:
         if not self._in_flight[client]:
             del self._in_flight[client]
 
-    def submit(self, worker: Worker, asked: Asked) -> AnswerHandle:
+    def submit(self, worker: Worker, asked: TokenRequest) -> AnswerHandle:
         handle = worker.submit(asked)
         self._in_flight[asked.scope] += 1
         handle.on_end(lambda: self._release(asked.scope))

@@ -19,9 +19,9 @@ from tinsmith.serve.fair_queue import FairQueue
 
 if TYPE_CHECKING:
     from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion
+    from tinsmith.runtime.generation import Completion, TokenRequest
     from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.scheduler import Asked, Job
+    from tinsmith.runtime.scheduler import Job
 
 STEP_SECONDS = 0.05  # of a step, after which new requests are taken
 SlicedWork = Iterator[Any]  # yields None after each slice, and at last its result
@@ -48,7 +48,7 @@ class Update:
 class AnswerHandle:
     """An answer in flight, for the event loop."""
 
-    def __init__(self, worker: Worker, asked: Asked) -> None:
+    def __init__(self, worker: Worker, asked: TokenRequest) -> None:
         self.asked = asked
         self.loop = asyncio.get_running_loop()
         self.job: Job | None = None  # belongs to the thread, as the next two
@@ -150,7 +150,7 @@ class Worker:
             seconds = round(self._answer_seconds * self.waiting / self.slots)
             raise overloaded(f"{self.waiting} answers are waiting for a slot", min(60, max(1, seconds)))
 
-    def submit(self, asked: Asked) -> AnswerHandle:
+    def submit(self, asked: TokenRequest) -> AnswerHandle:
         self.check_queue(1)
         handle = AnswerHandle(self, asked)
         self.in_flight.add(handle)

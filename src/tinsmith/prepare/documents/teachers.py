@@ -52,17 +52,18 @@ class Local:
     def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
         """Greedy; the seed makes no difference."""
         from tinsmith.runtime.asking import tokens_of
-        from tinsmith.runtime.generation import Sampling
+        from tinsmith.runtime.generation import Sampling, TokenRequest
         from tinsmith.runtime.many import generate_many
-        from tinsmith.runtime.scheduler import Asked
 
-        room, fitting, texts = self.model.info.context, dict[int, Asked](), [""] * len(requests)
+        room, fitting, texts = self.model.info.context, dict[int, TokenRequest](), [""] * len(requests)
         most = max((one.max_tokens for one in requests), default=1)
         for number, one in enumerate(requests):
             tokens = tokens_of(self.model, one.messages)
             if len(tokens) + most < room:
                 held = self._constraint(one)
-                fitting[number] = Asked(tokens, constraint=held, max_tokens=most, sampling=Sampling())
+                fitting[number] = TokenRequest(
+                    tokens=tokens, constraint=held, max_tokens=most, sampling=Sampling()
+                )
         given = generate_many(self.model, list(fitting.values()), 8)
         for number, answer in zip(fitting, given, strict=True):
             texts[number] = answer.text
