@@ -23,9 +23,8 @@ from typing import Any
 import httpx
 
 import tinsmith
-from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.generation import Sampling, TokenRequest
 from tinsmith.runtime.receipt import recomputed
-from tinsmith.runtime.scheduler import Asked
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("kernels", "models", "vision")]
@@ -125,7 +124,7 @@ class Soak:
     model: Any
     until: float
     counts: Counter[str] = field(default_factory=Counter)
-    left: list[tuple[Asked, str]] = field(default_factory=list)
+    left: list[tuple[TokenRequest, str]] = field(default_factory=list)
     looks: list[int] = field(default_factory=list)
 
     async def run(self, seed: int) -> None:
@@ -148,7 +147,7 @@ class Soak:
             else:
                 await asyncio.sleep(0.1)
 
-    def compare(self, batch: list[tuple[Asked, str]]) -> None:
+    def compare(self, batch: list[tuple[TokenRequest, str]]) -> None:
         again = recomputed(self.model, [asked for asked, _ in batch])
         for (_, digest), (_, receipt) in zip(batch, again, strict=True):
             self.counts["receipts"] += 1
@@ -197,10 +196,10 @@ class Soak:
             said = response.json()
             answer, digest = said["choices"][0]["message"]["content"], said["tinsmith"]["receipt"]
             self.counts["tokens"] += said["usage"]["completion_tokens"]
-        asked = Asked(
-            self.model.render(messages, adapter=adapter),
-            self.model.applied(adapter),
-            tinsmith.schema(SCHEMA) if form else None,
+        asked = TokenRequest(
+            tokens=self.model.render(messages, adapter=adapter),
+            applied=self.model.applied(adapter),
+            constraint=tinsmith.schema(SCHEMA) if form else None,
             max_tokens=limit,
             sampling=Sampling(temperature=temperature, seed=seed),
         )

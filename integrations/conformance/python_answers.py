@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinsmith import Completion, Model
-from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.generation import Sampling, TokenRequest
 from tinsmith.runtime.receipt import receipt
-from tinsmith.runtime.scheduler import Asked
 
 DRAWN = ("temperature", "top_p", "repetition_penalty", "seed")
 
@@ -26,5 +25,11 @@ def answered(
     held = None if unconstrained else model.constraint
     answer = model.chat(messages, max_tokens=most, constraint=held, adapter=adapter, record=True, **drawn)
     tokens = model.render(messages, adapter=adapter)
-    asked = Asked(tokens, model.applied(adapter), held, max_tokens=most, sampling=Sampling(**drawn))
+    asked = TokenRequest(
+        tokens=tokens,
+        applied=model.applied(adapter),
+        constraint=held,
+        max_tokens=most,
+        sampling=Sampling(**drawn),
+    )
     return answer, str(answer.digest), receipt(model, asked, answer).digest

@@ -170,7 +170,7 @@ def test_pixels_wait_in_their_files(eyes: Path, tmp_path: Path) -> None:
     assert isinstance(tokens, ImagePrompt)
     assert images_alive() == before
     path.write_bytes(drawn(3))
-    with pytest.raises(InputError, match="another than when it was first read"):
+    with pytest.raises(InputError, match="an image changed after it was first read"):
         tokens.tiles[0][1].rows  # noqa: B018
     path.write_bytes(drawn(1))
     alone = tinsmith.load(eyes, threads=1).render(asking({"path": path}, url(drawn(2))))

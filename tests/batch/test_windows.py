@@ -114,7 +114,7 @@ def test_system_and_developer_messages_are_one(batch: Run, tiny_tin: Path, tmp_p
     ("body", "said"),
     [
         ({"tools": [TOOL], "tool_choice": {"type": "function", "function": "go"}}, "the unknown tool null"),
-        ({"tools": [TOOL], "tool_choice": {"function": {"name": "other"}}}, "names 'other', which is none"),
+        ({"tools": [TOOL], "tool_choice": {"function": {"name": "other"}}}, "names 'other', which is not one"),
         ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools"}}, 'an object with "mode" and "tools"'),
         ({"tools": [TOOL], "parallel_tool_calls": "no"}, '"parallel_tool_calls" must be true or false'),
         ({"tools": [{"function": "go"}]}, "#/0/function: a function must be an object"),
@@ -172,7 +172,11 @@ def test_the_cache_answers_unchanged_rows(
 
 
 def test_caches_of_two_machines_merge_and_differences_are_found(tmp_path: Path) -> None:
-    answer = CachedAnswer(Completion("a", [1, 2], 3, 0.0, "stop", 0), "l", "r")
+    answer = CachedAnswer(
+        Completion(text="a", token_ids=[1, 2], prompt_tokens=3, seconds=0.0, finish="stop", evaluations=0),
+        "l",
+        "r",
+    )
     for name, keys in (("one", ("aa", "bb")), ("two", ("bb", "cc"))):
         cache = Cache(tmp_path / name)
         for key in keys:
@@ -185,7 +189,14 @@ def test_caches_of_two_machines_merge_and_differences_are_found(tmp_path: Path) 
     assert cache.get({"cc": None, "dd": None}) == {"cc": answer}
     cache.close()
     other = Cache(tmp_path / "three")
-    other.put("aa", CachedAnswer(Completion("other", [1], 3, 0.0, "stop", 0), "l", "r"))
+    other.put(
+        "aa",
+        CachedAnswer(
+            Completion(text="other", token_ids=[1], prompt_tokens=3, seconds=0.0, finish="stop", evaluations=0),
+            "l",
+            "r",
+        ),
+    )
     other.commit()
     other.close()
     shutil.copy(tmp_path / "three/answers.sqlite", tmp_path / "one/wrong.sqlite")

@@ -79,7 +79,7 @@ def test_every_public_name_of_python_is_in_the_reference(objects: dict[str, str]
     for name in set(runtime.__all__) - set(tinsmith.__all__):
         assert f"tinsmith.runtime.{name}" in objects
     methods = {name for name, what in vars(tinsmith.Model).items() if not name.startswith("_") and what.__doc__}
-    internal = {"use_draft_table", "open_session", "templates", "turns", "vision"}
+    internal = {"use_draft_table", "open_session", "schema_constraint", "templates", "turns", "vision"}
     assert {f"tinsmith.Model.{name}" for name in methods - internal} <= set(objects)
 
 

@@ -453,7 +453,14 @@ def cached(n: int, at: Path) -> tuple[Cache, list[str]]:
     cache = Cache(at / f"cache{n}")
     keys = [hashlib.sha256(str(k).encode()).hexdigest() for k in range(n)]
     for key in keys:
-        cache.put(key, CachedAnswer(Completion("a", (1,), 1, 0.0, "stop", 0), "", "r"))
+        cache.put(
+            key,
+            CachedAnswer(
+                Completion(text="a", token_ids=[1], prompt_tokens=1, seconds=0.0, finish="stop", evaluations=0),
+                "",
+                "r",
+            ),
+        )
     cache.commit()
     return cache, keys
 

@@ -16,9 +16,8 @@ from tinsmith.constraint.makers import schema, tools
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime import Model
 from tinsmith.runtime.answerer import Answerer, Question, own_calls
-from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.generation import Sampling, TokenRequest
 from tinsmith.runtime.receipt import receipt
-from tinsmith.runtime.scheduler import Asked
 
 ASKED = [{"role": "user", "content": "Which one?"}]
 SHAPE = {
@@ -43,34 +42,34 @@ def answerer(model: Model) -> Answerer:
 
 def test_a_free_answer_and_its_receipt_are_those_of_chat(model: Model, answerer: Answerer) -> None:
     drawn = Sampling(temperature=0.8, seed=3, lookup=4)
-    answer = answerer.answer(Question(ASKED, max_tokens=20, sampling=drawn))
+    answer = answerer.answer(Question(messages=ASKED, max_tokens=20, sampling=drawn))
     want = model.chat(ASKED, max_tokens=20, temperature=0.8, seed=3, record=True)
     assert answer is not None
     assert (answer.token_ids, answer.finish, answer.calls) == (want.token_ids, want.finish, [])
-    asked = Asked(model.render(ASKED), max_tokens=20, sampling=replace(drawn, lookup=0))
+    asked = TokenRequest(tokens=model.render(ASKED), max_tokens=20, sampling=replace(drawn, lookup=0))
     assert answer.receipt == receipt(model, asked, want)
 
 
 def test_a_schema_holds(model: Model, answerer: Answerer) -> None:
-    answer = answerer.answer(Question(ASKED, schema=SHAPE, max_tokens=40))
+    answer = answerer.answer(Question(messages=ASKED, schema=SHAPE, max_tokens=40))
     want = model.chat(ASKED, constraint=schema(SHAPE), max_tokens=40)
     assert answer is not None
     assert answer.text == want.text
     assert json.loads(answer.text)["n"] in (1, 20, 300)
     with pytest.raises(InputError, match="did not end by itself"):
-        answerer.answer(Question(ASKED, schema=SHAPE, max_tokens=2))
+        answerer.answer(Question(messages=ASKED, schema=SHAPE, max_tokens=2))
     with pytest.raises(ConstraintError):
-        answerer.answer(Question(ASKED, schema={"type": "nothing"}))
+        answerer.answer(Question(messages=ASKED, schema={"type": "nothing"}))
 
 
 def test_tools_are_called(model: Model, answerer: Answerer) -> None:
-    answer = answerer.answer(Question(ASKED, TOOLS, max_tokens=60))
+    answer = answerer.answer(Question(messages=ASKED, tools=TOOLS, max_tokens=60))
     assert answer is not None
     assert [call.name for call in answer.calls] == ["turn"]
     assert [call.arguments for call in answer.calls] == [
         call.arguments for call in model.call(ASKED, TOOLS, max_tokens=60)
     ]
-    text = answerer.answer(Question(ASKED, TOOLS, must_call=False, max_tokens=60))
+    text = answerer.answer(Question(messages=ASKED, tools=TOOLS, must_call=False, max_tokens=60))
     assert text is not None
     assert all(call.name == "turn" for call in text.calls)
 
@@ -79,8 +78,8 @@ def test_the_files_own_tools_are_read_from_its_answers(model: Model, answerer: A
     skill = model.skill
     skill.__dict__["constraint"] = tools(TOOLS)  # as a cached property keeps it
     try:
-        answer = answerer.answer(Question(ASKED, max_tokens=60))
-        free = answerer.answer(Question(ASKED, unconstrained=True, max_tokens=8))
+        answer = answerer.answer(Question(messages=ASKED, max_tokens=60))
+        free = answerer.answer(Question(messages=ASKED, unconstrained=True, max_tokens=8))
     finally:
         del skill.__dict__["constraint"]
     assert answer is not None
@@ -92,16 +91,16 @@ def test_the_files_own_tools_are_read_from_its_answers(model: Model, answerer: A
 @pytest.mark.parametrize("looks", [0, 1, 3])
 def test_an_unwanted_answer_ends_and_leaves_nothing(model: Model, answerer: Answerer, looks: int) -> None:
     seen = count()
-    assert answerer.answer(Question(ASKED, max_tokens=60), lambda: next(seen) >= looks) is None
-    answer = answerer.answer(Question(ASKED, max_tokens=20))
+    assert answerer.answer(Question(messages=ASKED, max_tokens=60), lambda: next(seen) >= looks) is None
+    answer = answerer.answer(Question(messages=ASKED, max_tokens=20))
     assert answer is not None
     assert answer.token_ids == model.chat(ASKED, max_tokens=20).token_ids
 
 
 def test_what_does_not_fit_is_refused(model: Model, answerer: Answerer) -> None:
-    with pytest.raises(InputError, match=r"tokens, and the context holds 512"):
-        answerer.answer(Question([{"role": "user", "content": "x" * 800}]))
-    with pytest.raises(InputError, match=r"and 1,000 is the most that they may"):
+    with pytest.raises(InputError, match=r"tokens, and the context 512"):
+        answerer.answer(Question(messages=[{"role": "user", "content": "x" * 800}]))
+    with pytest.raises(InputError, match="over the limit of 1,000"):
         Answerer(model, context=512, most_bytes=1000)
     assert Answerer(model, context=512, most_bytes=answerer.memory).memory == answerer.memory
 

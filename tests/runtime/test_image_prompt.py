@@ -21,9 +21,10 @@ from tinsmith.constraint.makers import choices
 from tinsmith.errors import InputError
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
+from tinsmith.runtime.generation import TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt, Tile
 from tinsmith.runtime.receipt import Receipt, question, recomputed
-from tinsmith.runtime.scheduler import Asked, Scheduler
+from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.vision.parts import View
 
 np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
@@ -138,7 +139,7 @@ def test_a_scheduler_answers_about_images(made: Made, case: str) -> None:
     prompts.append(model.render([{"role": "user", "content": "the thing"}]))
     alone = [model.generate(prompt, max_tokens=6, constraint=None).token_ids for prompt in prompts]
     scheduler = Scheduler(model, slots=3, context=256)
-    jobs = [scheduler.add(Asked(prompt, max_tokens=6)) for prompt in prompts]
+    jobs = [scheduler.add(TokenRequest(tokens=prompt, max_tokens=6)) for prompt in prompts]
     while not all(job.done for job in jobs):
         scheduler.step()
     scheduler.close()
@@ -148,7 +149,7 @@ def test_a_scheduler_answers_about_images(made: Made, case: str) -> None:
 
 def test_a_receipt_names_the_images(made: Made) -> None:
     _, _, model = made("smolvlm")
-    asked = [Asked(model.render(asking(photo(50, 40, seed))), max_tokens=4) for seed in (1, 2)]
+    asked = [TokenRequest(tokens=model.render(asking(photo(50, 40, seed))), max_tokens=4) for seed in (1, 2)]
     assert question(model, asked[0]).digest != question(model, asked[1]).digest
     answers = recomputed(model, asked)
     for one, (_, made_receipt) in zip(asked, answers, strict=True):

@@ -110,5 +110,5 @@ def test_a_session_that_has_nothing_to_do_is_not_waited_for(
             return [_core.STEP_IDLE] * len(self.sessions)
 
     monkeypatch.setattr(scheduler, "_core", SimpleNamespace(**{**vars(_core), "Batch": Idle}))
-    with pytest.raises(RuntimeFault, match="nothing to do"):
+    with pytest.raises(RuntimeFault, match="the batch is idle"):
         model.generate_many([FIRST, OTHER], max_tokens=4, constraint=choices(["a", "b"]))

@@ -83,8 +83,8 @@ def test_conversations_take_turns_without_computing_again(model: Model) -> None:
     computed: list[int] = []
     begin = Generation.__init__
 
-    def spy(self: Generation, core: _core.Model, sessions: Sessions, prompt: list[int], *rest: Any) -> None:
-        begin(self, core, sessions, prompt, *rest)
+    def spy(self: Generation, core: _core.Model, sessions: Sessions, *rest: Any) -> None:
+        begin(self, core, sessions, *rest)
         computed.append(self.session.tokens()[0])
 
     with pytest.MonkeyPatch.context() as patch:

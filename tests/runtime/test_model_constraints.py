@@ -72,7 +72,7 @@ def test_json_takes_a_schema_in_any_form(model: Model) -> None:
 
 
 def test_an_answer_that_can_not_end_says_so(model: Model) -> None:
-    with pytest.raises(InputError, match="max_tokens, or the context, is too small"):
+    with pytest.raises(InputError, match="max_tokens or the context is too small"):
         model.json(ASKED, {"const": "a long text that takes many tokens"}, max_tokens=3)
     answer = model.generate([5, 70], constraint=tinsmith.regex("[0-9]{20}"), max_tokens=3)
     assert answer.finish == "length"
@@ -129,9 +129,9 @@ def test_a_free_generation_follows_a_constrained_one(model: Model) -> None:
 
 
 def test_drafts_and_constraints_exclude_each_other(model: Model) -> None:
-    with pytest.raises(InputError, match="a draft is of a free answer"):
+    with pytest.raises(InputError, match="a draft needs an unconstrained answer"):
         model.generate([5, 70], draft=[70], constraint=tinsmith.regex("a"))
-    with pytest.raises(InputError, match="only a prompt given as text can be healed"):
+    with pytest.raises(InputError, match="token ids can't be healed"):
         model.generate([5, 70], heal=True)
 
 

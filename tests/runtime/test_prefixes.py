@@ -347,9 +347,9 @@ def test_a_model_answers_behind_its_prefixes(prefixed: Prefixed) -> None:
         assert model.generate(prompt, adapter=one, **options).token_ids == wanted
     many = model.generate_many(prompts, adapter=chosen, concurrency=3, **options)
     assert [answer.token_ids for answer in many] == alone
-    with pytest.raises(InputError, match="short and long are prefixes, of which one at a time"):
+    with pytest.raises(InputError, match="short and long are prefixes; choose one of them"):
         model.generate(TOKENS, adapter={"short": 1, "long": 1})
-    with pytest.raises(InputError, match="short is a prefix, which has no other scale than 1"):
+    with pytest.raises(InputError, match="short is a prefix, whose scale is always 1"):
         model.generate(TOKENS, adapter={"short": 0.5})
     with pytest.raises(FormatError, match="adapter broken: "):
         model.adapters.add("broken", bytes(prefixed.data[0])[:-64])

@@ -21,9 +21,9 @@ from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
 from tinsmith.runtime.adapters import aligned
-from tinsmith.runtime.generation import Completion, Sampling
+from tinsmith.runtime.generation import Completion, Sampling, TokenRequest
 from tinsmith.runtime.receipt import Receipt, difference, question, receipt, recomputed
-from tinsmith.runtime.scheduler import Asked, Scheduler
+from tinsmith.runtime.scheduler import Scheduler
 
 HELD = schema({"type": "object", "properties": {"on": {"enum": ["red", "reed"]}}, "required": ["on"]})
 SYSTEM = [5 + k % 90 for k in range(70)]
@@ -40,12 +40,22 @@ def loaded(data: memoryview, isa: str | None = None, threads: int = 1) -> Model:
     return model
 
 
-def asked_of(model: Model) -> list[Asked]:
+def asked_of(model: Model) -> list[TokenRequest]:
     """Free, held, with an adapter; greedy and drawn; penalized."""
-    drawn = Sampling(1.1, top_k=30, seed=4, lookup=4, presence_penalty=0.5, logit_bias={7: 1.5, 40: -100.0})
+    drawn = Sampling(
+        temperature=1.1, top_k=30, seed=4, lookup=4, presence_penalty=0.5, logit_bias={7: 1.5, 40: -100.0}
+    )
     prompts = [[*SYSTEM, 7, 8 + k] for k in range(3)]
     return [
-        Asked(tokens, model.applied(adapter), held, max_tokens=20, sampling=sampling, stop=stop, record=True)
+        TokenRequest(
+            tokens=tokens,
+            applied=model.applied(adapter),
+            constraint=held,
+            max_tokens=20,
+            sampling=sampling,
+            stop=stop,
+            record=True,
+        )
         for tokens in prompts
         for adapter, held, sampling, stop in (
             (None, None, Sampling(lookup=4), ("zz", "q")),
@@ -56,7 +66,7 @@ def asked_of(model: Model) -> list[Asked]:
     ]
 
 
-def alone(model: Model, asked: Asked, lookup: int) -> Receipt:
+def alone(model: Model, asked: TokenRequest, lookup: int) -> Receipt:
     options: dict[str, Any] = {
         name: getattr(asked.sampling, name)
         for name in ("temperature", "top_k", "seed", "presence_penalty", "logit_bias")
@@ -90,11 +100,11 @@ def test_a_receipt_is_the_same_by_every_path(data: memoryview) -> None:
         jobs = []
         for one in asked_of(model):
             jobs.append(scheduler.add(replace(one, scope=scope, tops=2)))
-            scheduler.add(Asked([5, 6, 7], max_tokens=2))
+            scheduler.add(TokenRequest(tokens=[5, 6, 7], max_tokens=2))
             scheduler.step(1e-6)
         while scheduler.running or scheduler.waiting:
             scheduler.step()
-        done = [(job.asked, job.completion, job.choices) for job in jobs]
+        done = [(job.request, job.completion, job.choices) for job in jobs]
         assert [receipt(model, one, end, kept).digest for one, end, kept in done if end is not None] == first
 
 
@@ -103,8 +113,10 @@ def test_its_lines_are_as_the_book_says(data: memoryview, tmp_path: Path) -> Non
     path = tmp_path / "tiny.tin"
     path.write_bytes(data)
     model = tinsmith.load(path, threads=1)
-    sampling = Sampling(0.5, top_k=3, seed=9, frequency_penalty=0.25, logit_bias={9: 2.0, 4: -0.0})
-    asked = Asked([5, 6], constraint=HELD, max_tokens=20, sampling=sampling, stop=("ü", "a", ""), record=True)
+    sampling = Sampling(temperature=0.5, top_k=3, seed=9, frequency_penalty=0.25, logit_bias={9: 2.0, 4: -0.0})
+    asked = TokenRequest(
+        tokens=[5, 6], constraint=HELD, max_tokens=20, sampling=sampling, stop=("ü", "a", ""), record=True
+    )
     ((answer, made),) = recomputed(model, [asked])
     chosen = [one.logit for one in answer.choices if not one.forced]
     assert 0 < len(chosen) < len(answer.choices)
@@ -131,7 +143,7 @@ def test_its_lines_are_as_the_book_says(data: memoryview, tmp_path: Path) -> Non
 
 def test_whatever_differs_makes_another(data: memoryview) -> None:
     model = loaded(data)
-    base = Asked([5, 6], max_tokens=5, sampling=Sampling(), record=True)
+    base = TokenRequest(tokens=[5, 6], max_tokens=5, sampling=Sampling(), record=True)
     others = [
         replace(base, tokens=[5, 7]),
         replace(base, applied=model.applied("first")),
@@ -147,7 +159,7 @@ def test_whatever_differs_makes_another(data: memoryview) -> None:
     digests = [question(model, one).digest for one in (base, *others)]
     assert len(set(digests)) == len(digests)
     same = [
-        replace(base, scope="x", tops=3, least=0.1, confidence=True),
+        replace(base, scope="x", tops=3, least=0.1, sampling=Sampling(confidence=True)),
         replace(base, sampling=Sampling(lookup=3)),
     ]
     assert {question(model, one).digest for one in same} == {digests[0]}
@@ -158,7 +170,7 @@ def test_whatever_differs_makes_another(data: memoryview) -> None:
 def test_a_changed_weight_is_found(spec: Spec, data: memoryview) -> None:
     """The first token that differs is named, or the logits where the tokens are the same."""
     model = loaded(data)
-    asked = Asked([5, 6, 7], max_tokens=30, sampling=Sampling(), record=True)
+    asked = TokenRequest(tokens=[5, 6, 7], max_tokens=30, sampling=Sampling(), record=True)
     ((answer, made),) = recomputed(model, [asked])
     assert difference(made, made) is None and difference(made.digest, made) is None
     place = bytes(data).index(bytes(model.tin.entry("weights.bin")[:64]))
@@ -179,7 +191,7 @@ def test_a_changed_weight_is_found(spec: Spec, data: memoryview) -> None:
 
 def test_differences_are_named(data: memoryview) -> None:
     model = loaded(data)
-    asked = Asked([5, 6, 7], max_tokens=6, sampling=Sampling(), record=True)
+    asked = TokenRequest(tokens=[5, 6, 7], max_tokens=6, sampling=Sampling(), record=True)
     ((answer, made),) = recomputed(model, [asked])
     shorter = [*answer.token_ids[:3]]
     assert difference("0" * 64, made, [*shorter, 5, 5], [*shorter, 6]) == "token 4: 5 there, 6 here"
@@ -193,19 +205,19 @@ def test_differences_are_named(data: memoryview) -> None:
 
 def test_what_is_no_receipt_is_refused(data: memoryview) -> None:
     model = loaded(data)
-    asked = Asked([5, 6, 7], max_tokens=6, sampling=Sampling())
+    asked = TokenRequest(tokens=[5, 6, 7], max_tokens=6, sampling=Sampling())
     ((_, made),) = recomputed(model, [asked])
     told = made.as_dict()
     for wrong in ({**told, "seed": "1"}, {**told, "digest": "0"}, {**told, "finish": "ü"}):
-        with pytest.raises(FormatError, match="not of its own digest"):
+        with pytest.raises(FormatError, match="receipt digest mismatch"):
             Receipt.of_dict(wrong)
     for wrong in ({}, {**told, "seed": 1}, {"digest": made.digest}):
         with pytest.raises(FormatError, match="not a receipt"):
             Receipt.of_dict(wrong)
     answer: Completion = model.generate([5, 6, 7], max_tokens=6)
-    with pytest.raises(InputError, match="0 choices for an answer of 6 tokens; have it recorded"):
+    with pytest.raises(InputError, match="0 choices for an answer of 6 tokens; give record=True"):
         receipt(model, asked, answer)
-    with pytest.raises(InputError, match="an adapter that is none of the model's"):
+    with pytest.raises(InputError, match="unknown adapter"):
         question(loaded(data), replace(asked, applied=model.applied("first")))
 
 
@@ -215,7 +227,7 @@ def test_another_runtime_gives_none(model: Model, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(model, "engine", Engine())
     with pytest.raises(UnsupportedError, match="llama.cpp keeps no bit contract"):
-        question(model, Asked([5]))
+        question(model, TokenRequest(tokens=[5]))
 
 
 def test_a_file_is_what_was_given(spec: Spec, tmp_path: Path, image: Callable[[str], memoryview]) -> None:

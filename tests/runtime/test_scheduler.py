@@ -21,8 +21,8 @@ from tinsmith.constraint.makers import choices, regex
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime import Model
 from tinsmith.runtime.adapters import aligned
-from tinsmith.runtime.generation import Sampling
-from tinsmith.runtime.scheduler import Asked, Job, Scheduler
+from tinsmith.runtime.generation import Sampling, TokenRequest
+from tinsmith.runtime.scheduler import Job, Scheduler
 
 SYSTEM = [5 + k % 90 for k in range(70)]
 
@@ -44,7 +44,7 @@ def finish(scheduler: Scheduler) -> None:
         scheduler.step()
 
 
-def alone(model: Model, asked: Asked, adapter: Any = None) -> Any:
+def alone(model: Model, asked: TokenRequest, adapter: Any = None) -> Any:
     given = {name: getattr(asked.sampling, name) for name in ("temperature", "seed", "lookup")}
     return model.generate(
         asked.tokens,
@@ -52,21 +52,26 @@ def alone(model: Model, asked: Asked, adapter: Any = None) -> Any:
         stop=asked.stop,
         constraint=asked.constraint,
         adapter=adapter,
-        confidence=asked.confidence,
+        confidence=asked.sampling.confidence,
         **given,
     )
 
 
-def drawn(source: random.Random, model: Model, held: list[Constraint | None]) -> tuple[Asked, Any]:
+def drawn(source: random.Random, model: Model, held: list[Constraint | None]) -> tuple[TokenRequest, Any]:
     adapter = source.choice([None, None, "first", "prefix"])
     begin = SYSTEM[: source.choice([0, 30, 70])]
     tokens = [*begin, *(source.randrange(3, 90) for _ in range(source.choice([1, 5, 120])))]
-    sampling = Sampling(source.choice([0.0, 1.3]), seed=source.randrange(9), lookup=source.choice([0, 4]))
-    asked = Asked(
-        tokens,
-        model.applied(adapter),
-        source.choice(held),
-        confidence=source.random() < 0.5,
+    constraint, confidence = source.choice(held), source.random() < 0.5
+    sampling = Sampling(
+        temperature=source.choice([0.0, 1.3]),
+        seed=source.randrange(9),
+        lookup=source.choice([0, 4]),
+        confidence=confidence,
+    )
+    asked = TokenRequest(
+        tokens=tokens,
+        applied=model.applied(adapter),
+        constraint=constraint,
         max_tokens=source.randint(1, 12),
         sampling=sampling,
         stop=source.choice([(), ("a",)]),
@@ -82,7 +87,7 @@ def test_whoever_comes_and_goes_answers_are_those_of_one_alone(case: str) -> Non
     passes = 100 if case == "llama" else 32  # more than the chunk, and less
     scheduler = Scheduler(model, slots=3, kept=1, pass_tokens=passes, context=250)
     held = [None, None, choices(["red", "reed"]), regex("[a-z ]*")]
-    asked: dict[Job, tuple[Asked, Any]] = {}
+    asked: dict[Job, tuple[TokenRequest, Any]] = {}
     gone: set[Job] = set()
     texts: dict[Job, str] = {}
     while len(asked) < 40 or scheduler.running or scheduler.waiting:
@@ -117,11 +122,11 @@ def test_what_prompts_begin_with_is_computed_once(case: str) -> None:
     """By the first of them; the others wait for it, whether they come with it or after it."""
     model = loaded(case)
     scheduler = Scheduler(model, slots=4)
-    jobs = [scheduler.add(Asked([*SYSTEM, 7, 8 + k], max_tokens=3)) for k in range(6)]
+    jobs = [scheduler.add(TokenRequest(tokens=[*SYSTEM, 7, 8 + k], max_tokens=3)) for k in range(6)]
     finish(scheduler)
     assert [job.cached_tokens for job in jobs[:4]] == [0, 71, 71, 71]
     assert all(job.cached_tokens >= 70 for job in jobs[4:]) or case == "qwen35"
-    again = scheduler.add(replace(jobs[0].asked, tokens=[*jobs[0].asked.tokens, 9]))
+    again = scheduler.add(replace(jobs[0].request, tokens=[*jobs[0].request.tokens, 9]))
     finish(scheduler)
     assert again.cached_tokens >= 71
 
@@ -130,7 +135,7 @@ def test_what_one_scope_computed_is_new_to_another(model: Model) -> None:
     scheduler = Scheduler(model, slots=2)
     jobs = []
     for scope, applied in [("one", ()), ("other", ()), ("one", ()), ("other", ())]:
-        jobs.append(scheduler.add(Asked(SYSTEM, applied, max_tokens=2, scope=scope)))
+        jobs.append(scheduler.add(TokenRequest(tokens=SYSTEM, applied=applied, max_tokens=2, scope=scope)))
         finish(scheduler)
     assert [job.cached_tokens for job in jobs] == [0, 0, 69, 69]
 
@@ -141,7 +146,7 @@ def test_a_prefix_stays_while_conversations_take_turns(model: Model) -> None:
     cached = []
     for turn in range(3):
         for talk in talks:
-            job = scheduler.add(Asked(list(talk), max_tokens=20))
+            job = scheduler.add(TokenRequest(tokens=list(talk), max_tokens=20))
             finish(scheduler)
             assert job.completion is not None
             cached.append(job.cached_tokens)
@@ -153,9 +158,9 @@ def test_a_prefix_stays_while_conversations_take_turns(model: Model) -> None:
 def test_a_long_prompt_comes_in_slices(model: Model) -> None:
     """Who is answered meanwhile gets a token for each."""
     scheduler = Scheduler(model, slots=2, pass_tokens=16)
-    running = scheduler.add(Asked([5, 6, 7], max_tokens=60, sampling=Sampling()))
+    running = scheduler.add(TokenRequest(tokens=[5, 6, 7], max_tokens=60, sampling=Sampling()))
     scheduler.step()
-    long = scheduler.add(Asked([*range(3, 90)] * 4, max_tokens=2))
+    long = scheduler.add(TokenRequest(tokens=[*range(3, 90)] * 4, max_tokens=2))
     scheduler._seat()
     (slot,) = [one for one in scheduler._slots.all if one.job is long]
     seen: list[int] = []
@@ -172,11 +177,11 @@ def test_beside_answers_as_much_of_a_prompt_is_computed_as_may_delay_them(
 ) -> None:
     """Alone it has all that a pass holds."""
     scheduler = Scheduler(model, slots=2, delay=delay)
-    running = scheduler.add(Asked([5, 6, 7], max_tokens=200, sampling=Sampling(lookup=4)))
+    running = scheduler.add(TokenRequest(tokens=[5, 6, 7], max_tokens=200, sampling=Sampling(lookup=4)))
     tokens = [*range(3, 90)] * 4
     while not running.take():
         scheduler.step()
-    long = scheduler.add(Asked(tokens, max_tokens=2))
+    long = scheduler.add(TokenRequest(tokens=tokens, max_tokens=2))
     scheduler._seat()
     (slot,) = [one for one in scheduler._slots.all if one.job is long]
     seen = []
@@ -188,11 +193,14 @@ def test_beside_answers_as_much_of_a_prompt_is_computed_as_may_delay_them(
     assert long.completion is not None and running.completion is not None
     assert long.completion.token_ids == model.generate(tokens, max_tokens=2, constraint=None).token_ids
     unbound = Scheduler(model, slots=2, delay=None)
-    jobs = [unbound.add(Asked([5, 6, 7], max_tokens=60)), unbound.add(Asked(tokens, max_tokens=2))]
+    jobs = [
+        unbound.add(TokenRequest(tokens=[5, 6, 7], max_tokens=60)),
+        unbound.add(TokenRequest(tokens=tokens, max_tokens=2)),
+    ]
     finish(unbound)
     assert [job.completion is not None for job in jobs] == [True, True]
     alone = Scheduler(model, slots=2, delay=delay)
-    alone.add(Asked(tokens, max_tokens=2))
+    alone.add(TokenRequest(tokens=tokens, max_tokens=2))
     alone.step(1e-9)
     (slot,) = [one for one in alone._slots.all if one.job is not None]
     seen = [slot.session.computed()]
@@ -204,9 +212,9 @@ def test_beside_answers_as_much_of_a_prompt_is_computed_as_may_delay_them(
 
 def test_a_job_that_is_cancelled_leaves_at_once(model: Model) -> None:
     scheduler = Scheduler(model, slots=1)
-    first = scheduler.add(Asked([*range(3, 90)] * 3, max_tokens=200))
-    second = scheduler.add(Asked([5, 6], max_tokens=2))
-    third = scheduler.add(Asked([5, 6], max_tokens=2))
+    first = scheduler.add(TokenRequest(tokens=[*range(3, 90)] * 3, max_tokens=200))
+    second = scheduler.add(TokenRequest(tokens=[5, 6], max_tokens=2))
+    third = scheduler.add(TokenRequest(tokens=[5, 6], max_tokens=2))
     scheduler.step(1e-9)  # its prompt is under way
     scheduler.cancel(first)
     scheduler.cancel(third)
@@ -222,21 +230,21 @@ def test_what_can_never_fit_is_refused(model: Model, image: Callable[[str], memo
     model.adapters.add("first", adapter)
     scheduler = Scheduler(model, slots=1, context=40, rank=0)
     with pytest.raises(InputError, match="a prompt of 41 tokens; give 1 to 40"):
-        scheduler.add(Asked([5] * 41))
+        scheduler.add(TokenRequest(tokens=[5] * 41))
     with pytest.raises(InputError, match="a prompt of 0 tokens"):
-        scheduler.add(Asked([]))
+        scheduler.add(TokenRequest(tokens=[]))
     with pytest.raises(InputError, match="there is room for 0"):
-        scheduler.add(Asked([5], model.applied("first"), max_tokens=1))
+        scheduler.add(TokenRequest(tokens=[5], applied=model.applied("first"), max_tokens=1))
     with pytest.raises(InputError, match="is not in the vocabulary"):
-        scheduler.add(Asked([10**6]))
+        scheduler.add(TokenRequest(tokens=[10**6]))
     with pytest.raises(InputError, match="max_tokens is 0"):
-        scheduler.add(Asked([5], max_tokens=0))
+        scheduler.add(TokenRequest(tokens=[5], max_tokens=0))
     with pytest.raises(InputError, match="context is 10000"):
         Scheduler(model, context=10000)
     with pytest.raises(InputError, match="a prompt of 38 tokens, and max_tokens 3; they may be 40 in all"):
-        scheduler.add(Asked([5] * 38, max_tokens=3))
+        scheduler.add(TokenRequest(tokens=[5] * 38, max_tokens=3))
     whole = Scheduler(model, slots=1)
-    full = whole.add(Asked([5] * (model.info.context - 2), max_tokens=30))
+    full = whole.add(TokenRequest(tokens=[5] * (model.info.context - 2), max_tokens=30))
     finish(whole)
     assert full.completion is not None and full.completion.finish == "context"
 
@@ -244,8 +252,10 @@ def test_what_can_never_fit_is_refused(model: Model, image: Callable[[str], memo
 def test_a_job_that_fails_leaves_the_others_alone(model: Model) -> None:
     """Its constraint was compiled for no model."""
     scheduler = Scheduler(model, slots=2)
-    right = scheduler.add(Asked([5, 6], max_tokens=4))
-    wrong = scheduler.add(Asked([5, 6], constraint=replace(choices(["a", "b"]), data=b"none"), max_tokens=4))
+    right = scheduler.add(TokenRequest(tokens=[5, 6], max_tokens=4))
+    wrong = scheduler.add(
+        TokenRequest(tokens=[5, 6], constraint=replace(choices(["a", "b"]), data=b"none"), max_tokens=4)
+    )
     news = scheduler.step()
     finish(scheduler)
     assert wrong in news and isinstance(wrong.error, RuntimeFault)
@@ -260,6 +270,6 @@ def test_memory_is_planned(model: Model) -> None:
     assert Scheduler(model, slots=2, kept=4).memory == large.memory
     before = large.memory
     for k in range(20):
-        large.add(Asked([5, 6, 7 + k], max_tokens=3))
+        large.add(TokenRequest(tokens=[5, 6, 7 + k], max_tokens=3))
     finish(large)
     assert large.memory == before

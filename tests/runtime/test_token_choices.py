@@ -13,7 +13,8 @@ from tinsmith import _core
 from tinsmith.constraint.makers import choices, regex, schema
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime import Model
-from tinsmith.runtime.scheduler import Asked, Scheduler
+from tinsmith.runtime.generation import TokenRequest
+from tinsmith.runtime.scheduler import Scheduler
 
 PROMPT = [5, 9, 5, 9, 5, 9, 7, 5]
 PENALTIES: list[dict[str, Any]] = [
@@ -92,7 +93,7 @@ def test_what_is_no_penalty_is_refused(model: Model) -> None:
         ({"logit_bias": {"5": 1}}, "a token of logit_bias is '5'"),
         ({"logit_bias": {5: math.nan}}, "logit_bias of token 5 is nan"),
         ({"logit_bias": {5: math.inf}}, "logit_bias of token 5 is inf"),
-        ({"logit_bias": [5]}, "logit_bias is no mapping"),
+        ({"logit_bias": [5]}, "logit_bias is not a mapping"),
         ({"tops": 65}, "tops is 65; give a whole number from 0 to 64"),
         ({"draft": [5], "presence_penalty": 1}, "a draft can only be checked at temperature 0 without"),
         ({"draft": [5], "logit_bias": {5: 1}}, "a draft can only be checked at temperature 0 without"),
@@ -177,15 +178,15 @@ def test_choices_are_the_same_however_they_are_computed(model: Model, held: str 
 
 def test_choices_come_with_the_text(model: Model) -> None:
     scheduler = Scheduler(model, slots=2)
-    job = scheduler.add(Asked(PROMPT, max_tokens=6, tops=2))
-    other = scheduler.add(Asked(PROMPT, max_tokens=6))
+    job = scheduler.add(TokenRequest(tokens=PROMPT, max_tokens=6, tops=2))
+    other = scheduler.add(TokenRequest(tokens=PROMPT, max_tokens=6))
     while scheduler.running or scheduler.waiting:
         scheduler.step()
         assert len(job.choices) == len(job._answer.tokens)
     assert job.completion is not None and job.completion.choices == tuple(job.choices)
     assert len(job.choices) == 6 and other.choices == []
     with pytest.raises(InputError, match="tops is 65"):
-        scheduler.add(Asked(PROMPT, tops=65))
+        scheduler.add(TokenRequest(tokens=PROMPT, tops=65))
 
 
 def test_a_session_tells_of_its_last_event_alone(model: Model) -> None:

@@ -19,8 +19,8 @@ from chat_models import asking, photo, png
 from served import ASKED, Running, running
 from test_openai_chat import FORM, LIGHT
 
+from tinsmith.runtime.generation import TokenRequest
 from tinsmith.runtime.receipt import recomputed
-from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve.images import ClientGone, ImageEncoder
 from tinsmith.serve.limits import Limits
 
@@ -101,7 +101,7 @@ def test_every_interface_answers_as_the_runtime_does(seeing: Running) -> None:
     chatgpt = openai.OpenAI(base_url=f"{seeing.url}/v1", api_key="none", max_retries=0)
     said: Any = chatgpt.chat.completions.create(**chat(url()))
     assert (said.choices[0].message.content, said.usage.prompt_tokens) == (wanted.text, wanted.prompt_tokens)
-    asked = Asked(alone.render(asking(photo(50, 40))), max_tokens=8)
+    asked = TokenRequest(tokens=alone.render(asking(photo(50, 40))), max_tokens=8)
     receipt = recomputed(alone, [asked])[0][1]
     assert receipt.as_dict()["image"]
     assert said.model_extra["tinsmith"]["receipt"] == receipt.digest
@@ -129,7 +129,9 @@ def test_every_interface_answers_as_the_runtime_does(seeing: Running) -> None:
 def test_receipt_is_in_the_header(seeing: Running) -> None:
     alone = seeing.alone["eyes"]
     digests = [
-        recomputed(alone, [Asked(alone.render(asking(photo(50, 40, seed))), max_tokens=8)])[0][1].digest
+        recomputed(alone, [TokenRequest(tokens=alone.render(asking(photo(50, 40, seed))), max_tokens=8)])[0][
+            1
+        ].digest
         for seed in (1, 2)
     ]
     for seed, digest in enumerate(digests, 1):

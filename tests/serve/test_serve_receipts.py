@@ -11,9 +11,8 @@ from served import ASKED, Running
 from test_openai_chat import FORM, SCHEMA
 
 import tinsmith
-from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.generation import Sampling, TokenRequest
 from tinsmith.runtime.receipt import recomputed
-from tinsmith.runtime.scheduler import Asked
 
 
 @pytest.mark.parametrize("adapter", [None, "b"])
@@ -27,10 +26,10 @@ def test_receipt_is_reproducible(server: Running, adapter: str | None, form: Any
     said = httpx.post(f"{server.url}/v1/chat/completions", json=body)
     receipts = said.headers["x-tinsmith-receipt"].split(",")
     asked = [
-        Asked(
-            model.render(ASKED, adapter=adapter),
-            model.applied(adapter),
-            tinsmith.schema(SCHEMA) if form else None,
+        TokenRequest(
+            tokens=model.render(ASKED, adapter=adapter),
+            applied=model.applied(adapter),
+            constraint=tinsmith.schema(SCHEMA) if form else None,
             max_tokens=40,
             sampling=Sampling(temperature=0.8, seed=9 + k, lookup=4),
             stop=["zz"],

@@ -57,8 +57,14 @@ def opened(given: argparse.Namespace) -> Mind:
         except ValueError as error:
             raise InputError(f"{given.tools}: no JSON: {error}") from None
     answerer = Answerer(model, context=given.context, most_bytes=given.most_memory << 20)
-    drawn = (given.temperature, 0, given.top_p, 0.0, given.repetition_penalty, given.seed, 4)
-    asking = Asking(given.system, given.adapter, tools, given.unconstrained, given.max_tokens, Sampling(*drawn))
+    sampling = Sampling(
+        temperature=given.temperature,
+        top_p=given.top_p,
+        repetition_penalty=given.repetition_penalty,
+        seed=given.seed,
+        lookup=4,
+    )
+    asking = Asking(given.system, given.adapter, tools, given.unconstrained, given.max_tokens, sampling)
     return Mind(answerer, asking)
 
 

@@ -18,7 +18,7 @@ _TURNS = 8  # of each
 
 @dataclass(frozen=True)
 class Asking:
-    """Settings of all questions. tools: that the answer must call. unconstrained: without the file's constraint."""
+    """Settings of all questions. tools: the answer calls them. unconstrained: without the file's constraint."""
 
     system: str | None = None
     adapter: str | None = None
@@ -49,8 +49,8 @@ class Mind:
         asking = self._asking
         system = [] if asking.system is None else [{"role": "system", "content": asking.system}]
         question = Question(
-            [*system, *said],
-            asking.tools,
+            messages=[*system, *said],
+            tools=asking.tools,
             unconstrained=asking.unconstrained,
             adapter=asking.adapter,
             max_tokens=asking.max_tokens,

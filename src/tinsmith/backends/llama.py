@@ -163,10 +163,10 @@ def open_engine(path: Path, *, threads: int, gpu_layers: int = 0) -> Opened:
         raise FormatError(f"{path}: {len(tokenizer.tokens)} tokens for a vocabulary of {engine.vocab}")
     tensors = file.tensors.values()
     return Opened(
-        engine,
-        f"llama.cpp (llama-cpp-python {api.__version__})",
-        tokenizer,
-        template,
+        engine=engine,
+        runtime=f"llama.cpp (llama-cpp-python {api.__version__})",
+        tokenizer=tokenizer,
+        chat_template=template,
         name=str(file.get("general.name", "")),
         family=str(file.get("general.architecture", "")),
         parameters=api.llama_model_n_params(engine._model),

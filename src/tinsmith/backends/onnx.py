@@ -47,10 +47,10 @@ def open_engine(path: Path, *, threads: int) -> Opened:
     facts = _facts(folder / FACTS)
     files = [file, file.with_name(file.name + ".data")]
     return Opened(
-        Onnx(session, onnxruntime, config),
-        f"onnxruntime {onnxruntime.__version__}",
-        tokenizer,
-        template,
+        engine=Onnx(session, onnxruntime, config),
+        runtime=f"onnxruntime {onnxruntime.__version__}",
+        tokenizer=tokenizer,
+        chat_template=template,
         name=str(facts.get("name") or folder.resolve().name),
         family=str(facts.get("family") or config["type"]),
         parameters=facts.get("parameters", 0),

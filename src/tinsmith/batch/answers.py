@@ -11,13 +11,12 @@ from tinsmith.runtime.image_prompt import ImagePrompt
 if TYPE_CHECKING:
     from tinsmith.runtime.calls import Toolbox
     from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.scheduler import Asked
+    from tinsmith.runtime.generation import Completion, TokenRequest
 
 
 @dataclass(frozen=True)
 class Request:
-    asked: Asked
+    asked: TokenRequest
     toolbox: Toolbox | None = None  # of the item's own tools
     thinks: bool = False  # the prompt begins the answer's thoughts
     with_choices: bool = False  # the row has log probabilities

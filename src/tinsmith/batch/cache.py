@@ -23,9 +23,9 @@ from tinsmith.runtime.receipt import of_logits
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
+    from tinsmith.runtime.generation import TokenRequest
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.runtime.receipt import Question
-    from tinsmith.runtime.scheduler import Asked
 
 _FILE = "answers.sqlite"
 _LOCK_SECONDS = 60.0
@@ -45,7 +45,7 @@ class CachedAnswer:
     logits: str
     receipt: str
 
-    def problem(self, model: Loaded, key: Question, asked: Asked) -> str | None:
+    def problem(self, model: Loaded, key: Question, asked: TokenRequest) -> str | None:
         """Why it is no answer to the question; None where it is one."""
         completion, tokens = self.completion, self.completion.token_ids
         if len(tokens) > asked.max_tokens or completion.prompt_tokens != len(asked.tokens):
@@ -140,7 +140,15 @@ class Cache:
             case [str(words), str(finish), int(prompt), list(tokens), str(receipt), str(logits)]:
                 ending = next((one for one in _FINISHES if one == finish), None)
                 if ending and all(type(token) is int for token in tokens):
-                    return CachedAnswer(Completion(words, tokens, prompt, 0.0, ending, 0), logits, receipt)
+                    completion = Completion(
+                        text=words,
+                        token_ids=tokens,
+                        prompt_tokens=prompt,
+                        seconds=0.0,
+                        finish=ending,
+                        evaluations=0,
+                    )
+                    return CachedAnswer(completion, logits, receipt)
         raise InputError(f"{self.path}: damaged; remove it")
 
     def commit(self) -> None:

@@ -16,10 +16,9 @@ from tinsmith.chat.roles import normalized
 from tinsmith.constraint import apart
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room, direct
-from tinsmith.runtime.generation import LOOKUP, Sampling
+from tinsmith.runtime.generation import LOOKUP, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt, later
 from tinsmith.runtime.images import within
-from tinsmith.runtime.scheduler import Asked
 
 if TYPE_CHECKING:
     from tinsmith.batch.items import Item, Messages
@@ -118,10 +117,10 @@ class RequestBuilder:
         constraint = self._compile_request({"schema": settings.constraint.value})
         return self._chat(messages, settings, self.skill.constraint_for(constraint, search))
 
-    def _asked(self, tokens: list[int], settings: Settings, constraint: Constraint | None) -> Asked:
+    def _asked(self, tokens: list[int], settings: Settings, constraint: Constraint | None) -> TokenRequest:
         if not tokens:
             raise InputError("the prompt is empty")
-        return Asked(
+        return TokenRequest(
             tokens=tokens if isinstance(tokens, ImagePrompt) else array("i", tokens),  # four bytes each
             applied=self.applied,
             constraint=constraint,
@@ -192,7 +191,7 @@ def _sampling(settings: Settings) -> Sampling:
     return Sampling(**options)
 
 
-def _with_seed(asked: Asked, number: int) -> Asked:
+def _with_seed(asked: TokenRequest, number: int) -> TokenRequest:
     """The answer of this number to a request for several."""
     seed = (asked.sampling.seed + number) % (1 << 64)
     return replace(asked, sampling=replace(asked.sampling, seed=seed)) if number else asked

@@ -45,8 +45,7 @@ def find_source(name: str, path: Path) -> Path:
 
 
 def open_engine(name: str, source: Path, isa: str | None, duty_cycle: int = 100) -> Engine:
-    """source: of find_source. isa, duty_cycle: what the native engine is held to; the others choose
-    themselves."""
+    """source: of find_source. isa, duty_cycle: of the native engine; the others choose their own."""
     module = _module(name)
     engine: Engine = module.open_model(source, isa, duty_cycle) if name == NATIVE else module.open_model(source)
     return engine

@@ -73,7 +73,7 @@ class Llama:
 
 
 class _Context:
-    """A context with some tokens in its cache, to which each measurement goes back."""
+    """A context with some tokens in its cache, to which each measurement rewinds."""
 
     def __init__(self, api: Any, model: Any, threads: int, room: int, flash: bool, held: list[int]) -> None:
         import numpy
@@ -134,7 +134,7 @@ class _Context:
 
     def _rewind(self) -> None:
         if not self._api.llama_memory_seq_rm(self._memory, 0, len(self._held), -1):
-            # A recurrent state, which can't go back: what leads to it is computed again.
+            # A recurrent state can't be rewound: its tokens are computed again.
             self._api.llama_memory_clear(self._memory, False)
             if self._held:
                 self._run(self._held)

@@ -20,18 +20,16 @@ _MOST_THREADS = 64
 
 @dataclass(frozen=True)
 class Options:
-    """prompt, generate and depths in tokens; repeat: measurements of each, of which the median counts; isa:
-    what the native engine is held to, None for the best; duty_cycle: percent of the time that its threads
-    work."""
+    """What to measure; counts are in tokens."""
 
     threads: Sequence[int] = (1, 2)
     prompt: int = 512
     generate: int = 64
-    depths: Sequence[int] = (0, 512)
+    depths: Sequence[int] = (0, 512)  # tokens in the KV cache before
     against: Sequence[str] = ()
-    repeat: int = 5
-    isa: str | None = None
-    duty_cycle: int = 100
+    repeat: int = 5  # measurements of each, of which the median counts
+    isa: str | None = None  # of the native engine; None: the best
+    duty_cycle: int = 100  # of its threads, in percent
 
 
 @dataclass

@@ -23,11 +23,7 @@ PARAMETERS = [
     _model.DUTY_CYCLE,
     option("--isa", Word(isas), metavar="S", help="instruction set (default: the processor's best)"),
     option(
-        "--kv",
-        Word(("f16", "q8")),
-        default="f16",
-        metavar="T",
-        help="keys and values: f16 (default) or q8",
+        "--kv", Word(("f16", "q8")), default="f16", metavar="T", help="keys and values: f16 (default) or q8"
     ),
     option(
         "--key",

@@ -1,74 +1,67 @@
-"""A model as a host of conversations keeps it: asked in slices, which another thread can end."""
+"""Answers for a host of conversations: computed in slices, between which another thread can end them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.tool_formats import Call
-from tinsmith.constraint.makers import schema
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import direct, finished
 from tinsmith.runtime.calls import Toolbox, prompt_of, read_calls
-from tinsmith.runtime.generation import LOOKUP, Finish, Sampling
+from tinsmith.runtime.generation import DRAFTED, Finish, Sampling, TokenRequest
 from tinsmith.runtime.offers import Offer, offered
 from tinsmith.runtime.receipt import Receipt, receipt
-from tinsmith.runtime.scheduler import Asked, Scheduler
+from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
     from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.choice import TokenChoice
     from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.loaded import Loaded, Message
+    from tinsmith.runtime.messages import Message
+    from tinsmith.runtime.model import Model
 
-SLICE = 0.05  # seconds between two looks at whether the answer is still wanted
-_MADE = 64  # constraints of schemas that are kept
+SLICE = 0.05  # seconds between two checks whether the answer is still wanted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Question:
-    """tools: in OpenAI's shape; the answer calls them, or may be a text too where must_call is off. schema: of
-    the answer, in JSON. With neither, the answer is what the file, or the adapter, says that it may be."""
+    """A conversation to answer: with tools, a schema, or the constraint of the file or adapter."""
 
     messages: Sequence[Message]
-    tools: Sequence[Mapping[str, Any]] = ()
-    must_call: bool = True
-    schema: Any = None
-    unconstrained: bool = False
+    tools: Sequence[Mapping[str, Any]] = ()  # in OpenAI's shape
+    must_call: bool = True  # with tools: the answer calls one; else it may be a text
+    schema: Any = None  # JSON Schema of the answer
+    unconstrained: bool = False  # without tools and schema: no constraint
     adapter: Chosen = None
     max_tokens: int = 256
-    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
+    sampling: Sampling = DRAFTED
 
     @property
     def offer(self) -> Offer:
         return Offer(self.tools, "required", parallel=False) if self.must_call else Offer(self.tools)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
-    """calls: those that it makes; its text then has them as the model writes them. choices: what its tokens
-    were chosen by. confident: as Completion's. receipt: what binds it to all that it follows from."""
-
-    text: str
+    text: str  # with calls as the model writes them
     calls: list[Call]
     finish: Finish
     token_ids: list[int]
-    choices: tuple[TokenChoice, ...]
-    confident: bool | None
+    choices: tuple[TokenChoice, ...]  # how each token was chosen
+    confident: bool | None  # as Completion's
     receipt: Receipt
 
 
 class Answerer:
-    """One thread at a time may use it. All memory for answers is planned when it is made: `memory` bytes."""
+    """Not thread-safe. It plans all memory for answers, `memory` bytes, when it is created."""
 
-    def __init__(self, model: Loaded, *, context: int | None = None, most_bytes: int = 0) -> None:
-        """context: most tokens of a conversation with its answer; None, or more than the model has: all of the
-        model's. most_bytes: that `memory` may be; 0: any. Raises InputError where it would be more."""
+    def __init__(self, model: Model, *, context: int | None = None, most_bytes: int = 0) -> None:
+        """context: most tokens of a conversation with its answer, up to the model's; None: the model's.
+        most_bytes: limit of `memory`, which raises InputError beyond it; 0: no limit."""
         self.model, own = model, model.core.info()["context"]
         self._scheduler = Scheduler(model, slots=1, kept=1, context=min(context or own, own))
         self.memory = self._scheduler.memory
@@ -76,41 +69,47 @@ class Answerer:
             self._scheduler.close()
             raise InputError(
                 f"conversations of {self._scheduler.context:,} tokens take {self.memory:,} bytes of memory, "
-                f"and {most_bytes:,} is the most that they may; give a smaller context, or more memory"
+                f"over the limit of {most_bytes:,}; give a smaller context, or more memory"
             )
-        self._made: dict[str, Constraint] = {}
 
     def answer(self, question: Question, unwanted: Callable[[], bool] = lambda: False) -> Answer | None:
-        """The answer; None where it became unwanted, which is asked every SLICE seconds. Raises InputError for
-        what can't be asked, or an answer that could not end, ConstraintError for what can't be enforced."""
+        """Answers; None once it is unwanted, checked every SLICE seconds. Raises InputError for an invalid
+        question or an answer that did not end, ConstraintError for a constraint that can't be enforced."""
         box = offered(self.model, question.offer, question.adapter) if question.tools else None
-        asked = self._asked(question, box)
-        done = self._completed(asked, unwanted)
+        request = self._request(question, box)
+        done = self._completed(request, unwanted)
         if done is None:
             return None
         if box is not None:
             calls = read_calls(self.model, done, box)
         else:
-            if asked.constraint is not None:
+            constraint = request.constraint
+            if constraint is not None:
                 finished(done)
-            own = question.schema is None and asked.constraint is not None and asked.constraint.kind == "tools"
+            own = question.schema is None and constraint is not None and constraint.kind == "tools"
             calls = own_calls(done.text) if own else []
-        made = receipt(self.model, asked, done)
-        return Answer(done.text, calls, done.finish, done.token_ids, done.choices, done.confident, made)
+        return Answer(
+            text=done.text,
+            calls=calls,
+            finish=done.finish,
+            token_ids=done.token_ids,
+            choices=done.choices,
+            confident=done.confident,
+            receipt=receipt(self.model, request, done),
+        )
 
     def close(self) -> None:
         """Gives its memory back."""
         self._scheduler.close()
-        self._made.clear()
 
-    def _asked(self, question: Question, box: Toolbox | None) -> Asked:
+    def _request(self, question: Question, box: Toolbox | None) -> TokenRequest:
         model, adapter = self.model, question.adapter
         skill, constraint, least = model.skill_of(adapter), None if box is None else box.constraint, None
         if box is not None:
             tokens = prompt_of(model, question.messages, box, adapter=adapter)
         else:
             if question.schema is not None:
-                constraint = self._schema(question.schema)
+                constraint = model.schema_constraint(question.schema)
             else:
                 constraint = None if question.unconstrained else skill.constraint
                 least = model.least(None if question.unconstrained else "own", adapter)
@@ -120,16 +119,21 @@ class Answerer:
         room = self._scheduler.context - prefix_of(applied) - len(tokens)
         if room < 1:
             raise InputError(
-                f"the conversation has {len(tokens):,} tokens, and the context holds "
-                f"{self._scheduler.context:,}; shorten it, or give more context"
+                f"the conversation has {len(tokens):,} tokens, and the context {self._scheduler.context:,}; "
+                "shorten it, or give more context"
             )
-        most = min(question.max_tokens, room)
-        return Asked(
-            tokens, applied, constraint, least, least is not None, most, question.sampling, record=True
+        return TokenRequest(
+            tokens=tokens,
+            applied=applied,
+            constraint=constraint,
+            least=least,
+            max_tokens=min(question.max_tokens, room),
+            sampling=replace(question.sampling, confidence=least is not None),
+            record=True,
         )
 
-    def _completed(self, asked: Asked, unwanted: Callable[[], bool]) -> Completion | None:
-        job = self._scheduler.add(asked)
+    def _completed(self, request: TokenRequest, unwanted: Callable[[], bool]) -> Completion | None:
+        job = self._scheduler.add(request)
         while not job.done:
             if unwanted():
                 self._scheduler.cancel(job)
@@ -139,23 +143,14 @@ class Answerer:
             raise job.error
         return job.completion
 
-    def _schema(self, what: Any) -> Constraint:
-        """Made once for the same thing."""
-        key = json.dumps(what)
-        constraint = self._made.pop(key, None) or schema(what)
-        if len(self._made) >= _MADE:
-            self._made.pop(next(iter(self._made)))
-        self._made[key] = constraint
-        return constraint
-
 
 def own_calls(text: str) -> list[Call]:
-    """The calls of an answer to a file's own tools, where they are JSON: one, or a list of them."""
+    """The calls of an answer under a file's own tools, in JSON: one, or a list."""
     given = reading.json(text, f"the answer {text[:80]!r}", advice="the file's calls are not JSON")
     calls = given if isinstance(given, list) else [given]
-    shaped = {"name": str, "arguments": dict}
-    if not all(
-        isinstance(one, dict) and all(isinstance(one.get(k), v) for k, v in shaped.items()) for one in calls
-    ):
-        raise InputError(f"the answer {text[:80]!r} is no call in JSON; give the tools with the question")
+    for one in calls:
+        shaped = isinstance(one, dict) and isinstance(one.get("name"), str)
+        if shaped and isinstance(one.get("arguments"), dict):
+            continue
+        raise InputError(f"the answer {text[:80]!r} is not a call in JSON; give the tools with the question")
     return [Call(one["name"], one["arguments"]) for one in calls]

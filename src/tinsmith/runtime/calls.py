@@ -1,10 +1,10 @@
-"""Model.call: lists the tools in the prompt, and asks for, reads and executes calls."""
+"""Tool calls: lists tools in the prompt, constrains the answer, reads and executes its calls."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
@@ -21,19 +21,17 @@ if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded
 
 AnyTool = Mapping[str, Any] | Callable[..., Any]
-_MADE = 64  # constraints that are kept
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Toolbox:
-    """Tools made ready for one model. functions: those that can be executed, by name. talk: a text without
-    calls is an answer too."""
+    """Tools prepared for one model."""
 
     format: ToolFormat
     tools: list[Tool]
-    functions: dict[str, Callable[..., Any]]
+    functions: dict[str, Callable[..., Any]] = field(default_factory=dict)  # by name, to execute calls
     constraint: Constraint
-    talk: bool = False
+    talk: bool = False  # whether a text without calls is an answer too
 
 
 def toolbox(
@@ -45,29 +43,27 @@ def toolbox(
     adapter: Chosen = None,
 ) -> Toolbox:
     dicts = declared(tools)
-    known = by_name(format or model.skill_of(adapter).tool_format)
+    tool_format = by_name(format or model.skill_of(adapter).tool_format)
     listed = read_tools(dicts)
-    constraint = compiled(model, {"tools": dicts, "format": known.name, "parallel": parallel, "none": none})
+    constraint = compiled(
+        model, {"tools": dicts, "format": tool_format.name, "parallel": parallel, "none": none}
+    )
     functions = {
         tool.name: given for given, tool in zip(tools, listed, strict=True) if not isinstance(given, Mapping)
     }
-    return Toolbox(known, listed, functions, constraint, talk=none)
+    return Toolbox(format=tool_format, tools=listed, functions=functions, constraint=constraint, talk=none)
 
 
 def compiled(model: Loaded, terms: Mapping[str, Any]) -> Constraint:
-    """What `compile_tools` makes of these, with the model's control tokens; made once for the same."""
-    key = json.dumps(terms, default=repr)
-    made = model.toolboxes.pop(key, None)
-    if made is None:
-        made = compile_tools(**terms, control=lambda text: control_token(model, text))
-    model.toolboxes[key] = made
-    if len(model.toolboxes) > _MADE:
-        model.toolboxes.pop(next(iter(model.toolboxes)))
-    return made
+    """`compile_tools` with the model's control tokens, cached. terms: its other arguments."""
+    key = f"tools {json.dumps(terms, default=repr)}"
+    return model.cached_constraint(
+        key, lambda: compile_tools(**terms, control=lambda text: control_token(model, text))
+    )
 
 
 def control_token(model: Loaded, text: str) -> int | None:
-    """The id of the control token of this text."""
+    """The id of the control token with this text, if any."""
     tokens = model.tokenize(text, special=True)
     return tokens[0] if len(tokens) == 1 and model.core.token(tokens[0])[1] else None
 
@@ -78,7 +74,7 @@ def prompt_of(
     """The prompt in tokens, with the tools listed in it. show: as Model.call."""
     skill = model.skill_of(adapter)
     if show is None:
-        # A model with tools of its own was trained to know them.
+        # A model with its own tools was trained on them.
         show = skill.constraint is None or skill.constraint.kind != "tools"
     if not show or is_ids(prompt):
         return tokens_of(model, prompt, adapter)
@@ -88,55 +84,25 @@ def prompt_of(
         return model.render(with_tools, thinking=direct(skill), adapter=adapter)
     for message in messages:
         if not isinstance(message["content"], str):
-            named = box.format.name
-            raise InputError(f"the format {named} has no room for images; leave them or the tools out")
+            raise InputError(f"the format {box.format.name} allows no images; leave them or the tools out")
         if any(model.core.token(token)[1] for token in model.tokenize(message["content"], special=True)):
             raise InputError(
-                f"a message holds the text of a control token, which the format {box.format.name} can't tell "
-                f"from its own"
+                f"a message has the text of a control token, which the format {box.format.name} also writes; "
+                "leave it out"
             )
     return model.tokenize(skill.templates.table(direct(skill)).render(with_tools), special=True)
 
 
-def call(
-    model: Loaded,
-    prompt: Prompt,
-    tools: Sequence[AnyTool],
-    *,
-    execute: bool,
-    parallel: bool,
-    none: bool,
-    format: str | None,
-    show: bool | None,
-    search: int,
-    options: dict[str, Any],
-) -> list[Call]:
-    """Model.call."""
-    adapter = options.get("adapter")
-    box = toolbox(model, tools, format, parallel, none, adapter)
-    missing = [tool.name for tool in box.tools if tool.name not in box.functions]
-    if execute and missing:
-        raise InputError(f"{', '.join(missing)} can't be executed: give Python functions, or leave execute off")
-    tokens = prompt_of(model, prompt, box, show, adapter)
-    constraint = model.skill_of(adapter).constraint_for(box.constraint, search)
-    answer = model.generate(tokens, constraint=constraint, **options)
-    calls = read_calls(model, answer, box)
-    if execute:
-        for one in calls:
-            run(one, box.functions[one.name])
-    return calls
-
-
 def read_calls(model: Loaded, answer: Completion, box: Toolbox) -> list[Call]:
-    """The calls of an answer under the box's constraint; none of a text. InputError where an answer with calls
-    did not end by itself."""
+    """The calls of an answer under the box's constraint; none for a text. Raises InputError for calls that
+    max_tokens or the context cut."""
     written = model.detokenize(answer.token_ids, special=True)
     if box.talk and (box.format.mark or "{") not in written:
         return []
     try:
         calls = box.format.parse(written, box.tools)
     except InputError:
-        finished(answer)  # where it was cut off, that says why
+        finished(answer)  # a cut-off answer raises the better error
         raise
     if calls or not box.talk:
         finished(answer)
@@ -144,7 +110,7 @@ def read_calls(model: Loaded, answer: Completion, box: Toolbox) -> list[Call]:
 
 
 def run(one: Call, function: Callable[..., Any]) -> None:
-    """Executes a call; what it raises is kept in it."""
+    """Executes a call, and keeps its result or exception."""
     try:
         one.result = function(**arguments_of(function, one.arguments))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Model.choose: how likely each of a few answers is."""
+"""Model.choose: the probability of each of a few answers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.loaded import Loaded
 
-# What stands for a question without content; Zhao et al. (2021) average over these three.
+# Contents of a prompt without content; Zhao et al. (2021) average over these three.
 CONTENT_FREE = ("N/A", "", "[MASK]")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """option: the likeliest. probabilities: of all options, in their order, which sum to 1."""
+    """The result of Model.choose."""
 
-    option: str
-    probabilities: dict[str, float]
+    option: str  #: The most likely option.
+    probabilities: dict[str, float]  #: Of all options, in their order; they sum to 1.
 
 
 def choose(
@@ -40,16 +40,16 @@ def choose(
     if not all(isinstance(option, str) for option in options):
         raise InputError(f"options are {list(options)!r:.60}; give texts")
     if len(set(options)) < len(options) or "" in options:
-        raise InputError("options must be different texts, none of them empty")
+        raise InputError("options are repeated or empty; give different texts, none of them empty")
     scores = scored(model, tokens_of(model, prompt, adapter), options, adapter)
     if calibrate is not False:
-        free = _content_free(prompt) if calibrate is True else calibrate
-        if isinstance(free, str) or not free:
-            raise InputError(f"calibrate is {free!r:.60}; give a list of prompts without content, or True")
+        neutral = _content_free(prompt) if calibrate is True else calibrate
+        if isinstance(neutral, str) or not neutral:
+            raise InputError(f"calibrate is {neutral!r:.60}; give a list of prompts without content, or True")
         prior = [0.0] * len(options)
-        for one in free:
+        for one in neutral:
             normalized = _normalized(scored(model, tokens_of(model, one, adapter), options, adapter))
-            prior = [a + b / len(free) for a, b in zip(prior, normalized, strict=True)]
+            prior = [a + b / len(neutral) for a, b in zip(prior, normalized, strict=True)]
         scores = [score - math.log(max(p, 1e-300)) for score, p in zip(scores, prior, strict=True)]
     probabilities = dict(zip(options, _normalized(scores), strict=True))
     return Choice(max(options, key=lambda option: probabilities[option]), probabilities)
@@ -72,7 +72,7 @@ def _normalized(scores: Sequence[float]) -> list[float]:
 
 
 def scored(model: Loaded, prompt: Sequence[int], options: Sequence[str], adapter: Chosen = None) -> list[float]:
-    """The log-probability of each option with the end behind it, as the answer to the prompt."""
+    """The log probability of each option and the end after it, as the answer to the prompt."""
     if not prompt:
         raise InputError("the prompt is empty; give at least one token")
     skill = model.skill_of(adapter)

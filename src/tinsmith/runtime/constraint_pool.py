@@ -1,4 +1,4 @@
-"""A model's constraints, kept ready."""
+"""A model's compiled constraints, kept for later generations."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _MOST_IDLE = 16
 
 
 class Pool:
-    """A model's constraints, checked and with the masks that they have seen so far. One generation has one at a
-    time."""
+    """A model's constraints with their cached masks. One generation uses one at a time."""
 
     def __init__(self, model: _core.Model) -> None:
         self._model = model
-        self._idle: list[tuple[bytes, _core.Constraint]] = []  # used last at the end
+        self._idle: list[tuple[bytes, _core.Constraint]] = []  # last used at the end
 
     @contextmanager
     def lend(self, lease: Lease, constraint: Constraint | None) -> Iterator[None]:
-        """The session's generations are constrained meanwhile, or until another has the session."""
+        """Constrains the session's generations until the exit, or until another generation takes the
+        session."""
         if constraint is None:
             yield
             return
@@ -39,7 +39,7 @@ class Pool:
             self._put_back(constraint.data, matcher)
 
     def allows(self, constraint: Constraint, tokens: Sequence[int], *, ended: bool) -> bool:
-        """Whether an answer may begin with these tokens; ended: and be over then."""
+        """Whether an answer may begin with these tokens; ended: whether it may also end there."""
         matcher = self._take(constraint.data)
         matcher.begin()
         try:

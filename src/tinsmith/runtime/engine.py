@@ -52,8 +52,8 @@ Outside = tuple[tuple[OutsideAdapter, float], ...]
 class Engine(ABC):
     """An open model with one cache.
 
-    runtime: its name. rewinds: going back costs nothing, so that drafts are worth a try. single: a pass
-    gives the logits of its last token only. base: the GGUF file that its adapters are for; None: it takes none.
+    runtime: its name. rewinds: rewinding the cache costs nothing, so drafts pay off. single: a pass gives the
+    logits of its last token only. base: the GGUF file that its adapters are for; None: it takes none.
     """
 
     runtime: str
@@ -89,8 +89,8 @@ class Engine(ABC):
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _ends(self, start: int, plain: int, count: int) -> Iterator[int]:
-        """Where the passes from `start` on end. With a cache that can't go back, a pass ends where logits
-        begin: the next call may go on from there."""
+        """The ends of the passes from `start` on. With a cache that can't rewind, a pass ends where logits
+        begin: the next call may continue from there."""
         while start < count:
             end = min(count, start + self.chunk)
             if start < plain < end and (self.single or not self.rewinds):
@@ -110,7 +110,7 @@ class Engine(ABC):
 
     @abstractmethod
     def _rewind(self, position: int) -> int:
-        """Has the cache hold no more than the first `position` tokens; returns how many it still holds."""
+        """Rewinds the cache to at most the first `position` tokens; returns how many it keeps."""
 
     @abstractmethod
     def _compute(self, tokens: Sequence[int], position: int, rows: int) -> Buffer:
@@ -131,20 +131,19 @@ class Conversation:
         return self._engine.logits(tokens, rows, self._applied)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A model open in a runtime. runtime: its name and version. bytes: of weights. formats: the number of
-    tensors in each, as far as that is known."""
+    """A model open in a runtime."""
 
     engine: Engine
-    runtime: str
+    runtime: str  # name and version
     tokenizer: Tokenizer
     chat_template: str | None
     name: str
     family: str
     parameters: int
-    bytes: int
-    formats: dict[str, int]
+    bytes: int  # of the weights
+    formats: dict[str, int]  # number of tensors by format, as far as known
 
 
 def open_engine(name: str, path: Path, *, threads: int, **options: Any) -> Opened:

@@ -1,4 +1,4 @@
-"""The prompt for what stands between two texts (fill in the middle: Bavarian et al., arXiv 2207.14255)."""
+"""Prompts to fill in the text between two texts (fill in the middle: Bavarian et al., arXiv 2207.14255)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tinsmith.errors import UnsupportedError
 
-# The words before the text before, before the text behind it, and before the middle, as vocabularies have them.
+# Control tokens before the text before the gap, before the text after it, and before the middle.
 MARKS = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen2.5 and later, CodeGemma, Granite 4
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite 3
@@ -16,7 +16,7 @@ MARKS = (
 
 
 def infill_prompt(tokenize: Callable[..., list[int]], before: str, behind: str) -> list[int]:
-    """See Loaded.infill_prompt; tokenize: as its."""
+    """Loaded.infill_prompt. tokenize: Loaded's."""
     for marks in MARKS:
         ids = [tokenize(mark, special=True) for mark in marks]
         if all(len(one) == 1 for one in ids):
@@ -25,6 +25,6 @@ def infill_prompt(tokenize: Callable[..., list[int]], before: str, behind: str) 
             return [*start, first, *tokenize(before), second, *tokenize(behind), third]
     known = ", ".join(marks[0] for marks in MARKS)
     raise UnsupportedError(
-        f"the model did not learn to fill in a middle: its vocabulary has none of {known}; take a base "
-        "whose has, such as Qwen2.5-Coder"
+        f"the model can't fill in a middle: its vocabulary has none of {known}; take a base that has one, such "
+        "as Qwen2.5-Coder"
     )

@@ -7,7 +7,6 @@ import math
 import struct
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,23 +19,25 @@ from tinsmith.runtime.choice import TokenChoice, choice_of, record
 from tinsmith.runtime.sessions import TAKEN, Sessions
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.constraint_pool import Pool
 
-LOOKUP = 4  # drafts of next tokens at once, where nobody says how many
+LOOKUP = 4  # default number of tokens drafted at once
 Finish = Literal["stop", "length", "context", "constraint", "none"]
 
 _NOWHERE = 2**32 - 1
-_LEAST, _MOST = 2.0**-126, 3.4028234663852886e38  # float32's
-_REALS = (
-    ("temperature", 0, _MOST),
-    ("top_p", 0, 1),
-    ("min_p", 0, 1),
-    ("repetition_penalty", _LEAST, _MOST),
-    ("presence_penalty", -2, 2),
-    ("frequency_penalty", -2, 2),
-)
-_WHOLES = (("top_k", INT32), ("seed", UINT64), ("lookup", INT32))
+_MOST = 3.4028234663852886e38  # float32's
+_REALS = {
+    "temperature": (0, _MOST),
+    "top_p": (0, 1),
+    "min_p": (0, 1),
+    "repetition_penalty": (2.0**-126, _MOST),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+}
+_WHOLES = {"top_k": INT32, "seed": UINT64, "lookup": INT32}
 FINISH: dict[int, Finish] = {
     _core.FINISH_END: "stop",
     _core.FINISH_LENGTH: "length",
@@ -45,65 +46,58 @@ FINISH: dict[int, Finish] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Route:
-    """task: the adapter that the prompt is for, or None where it is for none. best: the likeliest.
-    probability: of that one, among all tasks and none of them. least: the one from which on a prompt is taken
-    for it. scores: by task, before the softmax."""
+    """A router's decision for a prompt."""
 
-    task: str | None
-    best: str
-    probability: float
-    least: float
-    scores: dict[str, float]
+    task: str | None  #: The adapter for the prompt; None: no adapter is for it.
+    best: str  #: The most likely adapter.
+    probability: float  #: Of `best`, among all tasks and none of them.
+    least: float  #: The probability from which the router chooses `best`.
+    scores: dict[str, float]  #: By task, before the softmax.
 
     @property
     def why(self) -> str:
-        """In a few words."""
+        """The decision in a few words."""
         if self.task is None:
             return f"none of these: {self.best} {self.probability:.2f}, below {self.least:.2f}"
         return f"{self.task}: {self.probability:.2f}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Completion:
-    """An answer. finish: "stop" at an end token or a stop text; "length" where max_tokens cut the answer, or
-    made it another one that ends in time; "context" where the context did; "constraint" where no token fits
-    what the answer may be, or it has too many readings; "none" when the
-    router took the prompt for no task, and there is no answer. token_ids: the generated tokens without the end
-    token; those of a healed prompt begin with the prompt's last ones. seconds: for prompt and answer.
-    evaluations: of the model, the prompt's among them. opened: whether the prompt began the answer's thoughts.
-    log_probability: where it was asked for, the natural logarithm of the probability of all tokens that the
-    model chose, the end among them, each of those that were allowed there; those that the constraint left no
-    choice of count nothing. least: the one from which on the file was sealed to answer. route: the adapter
-    that the router chose, and its confidence, where it was asked. choices: what each token was chosen by,
-    where that was to be kept. end: the end token, where a scheduler's answer chose one."""
+    """An answer."""
 
     text: str
+    #: The generated tokens, without the end token. A healed prompt's begin with the prompt's last tokens.
     token_ids: list[int]
     prompt_tokens: int
-    seconds: float
+    seconds: float  #: For the prompt and the answer.
+    #: "stop": at an end token or a stop text. "length": max_tokens cut the answer, or made it another one that
+    #: ends in time. "context": the context did. "constraint": no token satisfies the constraint, or the answer
+    #: has too many readings. "none": the router chose no adapter, so there is no answer.
     finish: Finish
-    evaluations: int
-    opened: bool = False
+    evaluations: int  #: Passes of the model, the prompt's among them.
+    opened: bool = False  #: Whether the prompt began the answer's thoughts.
+    #: Natural logarithm of the probability of all tokens that the model chose, the end token among them, each
+    #: among the allowed ones. Tokens that the constraint forced count nothing. None unless `confidence` is on.
     log_probability: float | None = None
-    least: float | None = None
-    route: Route | None = None
-    choices: tuple[TokenChoice, ...] = ()
-    end: int | None = None
+    least: float | None = None  #: The log probability from which the file was sealed to answer.
+    route: Route | None = None  #: The router's decision, where routing was asked for.
+    choices: tuple[TokenChoice, ...] = ()  #: How each token was chosen, where `record` is on.
+    end: int | None = None  #: The end token that a scheduler's answer chose.
 
     @property
     def confident(self) -> bool | None:
-        """Whether the answer reaches the abstention threshold that the file was sealed with; None where it has
-        none."""
+        """Whether the answer reaches the file's abstention threshold; None without a threshold."""
         if self.least is None or self.log_probability is None:
             return None
         return self.log_probability >= self.least
 
     @property
     def digest(self) -> int | None:
-        """FNV-1a (64 bits, as a signed number) of the tokens, each with the logit it was chosen by, as
-        tinhost_digest of tin_host.h: the same on every machine. None where choices were not kept."""
+        """FNV-1a (64 bits, as a signed number) of the tokens, each with its logit, as tinhost_digest of
+        tin_host.h: the same on every machine. None without recorded choices."""
         if len(self.choices) < len(self.token_ids):
             return None
         digest = 0xCBF29CE484222325
@@ -114,7 +108,7 @@ class Completion:
 
     @property
     def probability(self) -> float | None:
-        """The answer's, among all that the constraint allows."""
+        """The answer's, among all answers that the constraint allows."""
         return None if self.log_probability is None else math.exp(self.log_probability)
 
     @property
@@ -124,73 +118,84 @@ class Completion:
 
     @property
     def content(self) -> str:
-        """The answer behind its thoughts; empty where they did not end."""
+        """The answer after its thoughts; empty where they did not end."""
         return split_answer(self.text, self.opened)[1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """temperature 0 takes the likeliest token; tin_sampling in tin.h says the rest.
+    """How a token is chosen; tin_sampling in tin.h has the formulas."""
 
-    lookup: most tokens to draft at once from what stands earlier in the conversation; it changes no token.
-    confidence: whether the probability of what is chosen is counted. presence_penalty, frequency_penalty: what
-    is taken from the logits of tokens that the answer already has, once, and as often as it has them.
-    logit_bias: what is added to the logits of tokens, first of all; -infinity: such a token is not chosen."""
-
-    temperature: float = 0.0
+    temperature: float = 0.0  # 0: always the most likely token
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     seed: int = 0
-    lookup: int = 0
-    confidence: bool = False
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    logit_bias: Mapping[int, float] | None = None
+    lookup: int = 0  # tokens drafted at once, from earlier in the conversation; changes no token
+    confidence: bool = False  # whether to compute the probability of the chosen tokens
+    presence_penalty: float = 0.0  # subtracted once from the logits of tokens that the answer has
+    frequency_penalty: float = 0.0  # the same, once for each occurrence
+    logit_bias: Mapping[int, float] | None = None  # added to tokens' logits first; -infinity bans a token
 
     def __post_init__(self) -> None:
-        for name, low, high in _REALS:
+        for name, (low, high) in _REALS.items():
             object.__setattr__(self, name, real(name, getattr(self, name), low, high))
-        for name, most in _WHOLES:
+        for name, most in _WHOLES.items():
             object.__setattr__(self, name, whole(name, getattr(self, name), 0, most))
         if self.logit_bias is not None:
             object.__setattr__(self, "logit_bias", _biases(self.logit_bias))
 
     @property
     def plain(self) -> bool:
-        """Whether the likeliest token is taken, by the model's own logits."""
+        """Whether each token is the most likely one by the model's own logits."""
         penalties = (self.repetition_penalty - 1, self.presence_penalty, self.frequency_penalty)
         return not (self.temperature or any(penalties) or self.logit_bias)
 
     def check(self, vocab: int) -> None:
-        """Raises InputError for biases of tokens that the vocabulary has not."""
+        """Raises InputError for biases of tokens outside the vocabulary."""
         token_ids(self.logit_bias or (), vocab, "logit_bias")
 
     def begin(self, session: _core.Session, max_tokens: int) -> None:
-        """Has the session's steps choose up to max_tokens tokens."""
+        """Starts a generation of up to max_tokens tokens on the session."""
         session.generate(
             max_tokens,
-            self.lookup,
-            self.temperature,
-            self.top_k,
-            self.top_p,
-            self.min_p,
-            self.repetition_penalty,
-            0,
-            self.seed,
-            self.confidence,
-            self.presence_penalty,
-            self.frequency_penalty,
-            0,
-            self.logit_bias,
+            lookup=self.lookup,
+            measure=self.confidence,
+            biases=self.logit_bias,
+            top_k=self.top_k,
+            seed=self.seed,
+            **{name: getattr(self, name) for name in _REALS},
         )
+
+
+DRAFTED = Sampling(lookup=LOOKUP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRequest:
+    """A prompt in tokens, and how to answer it."""
+
+    tokens: Sequence[int]
+    applied: Applied = ()  # open adapters and their scales
+    constraint: Constraint | None = None
+    least: float | None = None  # abstention threshold, a log probability; None: the file has none
+    max_tokens: int = 256
+    sampling: Sampling = DRAFTED
+    stop: Sequence[str] = ()  # texts before which the answer ends
+    record: bool = False  # keep how each token was chosen; `tops` implies it
+    tops: int = 0  # alternatives to keep with each token
+    scope: str = ""  # requests share computed prefixes within a scope only
+
+    @property
+    def recorded(self) -> bool:
+        return self.record or self.tops > 0
 
 
 def _biases(given: Mapping[int, float]) -> dict[int, float]:
     """Checked, by token."""
     if not isinstance(given, Mapping):
-        raise InputError("logit_bias is no mapping; give {token: what is added to its logit}")
+        raise InputError("logit_bias is not a mapping; give {token: number added to its logit}")
     checked = [
         (whole("a token of logit_bias", token), real(f"logit_bias of token {token}", value, -math.inf, _MOST))
         for token, value in given.items()
@@ -199,33 +204,35 @@ def _biases(given: Mapping[int, float]) -> dict[int, float]:
 
 
 class _Stop:
-    """A stop text, and how much of it the answer ends with: the automaton of Knuth, Morris and Pratt (1977).
-    Its work is by the characters that come, however long the text."""
+    """Searches a growing answer for a stop text: the automaton of Knuth, Morris and Pratt (1977), linear in the
+    answer's characters.
+
+    matched: how many of the stop text's characters the answer ends with."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._length = len(text)
-        self.held = 0
-        self._shorter = [0]  # of each beginning of the text, the longest other beginning that it ends with
+        self.matched = 0
+        self._shorter = [0]  # by length of a prefix: its longest proper prefix that it also ends with
         for k in range(1, self._length):
             self._shorter.append(self._longer(self._shorter[-1], text[k]))
 
-    def _longer(self, held: int, character: str) -> int:
-        while held and self._text[held] != character:
-            held = self._shorter[held - 1]
-        return held + (self._text[held] == character)
+    def _longer(self, matched: int, character: str) -> int:
+        while matched and self._text[matched] != character:
+            matched = self._shorter[matched - 1]
+        return matched + (self._text[matched] == character)
 
     def find(self, text: str) -> int | None:
-        """Where in `text`, which comes next, the stop text begins, before it where that is negative."""
+        """Where in `text`, the answer's next part, the stop text begins; negative: in an earlier part."""
         for at, character in enumerate(text, 1):
-            self.held = self._longer(self.held, character)
-            if self.held == self._length:
+            self.matched = self._longer(self.matched, character)
+            if self.matched == self._length:
                 return at - self._length
         return None
 
 
 def stop_texts(given: str | Sequence[str]) -> tuple[str, ...]:
-    """One text, or several. Raises InputError for what is neither."""
+    """One text or several, as a tuple. Raises InputError for anything else."""
     if isinstance(given, str):
         return (given,)
     texts = tuple(given) if isinstance(given, Iterable) else (None,)
@@ -235,24 +242,24 @@ def stop_texts(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 class Answer:
-    """An answer as it grows by tokens: its text, and whether it has come to a stop text."""
+    """An answer that grows by tokens: its text, and whether it has reached a stop text."""
 
     def __init__(self, model: _core.Model, stop: Sequence[str]) -> None:
         self._model = model
         self._stop = [_Stop(text) for text in stop if text]
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._shown: list[str] = []
-        self._held = ""  # behind it, what a stop text may begin with
+        self._pending = ""  # text after it that may be the beginning of a stop text
         self.tokens: list[int] = []
         self.stopped = False
-        self.healed = 0  # bytes of the prompt's text that the answer begins with, which are not shown
+        self.healed = 0  # bytes at the answer's beginning that repeat the prompt's text; not shown
 
     @property
     def text(self) -> str:
         return "".join(self._shown)
 
     def add(self, token: int) -> str:
-        """What the token lets one show: never half a character, and never the beginning of a stop text."""
+        """The text that can be shown with this token: never half a character or a stop text's beginning."""
         self.tokens.append(token)
         data, control, _ = self._model.token(token)
         if self.healed and not control:
@@ -261,29 +268,29 @@ class Answer:
         return self._take("" if control else self._decoder.decode(data))
 
     def end(self) -> str:
-        """What was held back."""
-        rest = "" if self.stopped else self._take(self._decoder.decode(b"", final=True)) + self._held
-        self._shown.append(self._held)
-        self._held = ""
+        """The text that was kept back."""
+        rest = "" if self.stopped else self._take(self._decoder.decode(b"", final=True)) + self._pending
+        self._shown.append(self._pending)
+        self._pending = ""
         return rest
 
     def _take(self, text: str) -> str:
-        """What can be shown now that the text has come."""
-        known, pending = len(self._held), self._held + text
+        """Adds text; returns what can be shown of it now."""
+        known, pending = len(self._pending), self._pending + text
         begins = [at for stop in self._stop if (at := stop.find(text)) is not None]
         self.stopped = bool(begins)
-        held = max((stop.held for stop in self._stop), default=0)
-        shown = pending[: known + min(begins) if begins else len(pending) - held]
-        self._held = "" if begins else pending[len(shown) :]
+        kept_back = max((stop.matched for stop in self._stop), default=0)
+        shown = pending[: known + min(begins) if begins else len(pending) - kept_back]
+        self._pending = "" if begins else pending[len(shown) :]
         self._shown.append(shown)
         return shown
 
 
 class Generation:
-    """Runs once: iterate `pieces`, then ask for the `completion`.
+    """One answer under way: iterate `pieces` once, then take the `completion`.
 
-    deadline: of the clock that time.perf_counter_ns reads; once it has come, `pieces` gives "" between parts of
-    a pass. 0: passes are not cut.
+    deadline: by the clock of time.perf_counter_ns; past it, `pieces` yields "" between parts of a pass.
+    0: passes are not cut.
     """
 
     deadline = 0
@@ -292,46 +299,34 @@ class Generation:
         self,
         model: _core.Model,
         sessions: Sessions,
-        prompt: Sequence[int],
-        max_tokens: int,
-        sampling: Sampling,
-        stop: Sequence[str] = (),
+        constraints: Pool,
+        request: TokenRequest,
         draft: Sequence[int] | None = None,
-        constraints: Pool | None = None,
-        constraint: Constraint | None = None,
         heal: bool = False,
-        applied: Applied = (),
-        least: float | None = None,
-        recorded: bool = False,
-        tops: int = 0,
     ) -> None:
-        max_tokens = check_max_tokens(max_tokens)
+        self._max_tokens = check_max_tokens(request.max_tokens)
+        sampling = request.sampling
         if draft is not None and not sampling.plain:
             raise InputError("a draft can only be checked at temperature 0 without penalties and biases")
-        if draft is not None and (recorded or tops):
+        if draft is not None and request.recorded:
             raise InputError("a draft's tokens are not chosen but checked; leave out the draft, or the record")
         sampling.check(model.info()["vocab"])
-        if draft is not None and (constraint is not None or heal):
-            raise InputError("a draft is of a free answer: give constraint=None, without heal, or leave it off")
+        if draft is not None and (request.constraint is not None or heal):
+            raise InputError("a draft needs an unconstrained answer: give constraint=None without heal")
         self._started = time.perf_counter()
         self._model = model
-        self._prompt = prompt
-        self._max_tokens = max_tokens
-        self._sampling = sampling
-        self._draft = list(draft or ())[:max_tokens]
+        self.request = request
+        self._prompt = request.tokens
+        self._draft = list(draft or ())[: self._max_tokens]
         self._constraints = constraints
-        self._constraint = constraint
         self._heal = heal
         self._evaluations = 0
         self._log_probability = 0.0
-        self._least = least
-        self._context = model.info()["context"] - prefix_of(applied)
-        self._recorded = recorded or tops > 0
+        self._context = model.info()["context"] - prefix_of(request.applied)
         self._choices: list[TokenChoice] = []
-        self.applied = applied
-        self._lease = sessions.open(prompt, max_tokens + 1, applied)
-        record(self.session, recorded, tops)
-        self._answer = Answer(model, stop)
+        self._lease = sessions.open(self._prompt, self._max_tokens + 1, request.applied)
+        record(self.session, request.record, request.tops)
+        self._answer = Answer(model, request.stop)
         self.finish: Finish = "length"
 
     @property
@@ -339,22 +334,20 @@ class Generation:
         return self._lease.session
 
     def completion(self) -> Completion:
-        seconds = time.perf_counter() - self._started
-        answer = self._answer
         return Completion(
-            answer.text,
-            answer.tokens,
-            len(self._prompt),
-            seconds,
-            self.finish,
-            self._evaluations,
-            log_probability=self._log_probability if self._sampling.confidence else None,
-            least=self._least,
+            text=self._answer.text,
+            token_ids=self._answer.tokens,
+            prompt_tokens=len(self._prompt),
+            seconds=time.perf_counter() - self._started,
+            finish=self.finish,
+            evaluations=self._evaluations,
+            log_probability=self._log_probability if self.request.sampling.confidence else None,
+            least=self.request.least,
             choices=tuple(self._choices),
         )
 
     def pieces(self) -> Generator[str, None, None]:
-        """The answer's text as it comes."""
+        """The answer's text, piece by piece."""
         for token in self._chosen():
             piece = "" if token is None else self._answer.add(token)
             if piece or token is None:
@@ -366,7 +359,7 @@ class Generation:
             yield rest
 
     def _chosen(self) -> Iterator[int | None]:
-        """Tokens as the model chooses them, None at the deadline; sets `finish`."""
+        """The tokens that the model chooses, None at the deadline; sets `finish`."""
         chosen = 0
         for token, log_probability in self._check_draft() if self._draft else ():
             self._log_probability += log_probability
@@ -386,42 +379,45 @@ class Generation:
             yield from self._generated(self._max_tokens - chosen)
 
     def _constrained(self) -> AbstractContextManager[None]:
-        """The constraint on the session; a healed prompt needs one in any case."""
-        from tinsmith.constraint.makers import anything
+        """Constrains the session; a healed prompt always needs a constraint."""
+        constraint = self.request.constraint
+        if constraint is None and self._heal:
+            from tinsmith.constraint.makers import anything
 
-        constraint = self._constraint or (anything() if self._heal else None)
-        return self._constraints.lend(self._lease, constraint) if self._constraints else nullcontext()
+            constraint = anything()
+        return self._constraints.lend(self._lease, constraint)
 
     def _generated(self, most: int) -> Iterator[int | None]:
         checked, before = self._evaluations, self._log_probability
         if self._heal:
             self.session.heal()
-        self._sampling.begin(self.session, most)
+        self.request.sampling.begin(self.session, most)
         self._answer.healed = self.session.healed()
-        while (event := self.session.step(self._budget())) != _core.STEP_DONE:
+        while True:
+            event = self.session.step(self._budget())
             if event == _core.STEP_PENDING:
                 yield None
                 continue
             self._evaluations = checked + self.session.passes()
             self._log_probability = before + self.session.log_probability()
-            if event != _core.STEP_TOKEN:  # there is nothing to do: the generation was ended by others
+            if event == _core.STEP_DONE:
+                self.finish = FINISH[self.session.finish()]
+                return
+            if event != _core.STEP_TOKEN:  # idle: another generation ended this one
                 raise InputError(TAKEN)
             token = self.session.token()
-            if self._recorded:
-                constrained = self._constraint is not None or self._heal
+            if self.request.recorded:
+                constrained = self.request.constraint is not None or self._heal
                 self._choices.append(choice_of(self.session, token, constrained))
             yield token
-        self._evaluations = checked + self.session.passes()
-        self._log_probability = before + self.session.log_probability()
-        self.finish = FINISH[self.session.finish()]
 
     def _budget(self) -> int:
-        """Nanoseconds that a step may take; 0: any."""
+        """Nanoseconds for a step; 0: no limit."""
         return max(1, self.deadline - time.perf_counter_ns()) if self.deadline else 0
 
     def _check_draft(self) -> list[tuple[int, float]]:
-        """The part of the draft that greedy decoding gives too, which the session then has, and the token that
-        it gives next, with the logarithms of their probabilities."""
+        """The draft's tokens that greedy decoding gives too, and its next token, with their log probabilities.
+        The session keeps the former."""
         draft = self._draft[: self._context - len(self._prompt)]
         self.session.want_logits(len(self._prompt) - 1)
         self.session.append(draft)
@@ -432,7 +428,7 @@ class Generation:
             self._evaluations += 1
             best = self.session.argmax()
             chosen += best
-            logs += self.session.logprobs(best) if self._sampling.confidence else [0.0] * len(best)
+            logs += self.session.logprobs(best) if self.request.sampling.confidence else [0.0] * len(best)
             while agreed < len(draft) and agreed < len(chosen) and chosen[agreed] == draft[agreed]:
                 agreed += 1
             if agreed < len(chosen):

@@ -1,7 +1,7 @@
 """Prompts with images among their tokens, as sessions take them.
 
-In a list of tokens, each row of a tile has a number of its own: below any token, and the same for the same
-row of the same tile alone. So prompts with images compare as any lists of tokens do.
+In a list of tokens, a negative number stands for each row of a tile: equal for equal rows of equal tiles only.
+So prompts with images compare as any lists of tokens do.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ _ROWS = 1 << 32  # more than a tile has
 
 @dataclass
 class Tile:
-    """count rows, columns side by side; digest: 32 bytes that say which. make: the rows, float32 bytes, made
-    where a session needs them."""
-
-    count: int
-    columns: int
-    digest: bytes
-    make: Callable[[], bytes]
+    count: int  # rows
+    columns: int  # of rows side by side
+    digest: bytes  # 32 bytes that identify it
+    make: Callable[[], bytes]  # the rows as float32 bytes; called when a session needs them
 
     @cached_property
     def rows(self) -> bytes:
@@ -38,13 +35,13 @@ class Tile:
 
 
 def _keys(count: int, columns: int, digest: bytes) -> list[int]:
-    """A list's numbers of the rows."""
+    """The numbers that stand for the rows in a list of tokens."""
     head = int.from_bytes(digest, "big") << 64 | count << 32 | columns
     return [-(head * _ROWS + row) - 2 for row in range(count)]
 
 
 class ImagePrompt(list[int]):
-    """A prompt's tokens with images among them. tiles: each, and its place."""
+    """A prompt's tokens with images among them. tiles: each with its position."""
 
     def __init__(self, parts: Iterable[int | Tile]) -> None:
         super().__init__()
@@ -58,12 +55,12 @@ class ImagePrompt(list[int]):
 
     @property
     def ids(self) -> list[int]:
-        """As the core has them."""
+        """The tokens as the core numbers them."""
         return [max(token, _core.EMBEDDED) for token in self]
 
     def first(self, length: int) -> ImagePrompt:
-        """The first tokens, without a tile of which that is a part."""
-        known = {at: tile for at, tile in self.tiles}
+        """The first tokens, without a tile that `length` would cut."""
+        known = dict(self.tiles)
         parts: list[int | Tile] = []
         at = 0
         while at < min(length, len(self)):
@@ -76,16 +73,16 @@ class ImagePrompt(list[int]):
 
 
 def later(prompt: ImagePrompt, again: Callable[[], Any]) -> None:
-    """Lets go of the images' pixels, which rows are made from: `again` gives the prompt anew where a session
-    needs rows. Raises InputError then where that is another one."""
+    """Frees the images' pixels: when a session needs rows, `again` makes the prompt anew. Raises InputError
+    then if that is another prompt."""
 
     def make(number: int) -> bytes:
         anew = again()
         if anew != prompt:
-            raise InputError("an image is another than when it was first read; ask again")
+            raise InputError("an image changed after it was first read; ask again")
         for (_, tile), (_, fresh) in zip(prompt.tiles, anew.tiles, strict=True):
             tile.rows = rows = fresh.rows
-            tile.make = partial(bytes, rows)  # and no more by the prompt, which has the tile
+            tile.make = partial(bytes, rows)  # releases the prompt, which has the tile
         return prompt.tiles[number][1].rows
 
     for number, (_, tile) in enumerate(prompt.tiles):
@@ -93,17 +90,17 @@ def later(prompt: ImagePrompt, again: Callable[[], Any]) -> None:
 
 
 def checked(prompt: Iterable[Any], vocab: int) -> list[int]:
-    """As token_ids; one with tiles stays as it is."""
+    """As token_ids; an ImagePrompt stays as it is."""
     return prompt if isinstance(prompt, ImagePrompt) else token_ids(prompt, vocab)
 
 
 def rows_in(prompt: Sequence[int]) -> int:
-    """How many of its positions are tiles'."""
+    """Number of its positions that are tiles'."""
     return sum(tile.count for _, tile in prompt.tiles) if isinstance(prompt, ImagePrompt) else 0
 
 
 def begin(session: _core.Session, prompt: Sequence[int], length: int | None = None) -> None:
-    """Makes the prompt, or its first tokens, the session's; only the rows that it lacks are made."""
+    """Gives the session the prompt, or its first tokens; makes only the rows that it lacks."""
     if not isinstance(prompt, ImagePrompt):
         session.replace(prompt if length is None else prompt[:length])
         return
@@ -117,8 +114,8 @@ def begin(session: _core.Session, prompt: Sequence[int], length: int | None = No
     session.replace(ids, given)
 
 
-def held(session: _core.Session) -> tuple[int, list[int]]:
-    """How many of a session's tokens are computed, and all of them, as a list that can be compared."""
+def session_tokens(session: _core.Session) -> tuple[int, list[int]]:
+    """The number of a session's computed tokens, and all its tokens, comparable with a prompt's."""
     computed, tokens = session.tokens()
     for at, count, columns, digest in session.tiles():
         tokens[at : at + count] = _keys(count, columns, digest)

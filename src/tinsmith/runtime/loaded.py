@@ -1,4 +1,4 @@
-"""A loaded model: its texts, its sessions and its generations. Model adds the questions that it is asked."""
+"""A loaded model: texts, sessions and generations. Model adds the higher-level questions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinsmith.formats.tin import Tin
 from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, prefix_of, put_on, rank_of
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.engine import Conversation
-from tinsmith.runtime.generation import LOOKUP, Completion, Generation, Sampling, stop_texts
+from tinsmith.runtime.generation import LOOKUP, Completion, Generation, Sampling, TokenRequest, stop_texts
 from tinsmith.runtime.image_prompt import checked
 from tinsmith.runtime.sessions import Sessions
 from tinsmith.runtime.skill import Own, Skill
@@ -26,34 +26,33 @@ if TYPE_CHECKING:
 
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.engine import Engine
+    from tinsmith.runtime.messages import Message
     from tinsmith.runtime.vision import VisionModel
     from tinsmith.spec import Buffer
 
-Message = Mapping[str, Any]
-
-# Recurrent states that a conversation keeps beside its newest: where its prompt ended, and what others share.
+# Recurrent states that a conversation keeps beside the newest: at the prompt's end, and at a shared prefix.
 CHECKPOINTS = 2
+_CACHED_CONSTRAINTS = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """context: most tokens of a conversation. bytes: of weights. formats: the number of tensors in each.
-    backend: what computes; isa is of our own code, whatever that is."""
+    """The facts of a loaded model. bytes: of the weights."""
 
     name: str
     family: str
     parameters: int
     vocab: int
-    context: int
+    context: int  #: Most tokens of a conversation.
     bytes: int
-    formats: dict[str, int]
-    isa: str
+    formats: dict[str, int]  #: Number of tensors by weight format.
+    isa: str  #: Instruction set of tinsmith's own code.
     threads: int
-    backend: str = "native"
+    backend: str = "native"  #: The runtime that computes the logits.
 
 
 class Loaded:
-    """What a Model is made of."""
+    """A model's state, and the methods that Model builds on."""
 
     def __init__(
         self,
@@ -70,9 +69,9 @@ class Loaded:
         sealed: Tin | None = None,
         source: Path | None = None,
     ) -> None:
-        """engine: what computes the logits in place of the core; it remembers one conversation. words: gives
-        the tokenizer; None: that of the tin's own GGUF header. sealed: the file that the engine's was made of,
-        with the skills that the image then lacks. source: what the image was compiled of."""
+        """engine: computes the logits in place of the core, and remembers one conversation. words: gives the
+        tokenizer; None: the tin's GGUF header has it. sealed: the .tin behind the engine's model, for the
+        skills that the image lacks. source: the file or folder that the image was compiled from."""
         self.core = core
         self._image, self._source = image, source
         self.tin = Tin(image)
@@ -89,16 +88,15 @@ class Loaded:
             conversations if engine is None else 1,
         )
         self.constraints = Pool(core)
-        self.drafts = True  # generations that draft do so by draft tables too; changes no token
-        held = sealed or self.tin
-        self.skill = Skill.of_tin(held, held.manifest)
-        self.adapters = Adapters(core, held, self.skill, words, engine)
-        self._compiled: dict[Any, Constraint] = {}
-        self.toolboxes: dict[str, Constraint] = {}  # of tools, by themselves and their options
+        self.drafts = True  # also draft by draft tables; changes no token
+        tin = sealed or self.tin
+        self.skill = Skill.of_tin(tin, tin.manifest)
+        self.adapters = Adapters(core, tin, self.skill, words, engine)
+        self._constraint_cache: dict[Any, Constraint] = {}  # last used at the end
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the file: of the .tin, or else of the file or folder that was compiled in memory."""
+        """SHA-256 of the .tin, or of the file or folder that was compiled in memory."""
         if self._source is not None:
             from tinsmith.formats.model_files import model_digest
 
@@ -109,7 +107,7 @@ class Loaded:
 
     @cached_property
     def info(self) -> ModelInfo:
-        """What the model is, and how it runs here."""
+        """The model's facts, and how it runs here."""
         core, manifest = self.core.info(), self.tin.facts("family", "parameters", "tensors")
         return ModelInfo(
             name=str(manifest.get("name") or manifest.get("general", {}).get("name", "")),
@@ -125,24 +123,23 @@ class Loaded:
         )
 
     def tokenize(self, text: str | bytes, *, special: bool = False, bos: bool = False) -> list[int]:
-        """Token ids of a text. special: control tokens written in it are taken as such; leave it off for text
-        from outside. bos: begin with the beginning-of-sequence token, when the model has one."""
+        """Token ids of a text. special: read control tokens written in it; leave it off for untrusted text.
+        bos: begin with the beginning-of-sequence token, if the model has one."""
         flags = (_core.TEXT_SPECIAL if special else 0) | (_core.TEXT_BOS if bos else 0)
         return self.core.tokenize(
             text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text, flags
         )
 
     def infill_prompt(self, before: str, behind: str) -> list[int]:
-        """The prompt for what stands between two texts, such as code at a cursor: for `generate`, `stream` and
-        `generate_many`. Control tokens that are written in the texts are none. A constraint that the file
-        brings is of other answers: give `constraint=None`. Raises UnsupportedError where the vocabulary has no
-        tokens for that."""
+        """The prompt for the text between two texts, such as code at a cursor: for `generate`, `stream` and
+        `generate_many`. Control tokens written in the texts stay text. A file's constraint does not suit such
+        answers: give `constraint=None`. Raises UnsupportedError for a vocabulary without the tokens."""
         from tinsmith.runtime.filling import infill_prompt
 
         return infill_prompt(self.tokenize, before, behind)
 
     def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
-        """The text of tokens, bytes that are not UTF-8 replaced. special: with the text of control tokens."""
+        """The text of tokens, with invalid UTF-8 replaced. special: with the text of control tokens."""
         pieces = map(self.core.token, token_ids(ids, self._vocab, "the text"))
         text = b"".join(data for data, control, _ in pieces if special or not control)
         return text.decode("utf-8", "replace")
@@ -154,10 +151,10 @@ class Loaded:
     def logits(
         self, tokens: Sequence[int], *, chunk: int | None = None, adapter: Chosen = None
     ) -> memoryview[float]:
-        """Logits of every position: a float32 buffer of shape (tokens, vocab); numpy.asarray takes it as it is.
+        """Logits of every position: a float32 buffer of shape (tokens, vocab), ready for numpy.asarray.
 
         chunk: tokens computed at once, which changes no bit. adapter: as `generate`. Raises InputError for
-        tokens that are not in the vocabulary, RuntimeFault for more than the context holds.
+        tokens outside the vocabulary, RuntimeFault for more tokens than the context.
         """
         tokens = token_ids(tokens, self._vocab)
         if not tokens:
@@ -201,14 +198,14 @@ class Loaded:
         return chunk
 
     def applied(self, adapter: Chosen) -> Applied:
-        """The adapters that a generation is to have. Raises InputError for one that is not there."""
+        """Opens the chosen adapters. Raises InputError for an unknown one."""
         return self.adapters.applied(adapter)
 
     def _new_session(
         self, context: int, chunk: int | None = None, checkpoints: int = 0, rank: int = 0, rows: int = 0
     ) -> tuple[_core.Session, Callable[[Applied], None]]:
-        """A session that can give the logits of a whole chunk at once, and what puts adapters on it. rows: room
-        for images' rows."""
+        """A session with logits for a whole chunk, and the function that sets its adapters. rows: room for
+        images' rows."""
         size, outside = chunk or self._chunk, None if self.engine is None else Conversation(self.engine)
         session = _core.Session(
             self.core,
@@ -229,12 +226,12 @@ class Loaded:
         return session, partial(put_on, session) if outside is None else outside.put_on
 
     def skill_of(self, adapter: Chosen) -> Skill:
-        """How the model is asked under these adapters: as the first of them says, or else the file."""
+        """The skill of the first of these adapters, or else the file's."""
         return self.adapters.skill(adapter)
 
     @property
     def templates(self) -> Turns:
-        """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""
+        """The chat template. Raises UnsupportedError, with the reason, for one that could not be compiled."""
         return self.skill.templates
 
     @property
@@ -249,7 +246,7 @@ class Loaded:
 
     @property
     def constraint(self) -> Constraint | None:
-        """What the file says that its answers may be; None where it leaves them free."""
+        """The file's constraint of answers, if any."""
         return self.skill.constraint
 
     @property
@@ -259,11 +256,11 @@ class Loaded:
 
     @cached_property
     def end_token(self) -> int:
-        """What an answer ends with: the token that the chat template writes, else the first that ends one."""
+        """The end token: the chat template's, else the first one in the vocabulary."""
         return self.end_of(self.skill)
 
     def end_of(self, skill: Skill) -> int:
-        """As end_token, by another template."""
+        """As end_token, by another skill's template."""
         count: int = self.core.info()["vocab"]
         written = skill.templates.default.ending["assistant"] if skill.can_chat else ""
         ending = self.tokenize(written, special=True)
@@ -273,7 +270,7 @@ class Loaded:
         return end
 
     def open_session(self, prompt: Sequence[int], room: int, adapter: Chosen = None) -> _core.Session:
-        """A session with the prompt queued behind what is known of it; valid until the next generation."""
+        """A session with the prompt, whose known prefix is computed; valid until the next generation."""
         return self._sessions.open(prompt, room, self.applied(adapter)).session
 
     def render(
@@ -284,11 +281,11 @@ class Loaded:
         thinking: bool | None = None,
         adapter: Chosen = None,
     ) -> list[int]:
-        """A conversation as the model was trained to see it, in tokens. generate: with the answer's opening.
-        thinking: as `chat`. adapter: as `generate`; one that brings a chat template is asked by that.
+        """A conversation in tokens, by the chat template. generate: with the answer's opening. thinking: as
+        `chat`. adapter: as `generate`; its chat template counts if it brings one.
 
-        The tokens are those of the rendered text as a whole, but that contents can't smuggle in control tokens:
-        what a message says is text. A user's content may be a list of texts and images, as in `chat`.
+        The text is rendered and tokenized as a whole, but control tokens written in a message stay text. A
+        user's content may be a list of texts and images, as in `chat`.
         """
         from tinsmith.runtime.messages import texts_of, written
 
@@ -333,29 +330,44 @@ class Loaded:
     ) -> Completion:
         """Continues a prompt: text, or token ids.
 
-        What the prompt shares with earlier ones is not computed again, which changes no bit. lookup: most
-        tokens to draft at once from what stands earlier in the conversation, where the draft table has no
-        draft; 0: no drafts; changes no token. stop: a text, or several, before which the answer ends. draft:
-        tokens that the answer may be (temperature 0 only). They are checked many at once: the answer is that of
-        plain decoding, at the cost of a prompt where the draft is right. constraint: what the answer may be,
-        from tinsmith.schema, tools, grammar, regex or choices; "own": what the adapter brings, or else the file
-        says, None: anything. heal: the prompt's last tokens may be the beginning of longer ones, as a text cut
-        within a word has them; they are chosen anew, and the text stays. Not for token ids. adapter: the name
-        of one of `adapters`, or names with the scales of several, which are added in this order; None: the base
-        alone. confidence: the answer has its `probability`, at the cost of a pass over the allowed tokens a
-        choice; None: where the file has an abstention threshold, by which `confident` of the
-        answer then goes. presence_penalty, frequency_penalty (-2 to 2): what is taken from the logits of tokens
-        that the answer already has, once, and as often as it has them. logit_bias: what is added to the logits
-        of these tokens, first of all; -infinity bans one. record: the answer says what each token was chosen by
-        (`choices`), tops: with so many of the likeliest tokens there.
+        The model computes only what the prompt does not share with earlier ones, which changes no bit.
+
+        lookup: most tokens to draft at once from earlier in the conversation, where the draft table has none;
+        0: no drafts; changes no token. stop: one or several texts; the answer ends before the first of them.
+        draft: tokens that the answer may be (temperature 0 only), checked many at once: the answer is that of
+        plain decoding, and costs as much as a prompt where the draft is right. constraint: from
+        tinsmith.schema, tools, grammar, regex or choices; "own": the adapter's, or else the file's; None:
+        unconstrained. heal: chooses the prompt's last tokens anew, since a text cut within a word ends in
+        beginnings of longer tokens; the text stays. Not for token ids. adapter: the name of one of `adapters`,
+        or the scales of several by name, added in this order; None: the base alone. confidence: the answer has
+        its `probability`, which costs a pass over the allowed tokens for each choice; None: only for a file
+        with an abstention threshold, which decides the answer's `confident`. presence_penalty,
+        frequency_penalty (-2 to 2): subtracted from the logits of tokens that the answer has, once, and once
+        for each occurrence. logit_bias: added to the logits of these tokens first; -infinity bans one. record:
+        the answer has its `choices`, how each token was chosen; tops: with this many of the most likely tokens.
         """
-        confidence = self.least(constraint, adapter) is not None if confidence is None else confidence
-        filters = (temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, confidence)
-        sampling = Sampling(*filters, presence_penalty, frequency_penalty, logit_bias)
-        if draft is not None:
-            draft = token_ids(draft, self._vocab, "the draft")
-        kept = (record, tops)
-        run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal, adapter, *kept)
+        run = self._generation(
+            prompt,
+            draft,
+            heal=heal,
+            max_tokens=max_tokens,
+            stop=stop,
+            constraint=constraint,
+            adapter=adapter,
+            confidence=confidence,
+            record=record,
+            tops=tops,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+            lookup=lookup,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
+            logit_bias=logit_bias,
+        )
         for _ in run.pieces():
             pass
         return run.completion()
@@ -365,64 +377,75 @@ class Loaded:
         yield from self.answering(prompt, **options).pieces()
 
     def answering(self, prompt: str | Sequence[int], **options: Any) -> Generation:
-        """As `stream`: its `pieces`, to be read to the end, and then its `completion`."""
-        max_tokens, stop = options.pop("max_tokens", 256), options.pop("stop", ())
-        constraint, heal = options.pop("constraint", "own"), options.pop("heal", False)
-        adapter = options.pop("adapter", None)
-        kept = options.pop("record", False), options.pop("tops", 0)
-        confidence = self.least(constraint, adapter) is not None
-        sampling = Sampling(**{"lookup": LOOKUP, "confidence": confidence, **options})
-        return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal, adapter, *kept)
+        """As `stream`: read its `pieces` to the end, then take its `completion`."""
+        return self._generation(prompt, None, **options)
 
     def _generation(
-        self,
-        prompt: str | Sequence[int],
-        max_tokens: int,
-        sampling: Sampling,
-        stop: str | Sequence[str],
-        draft: Sequence[int] | None,
-        constraint: Constraint | Own | None,
-        heal: bool,
-        adapter: Chosen,
-        record: bool = False,
-        tops: int = 0,
+        self, prompt: str | Sequence[int], draft: Sequence[int] | None, *, heal: bool = False, **options: Any
     ) -> Generation:
-        if self.engine is not None and not self.engine.rewinds:
-            sampling = replace(sampling, lookup=0)  # a wrong draft would cost the whole conversation
+        """options: as `request`."""
         if heal and not isinstance(prompt, str):
-            raise InputError("only a prompt given as text can be healed: token ids stand as they are")
-        tokens = self._tokens(prompt)
-        run = Generation(
-            self.core,
-            self._sessions,
-            tokens,
-            max_tokens,
-            sampling,
-            stop_texts(stop),
-            draft,
-            self.constraints,
-            self.skill_of(adapter).constraint_for(constraint),
-            heal,
-            self.applied(adapter),
-            self.least(constraint, adapter),
-            record,
-            tops,
-        )
-        self.use_draft_table(run.session, run.applied)
+            raise InputError("token ids can't be healed; give the prompt as text, or leave heal out")
+        if draft is not None:
+            draft = token_ids(draft, self._vocab, "the draft")
+        request = self.request(prompt, **options)
+        if self.engine is not None and not self.engine.rewinds:
+            # A wrong draft would cost the whole conversation.
+            request = replace(request, sampling=replace(request.sampling, lookup=0))
+        run = Generation(self.core, self._sessions, self.constraints, request, draft, heal)
+        self.use_draft_table(run.session, request.applied)
         return run
 
+    def request(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        max_tokens: int = 256,
+        stop: str | Sequence[str] = (),
+        constraint: Constraint | Own | None = "own",
+        adapter: Chosen = None,
+        confidence: bool | None = None,
+        record: bool = False,
+        tops: int = 0,
+        **sampling: Any,
+    ) -> TokenRequest:
+        """The options of `generate` as the core takes them; sampling: Sampling's fields."""
+        least = self.least(constraint, adapter)
+        confidence = least is not None if confidence is None else confidence
+        return TokenRequest(
+            tokens=self._tokens(prompt),
+            applied=self.applied(adapter),
+            constraint=self.skill_of(adapter).constraint_for(constraint),
+            least=least,
+            max_tokens=max_tokens,
+            sampling=Sampling(**{"lookup": LOOKUP, "confidence": confidence, **sampling}),
+            stop=stop_texts(stop),
+            record=record,
+            tops=tops,
+        )
+
     def use_draft_table(self, session: _core.Session, applied: Applied) -> None:
-        """Has a session draft by the draft table that the first of these adapters brings; for none, by the
-        file's; for one that is none of the file's, by no table."""
+        """Drafts by the table of the first adapter, by the file's for none, by no table for an adapter opened
+        elsewhere."""
         drafts = self.drafts and self.adapters.has(applied)
         session.draft(self.adapters.skill(self.adapters.chosen(applied)).draft if drafts else None)
 
     def least(self, constraint: Constraint | Own | None, adapter: Chosen = None) -> float | None:
-        """The logarithm of the probability from which on an answer is given, of unconstrained answers or those
-        of the skill's own constraint; None where it was sealed with none for such, and for several adapters at
-        once or one that is scaled."""
-        one = self.adapters.alone(adapter)
-        return None if one is None else one.least(constraint)
+        """The abstention threshold as a log probability, for unconstrained answers or the skill's own
+        constraint; None without one, for several adapters, or for a scaled one."""
+        skill = self.adapters.alone(adapter)
+        return None if skill is None else skill.least(constraint)
+
+    def cached_constraint(self, key: Any, make: Callable[[], Constraint]) -> Constraint:
+        """Makes a constraint once for each of the latest keys. key: a type, a text …"""
+        try:
+            constraint = self._constraint_cache.pop(key, None) or make()
+        except TypeError:  # an unhashable key
+            return make()
+        self._constraint_cache[key] = constraint
+        if len(self._constraint_cache) > _CACHED_CONSTRAINTS:
+            del self._constraint_cache[next(iter(self._constraint_cache))]
+        return constraint
 
     def _tokens(self, prompt: str | Sequence[int]) -> list[int]:
         if isinstance(prompt, str):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Chosen
-from tinsmith.runtime.generation import Completion, Route, Sampling, stop_texts
-from tinsmith.runtime.loaded import Loaded, Message, ModelInfo
+from tinsmith.runtime.generation import Completion, Route
+from tinsmith.runtime.loaded import Loaded, ModelInfo
 
 if TYPE_CHECKING:
     from tinsmith.chat.tool_formats import Call
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.asking import Prompt
     from tinsmith.runtime.calls import AnyTool
     from tinsmith.runtime.choosing import Choice
+    from tinsmith.runtime.messages import Message
     from tinsmith.runtime.routing import Router
     from tinsmith.runtime.skill import Own
     from tinsmith.runtime.stepped import Stepped
@@ -26,8 +27,8 @@ __all__ = ["Model", "ModelInfo"]
 
 
 class Model(Loaded):
-    """A loaded model. Made by `tinsmith.load`. One generation at a time: a stream that is read on after another
-    generation took its session raises InputError, and a thread of its own loads its own."""
+    """A loaded model, from `tinsmith.load`. It runs one generation at a time: reading on in a stream whose
+    session another generation took raises InputError. Load a model for each thread."""
 
     def generate_many(
         self,
@@ -41,106 +42,98 @@ class Model(Loaded):
         seed: int | Sequence[int] = 0,
         **options: Any,
     ) -> list[Completion]:
-        """Continues many prompts, `concurrency` of them at a time, which share the reading of the weights.
+        """Continues many prompts, `concurrency` of them in one batch, which reads the weights once.
 
-        What all prompts begin with is computed once. Each answer is what `generate` gives for its prompt alone.
+        Prompts share the computation of a common prefix. Each answer is what `generate` gives for its prompt
+        alone.
 
-        adapter, seed: as `generate`, for all prompts, or a list with one for each: answers that are drawn
-        (temperature) to the same prompt differ by their seeds.
+        adapter, seed: as `generate`, for all prompts, or a list with one for each: sampled answers to the same
+        prompt differ by their seeds.
 
-        options: as `generate`, without draft and heal. seconds of an answer: from its prompt's turn to its end.
+        options: as `generate`, without draft and heal. An answer's seconds run from its start in the batch.
         """
         if isinstance(prompts, str):
             raise InputError(f"prompts are {prompts!r:.60}; give a list of them")
-        chosen, seeds = _each("adapters", adapter, len(prompts)), _each("seeds", seed, len(prompts))
-        asked = list(zip(prompts, chosen, seeds, strict=True))
-        if self.engine is not None:  # which computes one conversation at a time
-            options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
-            return [self.generate(prompt, adapter=one, seed=own, **options) for prompt, one, own in asked]
+        options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
+        adapters, seeds = _each("adapters", adapter, len(prompts)), _each("seeds", seed, len(prompts))
+        rows = [
+            (prompt, {**options, "adapter": chosen, "seed": own})
+            for prompt, chosen, own in zip(prompts, adapters, seeds, strict=True)
+        ]
+        if self.engine is not None:  # computes one conversation at a time
+            return [self.generate(prompt, **given) for prompt, given in rows]
         from tinsmith.runtime.many import generate_many
-        from tinsmith.runtime.scheduler import Asked
 
-        confidence, items = options.pop("confidence", None), []
-        kept = {name: options.pop(name) for name in ("record", "tops") if name in options}
-        sampling, ends = Sampling(**options), stop_texts(stop)
-        for prompt, one, own in asked:
-            least, resolved = self.least(constraint, one), self.skill_of(one).constraint_for(constraint)
-            counted = least is not None if confidence is None else confidence
-            drawn = replace(sampling, seed=own)
-            tokens, applied = self._tokens(prompt), self.applied(one)
-            items.append(Asked(tokens, applied, resolved, least, counted, max_tokens, drawn, ends, **kept))
-        return generate_many(self, items, concurrency)
+        requests = [self.request(prompt, **{"lookup": 0, **given}) for prompt, given in rows]
+        return generate_many(self, requests, concurrency)
 
     def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        thinking: bool | None = None,
-        route: bool = False,
-        **options: Any,
+        self, messages: Sequence[Message], *, thinking: bool | None = None, route: bool = False, **options: Any
     ) -> Completion:
         """Answers a conversation; other options as `generate`.
 
-        messages: {"role": "system" | "user" | "assistant" | "tool", "content": …}; an assistant's may have
+        messages: {"role": "system" | "user" | "assistant" | "tool", "content": …}. An assistant's may have
         "tool_calls" in OpenAI's shape, and "reasoning_content". A user's content may be a list of
         {"type": "text", "text": …} and, for a model with image input, {"type": "image"} with the image's
         "path", "bytes" (PNG or JPEG) or "pixels" (uint8 of shape (height, width, 3)), or OpenAI's "image_url"
-        with a data: URL; an image that is there again costs nothing again. thinking: whether the model thinks
-        before it answers, by the switch in its chat template; None leaves it as the template has it. The
-        answer's `thinking` and `content` are its two parts. route: answers with the adapter that the file's
-        router chooses by the conversation; the answer's `route` says which, and its confidence. Where it
-        chooses none, there is no answer: its text is empty, and its `finish` "none". Raises UnsupportedError
-        where the template has no switch, InputError where the answer is under a constraint, which leaves no
-        room for thoughts."""
+        with a data: URL; repeating an image costs nothing.
+
+        thinking: whether the model thinks before it answers, by the switch in its chat template; None: the
+        template's default. The answer's `thinking` and `content` are its two parts. route: the file's router
+        chooses the adapter by the conversation; the answer's `route` has its decision and confidence. If it
+        chooses none, the answer's text is empty, and its `finish` "none".
+
+        Raises UnsupportedError for a template without the switch, InputError for thinking under a constraint,
+        which allows no thoughts."""
         from tinsmith.runtime.asking import rendered
 
         found = None
         if route:
             from tinsmith.runtime.routing import choose
 
-            found, unanswered = choose(self, self._router, messages, options)
-            if unanswered:
-                return unanswered
+            found, declined = choose(self, self._router, messages, options)
+            if declined:
+                return declined
         prompt, opened = rendered(self, messages, thinking, options)
         return replace(self.generate(prompt, **options), opened=opened, route=found)
 
     def begin(self, prompt: Prompt, *, thinking: bool | None = None, **options: Any) -> Stepped:
-        """Begins an answer that the caller's own loop computes, a slice of each frame: `step_for` of what this
-        returns. No thread is started.
+        """Begins an answer that the caller's own loop computes, a slice each frame, by the result's `step_for`.
+        It starts no thread.
 
         prompt: a question, messages, or token ids. thinking: as `chat`, for the first two. options: as
-        `stream`. The answer is that of `chat`, or of `generate` for token ids. What must be prepared (memory
-        for a longer conversation, a new constraint) is prepared here. The next generation of this model may
-        take the answer's session: load the model once for each of several characters that speak at the same
-        time. Another back end computes whole passes, however short the slice. Raises as `chat`.
+        `stream`. The answer is that of `chat`, or of `generate` for token ids. Memory and a new constraint are
+        prepared here. The model's next generation may take the answer's session: to let several characters
+        speak at once, load the model for each. Another back end computes whole passes, however short the
+        slice. Raises as `chat`.
         """
-        from tinsmith.runtime.asking import asked
+        from tinsmith.runtime.asking import prompt_tokens
         from tinsmith.runtime.stepped import Stepped
 
-        tokens, opened = asked(self, prompt, thinking, options)
+        tokens, opened = prompt_tokens(self, prompt, thinking, options)
         return Stepped(self.answering(tokens, **options), opened)
 
     @cached_property
     def _router(self) -> Router:
-        """The file's. Raises InputError where it has none, FormatError where it is damaged."""
+        """The file's router. Raises InputError for a file without one, FormatError for a damaged one."""
         from tinsmith.runtime.routing import Router
 
         return Router(self)
 
     def route(self, prompt: Prompt) -> Route:
-        """Which of the file's adapters a prompt is for, by the base's own hidden state after it, or that it is
-        for none of them. prompt: a question, messages, or token ids; text is written by the base's template.
+        """Chooses one of the file's adapters, or none, by the base's hidden state after a prompt. prompt: a
+        question, messages, or token ids; the base's template renders text.
 
-        Costs the evaluation of the prompt without an adapter, which an answer without one then need not repeat.
-        Raises InputError where the file has no router.
+        Costs the prompt's evaluation without an adapter, which an answer without an adapter reuses. Raises
+        InputError for a file without a router.
         """
         from tinsmith.runtime.routing import computed
 
         return self._router.of(computed(self, prompt))
 
     def states(self, prompts: Sequence[Prompt]) -> list[memoryview[float]]:
-        """The base's hidden state after each prompt, float32: what its output head takes for the answer's first
-        token. prompts: as `route` takes them. numpy.asarray takes a state as it is."""
+        """The base's hidden state after each prompt, float32: the output head's input for the answer's first
+        token. prompts: as `route`. numpy.asarray takes a state as it is."""
         from tinsmith.runtime.routing import computed
 
         return [memoryview(computed(self, prompt).state()).cast("f") for prompt in prompts]
@@ -149,32 +142,32 @@ class Model(Loaded):
         """The answer as a value that satisfies a schema: of a type given as schema (a dataclass, a pydantic
         model, a TypedDict, list[int] …), else as json.loads gives it.
 
-        prompt: a question, messages, or token ids. The schema is not shown to the model: say in the prompt what
-        is wanted. None: the file's own constraint where it is one of JSON, else any JSON. search: maximum
-        backtracks, as Constraint.with_search. options: as `generate`. Raises
-        ConstraintError for what can't be enforced, InputError where the answer did not end.
+        prompt: a question, messages, or token ids. The prompt does not show the schema to the model: say what
+        you want. schema: None: the file's constraint if it is one of JSON, else any JSON. search: maximum
+        backtracks, as Constraint.with_search. options: as `generate`. Raises ConstraintError for a schema that
+        can't be enforced, InputError for an answer that did not end.
         """
-        from tinsmith.constraint import makers
-        from tinsmith.runtime.asking import json_answer
+        from tinsmith.constraint.functions import is_type, value_of
+        from tinsmith.runtime.asking import finished, tokens_of
+        from tinsmith.system import reading
 
-        skill = self.skill_of(options.get("adapter"))
+        adapter = options.get("adapter")
+        skill = self.skill_of(adapter)
         own = skill.constraint
         if schema is not None or own is None:
-            own = self._made("schema", True if schema is None else schema, makers.schema)
+            own = self.schema_constraint(True if schema is None else schema)
         constraint = skill.constraint_for(own, search) or own
-        return json_answer(self, prompt, schema, constraint, options)
+        answer = self.generate(tokens_of(self, prompt, adapter), constraint=constraint, **options)
+        finished(answer)
+        value = reading.json(answer.text, f"the answer {answer.text[:80]!r}", advice="give a schema")
+        return value_of(schema, value) if is_type(schema) else value
 
-    def _made(self, kind: str, what: Any, make: Callable[[Any], Constraint]) -> Constraint:
-        """A constraint made once for the same thing."""
-        key = f"{kind} {what!r}" if isinstance(what, str | dict | list | bool) else what
-        try:
-            constraint = self._compiled.pop(key, None)
-        except TypeError:  # what can't be a key
-            return make(what)
-        self._compiled[key] = constraint = constraint or make(what)
-        if len(self._compiled) > 64:
-            self._compiled.pop(next(iter(self._compiled)))
-        return constraint
+    def schema_constraint(self, schema: Any) -> Constraint:
+        """Made once for each of the latest schemas."""
+        from tinsmith.constraint import makers
+
+        key = f"schema {schema!r}" if isinstance(schema, str | dict | list | bool) else schema
+        return self.cached_constraint(key, lambda: makers.schema(schema))
 
     def choose(
         self,
@@ -184,12 +177,12 @@ class Model(Loaded):
         calibrate: bool | Sequence[Prompt] = False,
         adapter: Chosen = None,
     ) -> Choice:
-        """The likeliest of a few answers, and the probability of each.
+        """The most likely of a few answers, and the probability of each.
 
-        An option's weight is the probability of all its tokens and of the end behind them; weights are
-        normalized. calibrate: divide by what the options weigh under prompts without content, and normalize
-        again (contextual calibration, Zhao et al., arXiv:2102.09690): such prompts, or True for this one with
-        "N/A", "" and "[MASK]" in place of its last message. adapter: as `generate`. Costs an evaluation an
+        An option's weight is the probability of all its tokens and of the end after them; weights are
+        normalized. calibrate: divide by the options' weights under prompts without content, and normalize again
+        (contextual calibration, Zhao et al., arXiv:2102.09690): a list of such prompts, or True for this one
+        with "N/A", "" and "[MASK]" in place of its last message. adapter: as `generate`. Costs an evaluation an
         option and a prompt, in one pass each.
         """
         from tinsmith.runtime.choosing import choose
@@ -212,31 +205,32 @@ class Model(Loaded):
         """The calls that the model answers with.
 
         tools: Python functions with annotated parameters, or dicts in OpenAI's shape. parallel: one to eight
-        calls instead of one. none: the answer may make no call; the list is then empty. execute: calls the
-        functions; what one returns is in its Call's `result`, what it raises in `error`. format: how calls are
-        written, by name; None: as the model was trained. show: whether the prompt lists the tools; None:
-        unless the file has tools of its own. search: maximum backtracks, as
-        Constraint.with_search. prompt: a question, messages, or token ids, which are taken as they are.
-        options: as `generate`.
+        calls instead of one. none: the answer may make no call; the list is then empty. execute: also executes
+        the calls; a Call's `result` has the returned value, `error` the exception. format: how the model writes
+        calls, by name; None: as it was trained. show: whether the prompt lists the tools; None: unless the
+        file has tools of its own. search: maximum backtracks, as Constraint.with_search. prompt: a question,
+        messages, or token ids, which stay as they are. options: as `generate`.
         """
-        from tinsmith.runtime.calls import call
+        from tinsmith.runtime import calls
 
-        return call(
-            self,
-            prompt,
-            tools,
-            execute=execute,
-            parallel=parallel,
-            none=none,
-            format=format,
-            show=show,
-            search=search,
-            options=options,
-        )
+        adapter = options.get("adapter")
+        box = calls.toolbox(self, tools, format, parallel, none, adapter)
+        missing = [tool.name for tool in box.tools if tool.name not in box.functions]
+        if execute and missing:
+            raise InputError(
+                f"{', '.join(missing)} can't be executed: give Python functions, or leave execute off"
+            )
+        tokens = calls.prompt_of(self, prompt, box, show, adapter)
+        constraint = self.skill_of(adapter).constraint_for(box.constraint, search)
+        found = calls.read_calls(self, self.generate(tokens, constraint=constraint, **options), box)
+        if execute:
+            for one in found:
+                calls.run(one, box.functions[one.name])
+        return found
 
 
 def _each(what: str, given: Any, count: int) -> Sequence[Any]:
-    """What is given for each of so many prompts, or one for all."""
+    """One value for each prompt."""
     if given is None or isinstance(given, int | str | Mapping):
         return [given] * count
     if len(given) != count:

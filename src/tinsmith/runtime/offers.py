@@ -1,4 +1,4 @@
-"""Tools that a request offers: what its answer may be, the same for a server, a bulk run and an assistant."""
+"""Tools that a request offers, and the constraint that they make, for the server, batches and assistants."""
 
 from __future__ import annotations
 
@@ -20,14 +20,10 @@ Choice = Literal["auto", "none", "required"]
 
 @dataclass(frozen=True)
 class Offer:
-    """tools: in OpenAI's shape, all of which the prompt lists. choice: "auto": the answer may be a text too;
-    "required": it calls; "none": no tool is there. parallel: whether one answer may call several times; None:
-    where the model's format can. allowed: the names of those that may be called; None: all."""
-
-    tools: Sequence[Mapping[str, Any]]
-    choice: Choice = "auto"
-    parallel: bool | None = None
-    allowed: Sequence[str] | None = None
+    tools: Sequence[Mapping[str, Any]]  # in OpenAI's shape; the prompt lists all of them
+    choice: Choice = "auto"  # "auto": the answer is a text or calls; "required": calls; "none": no tools
+    parallel: bool | None = None  # several calls in one answer; None: if the model's format allows them
+    allowed: Sequence[str] | None = None  # names of the tools that may be called; None: all
 
     @property
     def free(self) -> bool:
@@ -36,12 +32,12 @@ class Offer:
 
 
 def terms(offer: Offer, tools: Sequence[Tool], format: ToolFormat) -> dict[str, Any]:
-    """What `compile_tools` takes for it, but for the control tokens. tools: the offer's, as they were read.
-    Raises InputError where others are allowed."""
+    """The arguments of `compile_tools` without control tokens. tools: the offer's, parsed. Raises InputError
+    for unknown allowed tools."""
     names = {tool.name for tool in tools}
     may = names if offer.allowed is None else set(offer.allowed)
     if may - names:
-        raise InputError(f"tool_choice names {min(may - names)[:80]!r}, which is none of the tools")
+        raise InputError(f"tool_choice names {min(may - names)[:80]!r}, which is not one of the tools")
     return {
         "tools": [tool.declared for tool in tools if tool.name in may],
         "format": format.name,
@@ -57,13 +53,15 @@ def offered(
     adapter: Chosen = None,
     apart: Callable[[dict[str, Any]], Constraint] | None = None,
 ) -> Toolbox:
-    """Made once for the same offer, or by `apart`, of a request that tinsmith.constraint.compiler knows. Raises
-    InputError, ConstraintError."""
+    """The offer's toolbox, with a cached constraint. apart: compiles a request of tinsmith.constraint.compiler
+    instead. Raises InputError, ConstraintError."""
     format = by_name(model.skill_of(adapter).tool_format)
     tools = read_tools(offer.tools)
-    asked = terms(offer, tools, format)
+    request = terms(offer, tools, format)
     if apart is None:
-        return Toolbox(format, tools, {}, compiled(model, asked), offer.free)
-    controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
-    asked["controls"] = {text: token for text, token in controls.items() if token is not None}
-    return Toolbox(format, tools, {}, apart(asked), offer.free)
+        constraint = compiled(model, request)
+    else:
+        controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
+        request["controls"] = {text: token for text, token in controls.items() if token is not None}
+        constraint = apart(request)
+    return Toolbox(format=format, tools=tools, constraint=constraint, talk=offer.free)

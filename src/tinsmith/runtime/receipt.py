@@ -1,7 +1,7 @@
-"""Receipts: what binds an answer to all that it follows from, the same on every machine and by every path.
+"""Receipts bind an answer to its inputs, with the same bits on every machine and through every interface.
 
-A receipt is a few lines of text, and its digest is their SHA-256 (docs/receipts.md has the lines). Those before
-the answer's own are the question: who has an answer to it has the answer.
+A receipt is a few lines of text (docs/receipts.md), and its digest is their SHA-256. Its first lines are the
+question: equal questions have equal answers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.many import generate_many
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.generation import Completion, Sampling
+    from tinsmith.runtime.generation import Completion, Sampling, TokenRequest
     from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.scheduler import Asked
 
 VERSION = 1
 _FLOATS = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
@@ -39,7 +38,7 @@ def _digest(lines: Lines) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """What an answer follows from. lines: names and values, some names several times."""
+    """The inputs of an answer. lines: names and values; a name may occur several times."""
 
     lines: Lines
 
@@ -50,7 +49,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Receipt:
-    """question: its digest is a key of answers. answer: the lines of what came of it."""
+    """question: its digest is a cache key. answer: the results' lines."""
 
     question: Question
     answer: Lines
@@ -65,29 +64,28 @@ class Receipt:
 
     @property
     def logits(self) -> str:
-        """Of the answer's lines, the one that only its computation gives."""
+        """The line of the logits, which only a computation gives."""
         return dict(self.answer)["logits"]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the values by name, lists where a name may come several times, and the digest."""
-        told: dict[str, Any] = {"adapter": [], "bias": [], "stop": []}
+        """For JSON: the values by name (lists for names that may repeat), and the digest."""
+        values: dict[str, Any] = {"adapter": [], "bias": [], "stop": []}
         for name, value in self.lines:
             if name in ("adapter", "bias", "stop", "image"):
-                told.setdefault(name, []).append(value)
+                values.setdefault(name, []).append(value)
             else:
-                told[name] = value
-        return {**told, "digest": self.digest}
+                values[name] = value
+        return {**values, "digest": self.digest}
 
     @classmethod
-    def of_dict(cls, told: Mapping[str, Any]) -> Receipt:
-        """As as_dict wrote it. Raises FormatError for what is no receipt, or not of its own digest."""
+    def of_dict(cls, values: Mapping[str, Any]) -> Receipt:
+        """The inverse of as_dict. Raises FormatError for a malformed receipt or a digest mismatch."""
         try:
-            question = Question(tuple(_told(_QUESTION, told)))
-            made = cls(question, tuple(_told(_ANSWER, told)))
+            made = cls(Question(tuple(_lines(_QUESTION, values))), tuple(_lines(_ANSWER, values)))
         except (KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"not a receipt of this version ({VERSION}): {error!r}") from None
-        if made.digest != told.get("digest"):
-            raise FormatError("the receipt is not of its own digest; it was changed")
+        if made.digest != values.get("digest"):
+            raise FormatError("receipt digest mismatch: the receipt was changed")
         return made
 
 
@@ -99,67 +97,67 @@ _QUESTION = (
 _ANSWER = ("output", "finish", "logits")
 
 
-def _told(names: Iterable[str], told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _lines(names: Iterable[str], values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name in names:
-        if name == "image" and name not in told:  # a prompt of text
+        if name == "image" and name not in values:  # a prompt without images
             continue
-        for value in told[name] if isinstance(told[name], list) else [told[name]]:
+        for value in values[name] if isinstance(values[name], list) else [values[name]]:
             if not isinstance(value, str):
                 raise TypeError(f"{name} is {value!r}")
             yield name, value
 
 
-def question(model: Loaded, asked: Asked) -> Question:
-    """What is asked of the model. Raises UnsupportedError where another runtime computes, whose bits nobody
-    promises."""
+def question(model: Loaded, request: TokenRequest) -> Question:
+    """The request's question. Raises UnsupportedError for another runtime, which promises no bits."""
     if model.engine is not None:
         raise UnsupportedError(f"{model.engine.runtime} keeps no bit contract, so its answers have no receipts")
-    skill = model.skill_of(model.adapters.chosen(asked.applied))
+    skill = model.skill_of(model.adapters.chosen(request.applied))
     lines = [("tinsmith-receipt", str(VERSION)), ("file", model.digest), ("kv", _KV[model.kv_type])]
-    for adapter, scale in asked.applied:
+    for adapter, scale in request.applied:
         lines.append(("adapter", f"{model.adapters.digest(adapter)} {_bits(scale)}"))
     lines.append(("template", skill.digest or _NONE))
-    lines.append(("constraint", _sha256(asked.constraint.data) if asked.constraint else _NONE))
-    lines += _sampling(asked.sampling)
-    lines.append(("max_tokens", str(int(asked.max_tokens))))
-    lines += [("stop", text.encode("utf-8", "surrogatepass").hex()) for text in sorted({*asked.stop} - {""})]
-    lines.append(("input", _tokens(asked.tokens)))
-    if isinstance(asked.tokens, ImagePrompt):
+    lines.append(("constraint", _sha256(request.constraint.data) if request.constraint else _NONE))
+    lines += _sampling(request.sampling)
+    lines.append(("max_tokens", str(int(request.max_tokens))))
+    lines += [("stop", text.encode("utf-8", "surrogatepass").hex()) for text in sorted({*request.stop} - {""})]
+    lines.append(("input", _tokens(request.tokens)))
+    if isinstance(request.tokens, ImagePrompt):
         lines += [
-            ("image", f"{at} {image.count} {image.columns} {image.digest.hex()}")
-            for at, image in asked.tokens.tiles
+            ("image", f"{at} {tile.count} {tile.columns} {tile.digest.hex()}")
+            for at, tile in request.tokens.tiles
         ]
     return Question(tuple(lines))
 
 
 def receipt(
     model: Loaded,
-    asked: Asked | Question,
+    asked: TokenRequest | Question,
     completion: Completion,
     choices: Sequence[TokenChoice] | None = None,
 ) -> Receipt:
-    """Of an answer. choices: what its tokens were chosen by; None: the completion's own. Raises InputError
-    where they were not kept."""
+    """An answer's receipt. choices: of its tokens; None: the completion's. Raises InputError without them."""
     choices = completion.choices if choices is None else choices
     if [choice.token for choice in choices] != completion.token_ids:
         raise InputError(
-            f"{len(choices)} choices for an answer of {len(completion.token_ids)} tokens; have it recorded"
+            f"{len(choices)} choices for an answer of {len(completion.token_ids)} tokens; give record=True"
         )
     chosen = [choice.logit for choice in choices if not choice.forced]
     logits = hashlib.sha256(struct.pack(f"<{len(chosen)}f", *chosen)).hexdigest()
     return of_logits(asked if isinstance(asked, Question) else question(model, asked), completion, logits)
 
 
-def of_logits(asked: Question, completion: Completion, logits: str) -> Receipt:
-    """Of an answer whose choices are no longer known. logits: the line that they gave."""
+def of_logits(question: Question, completion: Completion, logits: str) -> Receipt:
+    """The receipt of an answer without its choices. logits: their line."""
     answer = (("output", _tokens(completion.token_ids)), ("finish", completion.finish), ("logits", logits))
-    return Receipt(asked, answer)
+    return Receipt(question, answer)
 
 
-def recomputed(model: Loaded, asked: Sequence[Asked], concurrency: int = 8) -> list[tuple[Completion, Receipt]]:
-    """The answers, computed here and now, and their receipts."""
-    answers = generate_many(model, [replace(one, record=True) for one in asked], concurrency)
-    return [(answer, receipt(model, one, answer)) for one, answer in zip(asked, answers, strict=True)]
+def recomputed(
+    model: Loaded, requests: Sequence[TokenRequest], concurrency: int = 8
+) -> list[tuple[Completion, Receipt]]:
+    """Computes the answers, and their receipts."""
+    answers = generate_many(model, [replace(one, record=True) for one in requests], concurrency)
+    return [(answer, receipt(model, one, answer)) for one, answer in zip(requests, answers, strict=True)]
 
 
 def difference(
@@ -168,8 +166,8 @@ def difference(
     their_tokens: Sequence[int] | None = None,
     our_tokens: Sequence[int] | None = None,
 ) -> str | None:
-    """Where two receipts of one question differ, in a line; None where they are equal. theirs: or a digest
-    alone. tokens: of the answers, by which the first that differs is found."""
+    """The difference between two receipts of one question, in a line; None if they are equal. theirs: a
+    receipt, or its digest. tokens: of the answers, to find the first different one."""
     if (theirs if isinstance(theirs, str) else theirs.digest) == ours.digest:
         return None
     if their_tokens is not None and our_tokens is not None and list(their_tokens) != list(our_tokens):
@@ -202,7 +200,7 @@ def _sampling(sampling: Sampling) -> Lines:
 
 
 def _bits(value: float) -> str:
-    """Of a float32, in 8 digits. Zero has one form."""
+    """A float32 in 8 hexadecimal digits; -0 as 0."""
     return struct.pack(">f", value + 0.0).hex()
 
 

@@ -1,4 +1,4 @@
-"""Which of a model's skills a prompt is for, by the base's own hidden state after it."""
+"""Chooses an adapter for a prompt, by the base's hidden state after it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import _core
 from tinsmith.errors import FormatError, InputError, RuntimeFault
 from tinsmith.formats.router import ENTRY
-from tinsmith.runtime.asking import Prompt, conversation, is_ids
+from tinsmith.runtime.asking import Prompt, conversation, unrendered
 from tinsmith.runtime.generation import Completion, Route
-from tinsmith.runtime.image_prompt import checked
 
 if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded
 
 
 class Router:
-    """That of a model's file, open."""
+    """The router of a model's file."""
 
     def __init__(self, model: Loaded) -> None:
-        """Raises InputError where the file has none, FormatError where it is damaged."""
+        """Raises InputError for a file without a router, FormatError for a damaged one."""
         if ENTRY not in model.tin.names:
             raise InputError("the model's file has no router; give the adapter by its name")
         try:
@@ -31,27 +30,24 @@ class Router:
         self._tasks = list(self.core.info()["tasks"])
 
     def of(self, session: _core.Session) -> Route:
-        """The route of the prompt that the session has just computed."""
+        """The route of the prompt that the session computed last."""
         task, taken, probability, least, scores = session.route(self.core)
         best = self._tasks[task]
-        values = struct.unpack_from(f"<{len(self._tasks)}f", scores)
-        named = dict(zip(self._tasks, values, strict=True))
-        return Route(best if taken else None, best, probability, least, named)
+        by_task = dict(zip(self._tasks, struct.unpack_from(f"<{len(self._tasks)}f", scores), strict=True))
+        chosen = best if taken else None
+        return Route(task=chosen, best=best, probability=probability, least=least, scores=by_task)
 
 
 def tokens_of(model: Loaded, prompt: Prompt) -> list[int]:
-    """The prompt as every prompt that is routed is written: by the base's own template, where it has one."""
-    if is_ids(prompt):
-        return checked(prompt, model.core.info()["vocab"])
-    if isinstance(prompt, str) and not model.can_chat:
-        return model.tokenize(prompt, special=True, bos=True)
-    return model.render(conversation(prompt))
+    """The prompt in tokens, by the base's template, if it has one."""
+    plain = unrendered(model, prompt, model.skill)
+    return model.render(conversation(prompt)) if plain is None else plain
 
 
 def computed(model: Loaded, prompt: Prompt) -> _core.Session:
-    """A session that has computed the prompt, without any adapter; valid until the next generation."""
+    """A session that has computed the prompt without an adapter; valid until the next generation."""
     if model.engine is not None:
-        raise InputError("hidden states are the native runtime's; another back end gives none")
+        raise InputError("only the native runtime gives hidden states; open the model with the back end native")
     session = model.open_session(tokens_of(model, prompt), 1)
     session.step()
     return session
@@ -60,15 +56,22 @@ def computed(model: Loaded, prompt: Prompt) -> _core.Session:
 def choose(
     model: Loaded, router: Router, prompt: Prompt, options: dict[str, Any]
 ) -> tuple[Route, Completion | None]:
-    """Sets the adapter of a generation's options by the prompt's route. Where that is for no task, an answer
-    without text comes with it, and nothing is left to generate."""
+    """Sets the adapter of a generation's options by the prompt's route. A route without a task comes with an
+    empty answer."""
     if options.get("adapter") is not None:
-        raise InputError("route chooses the adapter: give it, or an adapter's name, not both")
+        raise InputError("route chooses the adapter: give either route or an adapter")
     started = time.perf_counter()
     session = computed(model, prompt)
     route = router.of(session)
     options["adapter"] = route.task
     if route.task is not None:
         return route, None
-    tokens = len(session.tokens()[1])
-    return route, Completion("", [], tokens, time.perf_counter() - started, "none", 1, route=route)
+    return route, Completion(
+        text="",
+        token_ids=[],
+        prompt_tokens=len(session.tokens()[1]),
+        seconds=time.perf_counter() - started,
+        finish="none",
+        evaluations=1,
+        route=route,
+    )

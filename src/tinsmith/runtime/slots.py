@@ -1,4 +1,4 @@
-"""The sessions that a scheduler's jobs take turns in: each is a slot, and holds what its last job computed."""
+"""A scheduler's slots: sessions that jobs use one after another, each with its last job's computed tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from tinsmith import _core
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.adapters import Applied, put_on
-from tinsmith.runtime.image_prompt import begin, held
+from tinsmith.runtime.image_prompt import begin, session_tokens
 from tinsmith.runtime.prefix import shared
 from tinsmith.runtime.sessions import WORTH_KEEPING, Lease
 
@@ -18,27 +18,29 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.constraint_pool import Pool
 
-# A shorter common beginning is not worth the waiting for who computes it, nor a copy.
+# A shorter common prefix is worth neither a copy nor the wait for another job to compute it.
 WORTH_SHARING = 16
 
 _Job = TypeVar("_Job")
 
 
 class Slot(Generic[_Job]):
-    """applied, scope: of what the session holds. held: its tokens, those of the answer once that is done.
-    started: whether the job's prompt is queued; until then the slot waits for what another computes."""
+    """applied, scope: of the computed tokens. tokens: the session's, with the answer's once it is done.
+    started: whether the job's prompt is queued; until then the slot waits for another job's prefix."""
 
     def __init__(self, session: _core.Session) -> None:
         self.session = session
         self.applied: Applied = ()
         self.scope = ""
-        self.held: list[int] = []
+        self.tokens: list[int] = []
         self.job: _Job | None = None
         self.started = False
-        self.cut: int | None = None  # of the prompt, what is computed first, so that states are at hand there
+        self.cut: int | None = (
+            None  # length of the prompt's part to compute first, for recurrent states at its end
+        )
         self.used = 0
         self._lease = Lease(session)
-        self._lent = ExitStack()  # gives the constraint back
+        self._lent = ExitStack()  # returns the constraint to its pool
         self._constraint: Constraint | None = None
 
     def constrain(self, constraint: Constraint | None, pool: Pool) -> None:
@@ -48,37 +50,36 @@ class Slot(Generic[_Job]):
             self._constraint = constraint
 
     def give_back(self) -> None:
-        """The constraint."""
+        """Returns the constraint."""
         self._constraint = None
         self._lent.close()
 
     def put_on(self, applied: Applied, scope: str) -> None:
-        """What it computed under others is forgotten."""
+        """Sets the adapters and the scope; forgets tokens computed under others."""
         if (applied, scope) == (self.applied, self.scope):
             return
         self.session.rewind(0)
-        self.held = []
+        self.tokens = []
         self.scope = scope
         if applied != self.applied:
             put_on(self.session, applied)
             self.applied = applied
 
     def leave(self) -> None:
-        """The job is over; what was computed stays. Its session must not be under way."""
-        computed, tokens = held(self.session)
+        """Ends the job; computed tokens stay. No pass may be computing its session."""
+        computed, tokens = session_tokens(self.session)
         try:
             self.session.rewind(computed)
-        except RuntimeFault:  # a window's ring has lost what going on there needs
+        except RuntimeFault:  # a window's ring has lost the keys that continuing needs
             self.session.rewind(0)
             tokens = []
-        self.held = tokens[:computed]
+        self.tokens = tokens[:computed]
         self.job, self.started, self.cut = None, False, None
 
 
 class Slots(Generic[_Job]):
-    """All of a scheduler's. What a prompt shares with what one of them holds, of the same adapters and scope,
-    is not computed again: it goes on there, or a copy is taken. A copy gives the bits of a fresh
-    computation."""
+    """A scheduler's slots. A prompt that shares a prefix with a slot of the same adapters and scope continues
+    there, or takes a copy. A copy gives the bits of a fresh computation."""
 
     def __init__(self, sessions: Sequence[_core.Session], has_states: bool) -> None:
         self.all: list[Slot[_Job]] = [Slot(session) for session in sessions]
@@ -86,29 +87,29 @@ class Slots(Generic[_Job]):
         self._turns = 0
 
     def free(self, tokens: list[int], applied: Applied, scope: str) -> Slot[_Job]:
-        """One without a job, of which there must be one: that which holds most of the prompt, or else, where
-        that would forget much, the one that was unused for longest."""
+        """Takes a slot without a job; there must be one. The slot with most of the prompt, or, if that would
+        forget much, the least recently used one."""
         free = [slot for slot in self.all if slot.job is None]
         oldest = min(free, key=lambda slot: slot.used)
         self._turns += 1
         alike = [slot for slot in free if (slot.applied, slot.scope) == (applied, scope)]
-        best = max(alike, key=lambda slot: shared(tokens, slot.held), default=oldest)
-        loses = len(best.held) - shared(tokens, best.held)
+        best = max(alike, key=lambda slot: shared(tokens, slot.tokens), default=oldest)
+        loses = len(best.tokens) - shared(tokens, best.tokens)
         taken = best if best in alike and loses < WORTH_KEEPING else oldest
         taken.used = self._turns
         return taken
 
     def ready(self, slot: Slot[_Job], tokens: list[int]) -> bool:
-        """Has the slot take over what others hold of the prompt. False while one of them computes such a part:
-        then it is not there yet, and would be computed twice."""
-        own = shared(tokens[:-1], slot.held)
+        """Copies the prompt's longest prefix from another slot. False while another job computes it: starting
+        now would compute it twice."""
+        own = shared(tokens[:-1], slot.tokens)
         best, most = None, own + WORTH_SHARING - 1
         for other in self.all:
             if other is slot or (other.applied, other.scope) != (slot.applied, slot.scope):
                 continue
             if other.job is not None and not other.started:
                 continue
-            same = shared(tokens[:-1], other.held)
+            same = shared(tokens[:-1], other.tokens)
             if same > most:
                 best, most = other, same
         if best is None:
@@ -117,16 +118,17 @@ class Slots(Generic[_Job]):
             if self._has_states:
                 self._cut(best, most)
             return False
-        # A window's ring may have lost what the prefix needs; it is then computed again.
+        # A window's ring may have lost keys of the prefix; it is then computed again.
         with contextlib.suppress(RuntimeFault):
-            slot.session.copy_from(best.session, most + 1 if most < len(best.held) else most)
+            slot.session.copy_from(best.session, min(most + 1, len(best.tokens)))
         return True
 
     def _cut(self, slot: Slot[_Job], length: int) -> None:
-        """A recurrent state is at hand where a computation ended: this one is to end there first, but where its
-        answer has begun, as one whose first tokens must come may have before the prompt is computed."""
+        """Lets the slot compute the prompt up to `length` first, since a recurrent state exists only where a
+        computation ended. Not once the answer has begun, as one with forced first tokens may before the prompt
+        is computed."""
         _, tokens = slot.session.tokens()
-        if len(tokens) <= len(slot.held) and (slot.cut is None or length < slot.cut):
-            with contextlib.suppress(RuntimeFault):  # it is under way; then that part is computed twice
-                begin(slot.session, slot.held, length)
+        if len(tokens) <= len(slot.tokens) and (slot.cut is None or length < slot.cut):
+            with contextlib.suppress(RuntimeFault):  # a pass is computing it: that part is computed twice
+                begin(slot.session, slot.tokens, length)
                 slot.cut = length

@@ -1,4 +1,4 @@
-"""An answer that is computed in slices of time, by a loop that must go on: a game's, a robot's."""
+"""An answer computed in slices of time, for the loop of a game or a robot."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Stepped:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing more to come."""
+        """Whether the answer is complete or cancelled."""
         return self._ended and not self._early
 
     def step_for(self, seconds: float) -> str:
-        """Goes on for about so long, and returns what came; "" for nothing new, or once it is done.
+        """Computes for about this long, and returns the new text; "" for none, or once it is done.
 
-        However short the slices, the answer is the same. 0 and below, as what is left of a frame that is over,
-        do the least that can be done; math.inf goes on to the end. Raises InputError once another generation of
-        the model has taken the session.
+        The answer is the same however short the slices are. 0 and below, such as the rest of a late frame, do
+        the smallest step; math.inf computes to the end. Raises InputError once another generation of the model
+        has taken the session.
         """
         seconds = real("seconds", seconds, -math.inf, math.inf)
         early, self._early = self._early, ""
@@ -46,7 +46,7 @@ class Stepped:
 
     @property
     def completion(self) -> Completion:
-        """The answer. Raises InputError before it is done, or where it never came to its end."""
+        """The answer. Raises InputError before it is done, and for a cancelled or failed one."""
         if not self.done:
             raise InputError("the answer is not complete; call step_for until it is done")
         if self._lost:
@@ -54,7 +54,7 @@ class Stepped:
         return replace(self._run.completion(), opened=self._opened)
 
     def cancel(self) -> None:
-        """Gives the answer up. Does nothing once it is done."""
+        """Cancels the answer. Does nothing once it is done."""
         if not self.done:
             self._pieces.close()
             self._early, self._ended, self._lost = "", True, True
@@ -70,7 +70,7 @@ class Stepped:
             except BaseException:
                 self._ended = self._lost = True
                 raise
-            # Nothing new: what comes next does not fit into the rest, and would be begun if asked again.
+            # Nothing new: the next part of the pass does not fit into the rest of the slice.
             if not new[-1] or time.perf_counter_ns() >= self._run.deadline:
                 break
         return "".join(new)

@@ -55,7 +55,7 @@ class VisionEncoder:
         self._core.begin(patches, height, width)
 
     def step(self, budget_ns: int = 0) -> bool:
-        """Goes on for so long, or to the end; whether the states are made."""
+        """Computes for this long (0: to the end); returns whether the states are complete."""
         return self._core.step(budget_ns) == _core.STEP_DONE
 
     @property

@@ -194,10 +194,7 @@ class Search:
             chosen = assign(items, left)
         except Tight as tight:
             raise Tight(tight.least + own, limit) from None
-        formats = {
-            **{role: self.candidates[role][k] for role, k in zip(roles, chosen, strict=True)},
-            **fixed,
-        }
+        formats = {**{role: self.candidates[role][k] for role, k in zip(roles, chosen, strict=True)}, **fixed}
         return self.point({role: formats[role] for role in self.candidates})
 
     def point(self, formats: dict[str, str]) -> Point:

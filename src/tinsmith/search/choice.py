@@ -33,10 +33,7 @@ class Chosen:
 
 
 def of_search(
-    search: auto.Search,
-    budget: Budget,
-    display: Display,
-    accuracy: Callable[[auto.Point], float] | None = None,
+    search: auto.Search, budget: Budget, display: Display, accuracy: Callable[[auto.Point], float] | None = None
 ) -> Chosen:
     """The choice within a budget, and the front around it, also shown. accuracy: as Search.choose takes it."""
     point = search.measured(search.choose(budget, accuracy))

@@ -2,8 +2,8 @@
 
 Of each tensor one format is measured (of the tied embedding, which is two tensors' work, all), and the others
 follow by the mean square of the error that they leave in the matrix's outputs: both grow with the square of the
-change. With `thorough` every format is measured. The results are kept in sensitivity.json as they come, so that
-a search goes on where it was stopped."""
+change. With `thorough` every format is measured. Each result is written to sensitivity.json at
+once, from which a stopped search resumes."""
 
 from __future__ import annotations
 
@@ -118,12 +118,7 @@ class Sensitivity:
         self.measured, self.errors, self.wholes = kept
 
     def save(self) -> None:
-        held = {
-            "digest": self.digest,
-            "measured": self.measured,
-            "errors": self.errors,
-            "wholes": self.wholes,
-        }
+        held = {"digest": self.digest, "measured": self.measured, "errors": self.errors, "wholes": self.wholes}
         files.write_text(self.path, json.dumps(held, indent=1, sort_keys=True) + "\n")
 
     def losses(self, role: str) -> dict[str, float]:

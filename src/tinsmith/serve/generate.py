@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.chat.tool_formats import Call
 from tinsmith.errors import InputError
 from tinsmith.runtime.choice import TokenChoice, token_shown
-from tinsmith.runtime.generation import Completion, Route
+from tinsmith.runtime.generation import Completion, Route, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.receipt import receipt
-from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve import forward
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.images import images_in
@@ -220,17 +219,16 @@ async def _route(request: GenerationRequest) -> Route:
     return route
 
 
-def _asked(state: AppState, request: GenerationRequest, prepared: Prepared) -> Asked:
+def _asked(state: AppState, request: GenerationRequest, prepared: Prepared) -> TokenRequest:
     ref, room = request.ref, prepared.room
     least = ref.model.least(prepared.constraint, ref.adapter)
-    return Asked(
+    return TokenRequest(
         tokens=prepared.tokens,
         applied=ref.model.applied(ref.adapter),
         constraint=ref.skill.constraint_for(prepared.constraint),
         least=least,
-        confidence=least is not None or request.record,
         max_tokens=min(request.max_tokens or room, state.limits.tokens or room, room),
-        sampling=request.sampling,
+        sampling=replace(request.sampling, confidence=least is not None or request.record),
         stop=tuple(request.stop),
         tops=request.tops,
         record=True,

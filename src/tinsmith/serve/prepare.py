@@ -120,7 +120,7 @@ async def _constrain(
 
 
 def _toolbox(ref: ModelRef, tools: list[Tool], constraint: Constraint, free: bool = False) -> Toolbox:
-    return Toolbox(by_name(ref.skill.tool_format), tools, {}, constraint, free)
+    return Toolbox(format=by_name(ref.skill.tool_format), tools=tools, constraint=constraint, talk=free)
 
 
 async def _in_thread(

@@ -18,8 +18,8 @@ from tinsmith.serve.metrics import Metrics
 from tinsmith.serve.worker import Worker
 
 if TYPE_CHECKING:
+    from tinsmith.runtime.generation import TokenRequest
     from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.scheduler import Asked
     from tinsmith.runtime.skill import Skill
     from tinsmith.serve.limits import Limits
     from tinsmith.serve.worker import AnswerHandle, Deliver
@@ -141,7 +141,7 @@ class AppState:
         finally:
             self._in_flight.release(client, answers)
 
-    def submit(self, worker: Worker, asked: Asked, deliver: Deliver) -> AnswerHandle:
+    def submit(self, worker: Worker, asked: TokenRequest, deliver: Deliver) -> AnswerHandle:
         handle = worker.submit(asked, deliver)
         self._in_flight[asked.scope] += 1
         handle.on_end(lambda: self._in_flight.release(asked.scope))

@@ -19,9 +19,9 @@ from tinsmith.serve.fair_queue import FairQueue
 
 if TYPE_CHECKING:
     from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion
+    from tinsmith.runtime.generation import Completion, TokenRequest
     from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.scheduler import Asked, Job
+    from tinsmith.runtime.scheduler import Job
 
 STEP_SECONDS = 0.05  # of a step, after which new requests are taken
 SlicedWork = Iterator[Any]  # yields None after each slice, and at last its result
@@ -51,7 +51,7 @@ Deliver = Callable[[Update | Exception], None]
 class AnswerHandle:
     """An answer in flight, for the event loop."""
 
-    def __init__(self, worker: Worker, asked: Asked, deliver: Deliver) -> None:
+    def __init__(self, worker: Worker, asked: TokenRequest, deliver: Deliver) -> None:
         self.asked = asked
         self.loop = asyncio.get_running_loop()
         self.job: Job | None = None  # for the thread, as are the next two
@@ -142,7 +142,7 @@ class Worker:
             seconds = round(self._answer_seconds * self.waiting / self.slots)
             raise overloaded(f"{self.waiting} answers are waiting for a slot", min(60, max(1, seconds)))
 
-    def submit(self, asked: Asked, deliver: Deliver) -> AnswerHandle:
+    def submit(self, asked: TokenRequest, deliver: Deliver) -> AnswerHandle:
         """deliver: gets each update, and at the end a completion or the scheduler's error."""
         handle = AnswerHandle(self, asked, deliver)
         self.in_flight.add(handle)

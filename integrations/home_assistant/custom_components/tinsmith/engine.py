@@ -42,8 +42,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """finish: "stop" or "length". confident: whether the confidence reaches the file's abstention threshold (None: it
-    has none). receipt: the digest that binds the answer to file, question and seed."""
+    """finish: "stop" or "length". confident: whether the confidence reaches the file's abstention threshold
+    (None without one). receipt: the digest that binds the answer to file, question and seed."""
 
     text: str
     calls: list[Call]

@@ -64,14 +64,14 @@ class Local:
         if self._answerer is None:
             return None
         asked = Asked(
-            question.messages,
-            question.tools,
-            question.must_call,
-            question.schema,
-            question.unconstrained,
-            question.adapter,
-            question.max_tokens,
-            Sampling(
+            messages=question.messages,
+            tools=question.tools,
+            must_call=question.must_call,
+            schema=question.schema,
+            unconstrained=question.unconstrained,
+            adapter=question.adapter,
+            max_tokens=question.max_tokens,
+            sampling=Sampling(
                 temperature=question.temperature,
                 top_p=question.top_p,
                 repetition_penalty=question.repetition_penalty,

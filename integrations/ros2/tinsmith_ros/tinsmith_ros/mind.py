@@ -12,9 +12,9 @@ from tinsmith.constraint import makers
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime.asking import finished, tokens_of
 from tinsmith.runtime.calls import Toolbox, prompt_of, read_calls, toolbox
-from tinsmith.runtime.generation import LOOKUP, Completion, Sampling
+from tinsmith.runtime.generation import LOOKUP, Completion, Sampling, TokenRequest
 from tinsmith.runtime.receipt import receipt
-from tinsmith.runtime.scheduler import Asked, Job, Scheduler
+from tinsmith.runtime.scheduler import Job, Scheduler
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Mind:
     def has_tools(self) -> bool:
         return bool(self._tools)
 
-    def asked(self, question: Question) -> Asked:
+    def asked(self, question: Question) -> TokenRequest:
         """Raises TinsmithError for what can't be asked."""
         adapter = question.adapter or self._settings.adapter or None
         messages = [*question.before, {"role": "user", "content": question.prompt}]
@@ -95,11 +95,11 @@ class Mind:
             given = _constraint(question)
             constraint = self._model.skill_of(adapter).constraint_for(given)
             least = self._model.least(given, adapter)
-        return Asked(
-            tokens,
-            self._model.applied(adapter),
-            constraint,
-            least,
+        return TokenRequest(
+            tokens=tokens,
+            applied=self._model.applied(adapter),
+            constraint=constraint,
+            least=least,
             max_tokens=question.max_tokens or self._settings.max_tokens,
             sampling=Sampling(
                 temperature=question.temperature,
@@ -122,9 +122,9 @@ class Mind:
             box = self._box(question.adapter or self._settings.adapter or None)
             made = read_calls(self._model, done, box)
             calls = [(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in made]
-        elif job.asked.constraint is not None:
+        elif job.request.constraint is not None:
             finished(done)
-        bound = receipt(self._model, job.asked, done).digest
+        bound = receipt(self._model, job.request, done).digest
         tokens, seconds = len(done.token_ids), done.seconds
         return Answer(done.text, done.finish, tokens, seconds, done.digest, bound, calls=calls)
 

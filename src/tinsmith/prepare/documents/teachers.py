@@ -52,17 +52,18 @@ class Local:
     def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
         """Greedy; the seed makes no difference."""
         from tinsmith.runtime.asking import tokens_of
-        from tinsmith.runtime.generation import Sampling
+        from tinsmith.runtime.generation import Sampling, TokenRequest
         from tinsmith.runtime.many import generate_many
-        from tinsmith.runtime.scheduler import Asked
 
-        fitting: dict[int, Asked] = {}
+        fitting: dict[int, TokenRequest] = {}
         most = max((one.max_tokens for one in requests), default=1)
         for number, one in enumerate(requests):
             tokens = tokens_of(self.model, one.messages)
             if len(tokens) + most < self.model.info.context:
                 constraint = self._constraint(one)
-                fitting[number] = Asked(tokens, constraint=constraint, max_tokens=most, sampling=Sampling())
+                fitting[number] = TokenRequest(
+                    tokens=tokens, constraint=constraint, max_tokens=most, sampling=Sampling()
+                )
         answers = generate_many(self.model, list(fitting.values()), 8)
         texts = {number: answer.text for number, answer in zip(fitting, answers, strict=True)}
         return [texts.get(number, "") for number in range(len(requests))]

@@ -21,10 +21,9 @@ from tinsmith.errors import RuntimeFault
 from tinsmith.formats.weights import weight_format
 from tinsmith.models.family import by_name
 from tinsmith.runtime.adapters import aligned
-from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.generation import Sampling, TokenRequest
 from tinsmith.runtime.many import generate_many, scheduler_for
 from tinsmith.runtime.model import Model
-from tinsmith.runtime.scheduler import Asked
 from tinsmith.train.adapters import bin as adapter_bin
 from tinsmith.train.adapters.peft_folder import Factors
 
@@ -94,15 +93,16 @@ class Sampler:
         with closing(scheduler_for(self.model, asked, CONCURRENCY)) as scheduler:
             return scheduler.memory
 
-    def _asked(self, prompts: Sequence[Sequence[int]], temperature: float, seeds: Sequence[int]) -> list[Asked]:
+    def _asked(
+        self, prompts: Sequence[Sequence[int]], temperature: float, seeds: Sequence[int]
+    ) -> list[TokenRequest]:
         return [
-            Asked(
-                prompt,
-                self.applied,
-                self.constraint,
-                confidence=temperature > 0,
+            TokenRequest(
+                tokens=prompt,
+                applied=self.applied,
+                constraint=self.constraint,
                 max_tokens=self.room,
-                sampling=Sampling(temperature, seed=seed),
+                sampling=Sampling(temperature=temperature, seed=seed, confidence=temperature > 0),
             )
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
