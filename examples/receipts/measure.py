@@ -48,7 +48,7 @@ def measured(answers: Sequence[str], test: Sequence[Example], schema: Any) -> di
     task, items = by_name("extract"), []
     right, expected = Counter[str](), Counter[str]()
     for text, example in zip(answers, test, strict=True):
-        found = task.measures([Answer(0, text, None, None, None, "stop")], [example], schema=schema)
+        found = task.measures([(Answer(0, text, None, None, None, "stop"), example)], schema=schema)
         hits = {name: round(row["recall"] * row["expected"]) for name, row in found["rows"].items()}
         right.update(hits)
         expected.update({name: row["expected"] for name, row in found["rows"].items()})

@@ -65,7 +65,7 @@ def windowed(wide_heads: Spec) -> _core.Model:
     """The tiny model with windows of 40 and 100 positions in turn, which no family of this version has."""
     plain = graph.GraphBuilder.cache
 
-    def cache(self: graph.GraphBuilder, heads: int, head_dim: int) -> int:
+    def cache(self: graph.GraphBuilder, heads: int, head_dim: int, window: int = 0) -> int:
         return plain(self, heads, head_dim, (40, 100)[len(self.graph.caches) % 2])
 
     with pytest.MonkeyPatch.context() as patch:

@@ -54,7 +54,7 @@ def made(name: str) -> memoryview:
         return build_image(predicting_spec(main=0.1))
     plain = graph.GraphBuilder.cache
 
-    def cache_of(self: graph.GraphBuilder, heads: int, head_dim: int) -> int:
+    def cache_of(self: graph.GraphBuilder, heads: int, head_dim: int, window: int = 0) -> int:
         return plain(self, heads, head_dim, (20, 50)[len(self.graph.caches) % 2])
 
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512, "head_dim": 32}

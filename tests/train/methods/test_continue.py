@@ -76,4 +76,4 @@ def test_a_recipe_learns_text(small_recipe: Path, capsys: pytest.CaptureFixture[
     assert ": text loss " in capsys.readouterr().err
     report = json.loads((folder / "run" / "report.json").read_text())
     assert report["train"]["validations"][0]["text_loss"] > 0
-    assert "dashed that of the held out text" in (folder / "run" / "report.html").read_text()
+    assert "dashed that of the held-out text" in (folder / "run" / "report.html").read_text()

@@ -221,7 +221,7 @@ def test_a_recipe_without_examples(method: str, key: str, small_recipe: Path) ->
     document = json.loads((folder / "run/report.json").read_text())
     assert sorted(document["systems"]) == ["shipped_q8_0", "tuned"]
     assert document["data"]["counts"]["train"] == 0
-    assert f"taught from {key}, and measured" in (folder / "run/report.html").read_text()
+    assert f"trained on {key}, and measured" in (folder / "run/report.html").read_text()
 
 
 @pytest.mark.parametrize(
