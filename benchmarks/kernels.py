@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "kernels"))
-from kernel_library import FORMATS, Q8, Library, Matmul  # noqa: E402
+sys.path.insert(0, str(ROOT))
+from tests.kernels.kernel_library import FORMATS, Q8, Library, Matmul  # noqa: E402
 
 SHAPES = {"576x576": (576, 576), "1536x576": (1536, 576), "576x1536": (576, 1536), "49152x576": (49152, 576)}
 FEW_ROWS = 8

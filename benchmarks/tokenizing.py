@@ -31,10 +31,12 @@ from tinsmith.tokenizer import tokenizer_json
 from tinsmith.tokenizer.packed import encode
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "kernels"))
+sys.path.insert(0, str(ROOT))
 
-import textcore  # noqa: E402
-import tokenizer_kinds  # noqa: E402
+from tests.kernels import (  # noqa: E402
+    textcore,
+    tokenizer_kinds,
+)
 
 DOCUMENT = 8192
 

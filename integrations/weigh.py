@@ -16,9 +16,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "host"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import host as hosts
+from tests.host import host as hosts
 
 MOST_BESIDE, MOST_ADDED = 1_000_000, 8 << 20
 

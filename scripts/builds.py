@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS, TESTS = ROOT / "kernels", ROOT / "tests" / "kernels"
-sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("kernels", "models", "vision", "chat")]
+sys.path.insert(0, str(ROOT))
 
 INCLUDES = (f"-I{KERNELS}", f"-I{KERNELS}/include")
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-D_GNU_SOURCE", *INCLUDES)
@@ -228,7 +228,7 @@ class Checks:
 
     def _check_loaders(self) -> None:
         """Damaged tins, adapters, prefixes and routers."""
-        from random_adapters import random_adapter, random_prefix
+        from tests.models.random_adapters import random_adapter, random_prefix
 
         tin, loader = small(), self._program("loader_fuzz")
         given = [(loader, tin, 200 if self.brief else 3000)]
@@ -260,15 +260,15 @@ class Checks:
 
 
 def _made(name: str, make: Callable[[Path], object]) -> Path:
-    import c_programs
-    from kept import digest, kept
+    from tests.models import c_programs
+    from tests.models.kept import digest, kept
 
     sources = sorted([*ROOT.glob("src/tinsmith/**/*.py"), *KERNELS.rglob("*.[ch]"), Path(c_programs.__file__)])
     return kept(name, [digest(*sources)], make)
 
 
 def small(family: str = "llama") -> Path:
-    import safety
+    from tests.kernels import safety
 
     def make(folder: Path) -> None:
         folder.mkdir()
@@ -278,13 +278,13 @@ def small(family: str = "llama") -> Path:
 
 
 def with_vision() -> Path:
-    import safety
+    from tests.kernels import safety
 
     return _made("vision.tin", safety.vision_tin)
 
 
 def by_name(case: str) -> Path:
-    from tiny_models import tiny_spec
+    from tests.models.tiny_models import tiny_spec
 
     from tinsmith import compiler
 
@@ -293,8 +293,8 @@ def by_name(case: str) -> Path:
 
 def tins(brief: bool) -> list[Path]:
     """Models of every kind of op and of every weight format."""
-    import safety
-    from tiny_models import cases
+    from tests.kernels import safety
+    from tests.models.tiny_models import cases
 
     from tinsmith.formats.weights import WEIGHT_FORMATS
 
@@ -318,8 +318,8 @@ def router(tin: Path, path: Path) -> Path:
 
 def images(step: int) -> list[Path]:
     """One in `step` of the odd images, and of those that are refused."""
-    from odd_images import images as odd
-    from odd_images import refused
+    from tests.kernels.odd_images import images as odd
+    from tests.kernels.odd_images import refused
 
     def make(folder: Path) -> None:
         folder.mkdir()
@@ -330,7 +330,7 @@ def images(step: int) -> list[Path]:
 
 
 def pixels(files: Sequence[Path]) -> list[str]:
-    import c_programs
+    from tests.models import c_programs
 
     with tempfile.TemporaryDirectory() as folder:
         sources = [TESTS / "image_digest.c", KERNELS / "tin_all.c"]

@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests" / "kernels"
-sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("kernels", "runtime", "models", "vision", "chat")]
+sys.path.insert(0, str(ROOT))
 
 PLACE = ROOT / "build" / "fuzz"
 FIGURES = ROOT / "benchmarks" / "figures" / "fuzz.json"
@@ -44,10 +44,10 @@ class Fuzzer:
 
 def fuzzers() -> list[Fuzzer]:
     """Each with every kind of model that changes what it reaches."""
-    import safety
-    from test_fuzz import FUZZERS, RECURRENT
-    from test_session_machine import KINDS
-    from tokenizer_kinds import tiny
+    from tests.kernels import safety
+    from tests.kernels.test_fuzz import FUZZERS, RECURRENT
+    from tests.kernels.tokenizer_kinds import tiny
+    from tests.runtime.test_session_machine import KINDS
 
     from tinsmith.tokenizer.packed import MODELS
 
@@ -172,7 +172,7 @@ def executions(kind: str, said: str) -> int:
 
 
 def _options(fuzzer: Fuzzer) -> list[str]:
-    from test_fuzz import LONGEST
+    from tests.kernels.test_fuzz import LONGEST
 
     findings = PLACE / "findings"
     findings.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ def program(fuzzer: Fuzzer) -> Path:
 
 def prepare(wanted: Sequence[Fuzzer]) -> None:
     """Programs and tins of the tree as it is; corpora that begin with those of tests/kernels."""
-    import safety
+    from tests.kernels import safety
 
     for folder in ("programs", "tins", "corpus"):
         (PLACE / folder).mkdir(parents=True, exist_ok=True)
@@ -245,8 +245,8 @@ def merged(fuzzer: Fuzzer) -> None:
 
 def play_sessions(kind: str) -> int:
     """Random calls of sessions; their count goes to stdout. The exit status is 1 where one is wrong."""
-    import test_session_machine as machine
     from hypothesis.stateful import invariant
+    from tests.runtime import test_session_machine as machine
 
     calls = 0
 

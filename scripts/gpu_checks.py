@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("train", "models", "")]
+sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
@@ -22,7 +22,7 @@ LOSS, GRADIENT = 1e-3, 5e-3
 
 def compared(case: str, folder: Path, shared: int) -> tuple[float, float]:
     """How far a family's losses (absolute) and gradients (of the largest) are from the CPU's."""
-    from hybrids import sequences_of, spec_of
+    from tests.train.hybrids import sequences_of, spec_of
 
     from tinsmith.train.model import network
 
@@ -43,7 +43,7 @@ def compared(case: str, folder: Path, shared: int) -> tuple[float, float]:
 
 def trained(folder: Path, name: str) -> tuple[float, float]:
     """The first and the last loss of a run on CUDA in its own type of matrices."""
-    from tiny_training import PAIRS, encode, make_spec
+    from tests.train.tiny_training import PAIRS, encode, make_spec
 
     from tinsmith.data.readers import Example
     from tinsmith.train.job import Job
@@ -61,7 +61,7 @@ def trained(folder: Path, name: str) -> tuple[float, float]:
 
 
 def checks() -> Iterator[tuple[str, bool]]:
-    from tiny_models import cases
+    from tests.models.tiny_models import cases
 
     for case in cases():
         for shared in (0, 12):

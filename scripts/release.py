@@ -128,10 +128,10 @@ class Release:
         newest = max((ROOT / "tests" / "compatibility" / "files").iterdir())
         with tarfile.open(newest) as archive:
             archive.extractall(self.work, filter="data")
-        sys.path[:0] = [str(ROOT / "tests" / "compatibility")]
+        sys.path[:0] = [str(ROOT)]
         import json
 
-        from make import TOKENS
+        from tests.compatibility.make import TOKENS
 
         self.tin = self.work / "run" / "home-q8_0.tin"
         self.tokens = ",".join(map(str, TOKENS))

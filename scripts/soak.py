@@ -27,7 +27,7 @@ from tinsmith.runtime.generation import Sampling, TokenRequest
 from tinsmith.runtime.receipt import recomputed
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("kernels", "models", "vision")]
+sys.path.insert(0, str(ROOT))
 FIGURES = ROOT / "benchmarks" / "figures" / "soak.json"
 
 SESSIONS, CONTEXT, TURNS = 8, 512, 12
@@ -41,9 +41,9 @@ WORDS = ("the", "then", "there", "in", "an", "end", "yes", "no", "thing", "lamp"
 
 def make_tin(path: Path) -> Path:
     """A tiny model with two adapters."""
-    from random_adapters import compiled
-    from test_loader import TEMPLATE
-    from tiny_models import tiny_spec
+    from tests.kernels.test_loader import TEMPLATE
+    from tests.models.random_adapters import compiled
+    from tests.models.tiny_models import tiny_spec
 
     from tinsmith import compiler, quant
 

@@ -20,7 +20,7 @@ from tinsmith import hub
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytest_plugins = ("proofs",)  # in tests/models/
+pytest_plugins = ("tests.models.proofs",)
 
 # Two workers on two cores: threads of torch and BLAS beside them would spin, waiting for each other.
 for _library in ("OMP", "MKL", "OPENBLAS"):

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from proofs import proved_by
-from tiny_models import cases
 
+from tests.models.proofs import proved_by
+from tests.models.tiny_models import cases
 from tinsmith.models.family import families
 
 ROOT = Path(__file__).parents[1]

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models.tiny_models import tiny_spec
 from tinsmith import cli, hub, models
 from tinsmith.errors import FormatError, InputError, MissingExtraError, OfflineError
 

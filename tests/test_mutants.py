@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,13 @@ def test_an_interrupted_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "two.py").write_text(PYTHON + "\n")
     mutants.run(["one", "two"], limit=5, seed=1, again=False)
     assert {*tried[len(rows) :]} == {"two.py"}
+
+
+def test_every_path_and_argued_line_is_in_the_tree() -> None:
+    subjects, argued = mutants.subjects()
+    table = tomllib.loads((mutants.ROOT / "scripts" / "mutants.toml").read_text("utf-8"))["subjects"]
+    patterns = [one for subject in table.values() for one in subject["files"]]
+    tests = [one for subject in subjects.values() for call in subject.tests for one in call.split()]
+    assert [one for one in (*patterns, *tests) if not any(mutants.ROOT.glob(one))] == []
+    for one in argued:
+        assert one["code"] in (mutants.ROOT / one["file"]).read_text("utf-8")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from scratch_tree import copy, python, shell
+from tests.models.scratch_tree import copy, python, shell
 
 FAMILY = '''
 """The rotated family: qwen2 under another name."""
@@ -50,7 +50,7 @@ import tinsmith
 from tinsmith import models
 from tinsmith.models import family
 from tinsmith.spec import Spec, Tensor
-from tiny_models import tiny_tokenizer
+from tests.models.tiny_models import tiny_tokenizer
 
 rotated = family.by_name("rotated")
 hyper = rotated.hyper_from_hf(json.loads(sys.argv[3]))

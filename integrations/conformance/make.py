@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "models"))
+sys.path.insert(0, str(ROOT))
 
-import random_adapters  # noqa: E402
-from tiny_models import in_format, png_of, tiny_spec, with_vision  # noqa: E402
-from transformers_models import CHATML  # noqa: E402
+from tests.models import random_adapters  # noqa: E402
+from tests.models.tiny_models import in_format, png_of, tiny_spec, with_vision  # noqa: E402
+from tests.models.transformers_models import CHATML  # noqa: E402
 
 import tinsmith  # noqa: E402
 from tinsmith.compiler import build_tin  # noqa: E402

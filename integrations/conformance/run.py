@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "host"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import host as hosts
-from host import Refused, Session
+from tests.host import host as hosts
+from tests.host.host import Refused, Session
 
 
 class Runner:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import c_programs
 import pytest
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
+from tests.models import c_programs
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import airgap
 from tinsmith.airgap import wheel
 from tinsmith.compiler import build_tin

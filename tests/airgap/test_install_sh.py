@@ -12,8 +12,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models.tiny_models import tiny_spec
 from tinsmith.airgap import proof
 from tinsmith.compiler import build_tin
 from tinsmith.constraint.json_schema import compile_schema

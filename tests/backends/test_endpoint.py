@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 import pytest
-from scripted_endpoint import Reply, in_order, says, serving
 
+from tests.backends.scripted_endpoint import Reply, in_order, says, serving
 from tinsmith.backends import endpoint
 from tinsmith.backends.endpoint import Endpoint
 from tinsmith.errors import InputError, OfflineError, TinsmithError

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import random_adapters
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models import random_adapters
+from tests.models.transformers_models import CHATML
 from tinsmith import cli
 from tinsmith.chat.chat_template import with_system
 from tinsmith.compiler import build_tin

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tiny_models import in_format
 
+from tests.models.tiny_models import in_format
 from tinsmith import _core
 from tinsmith.backends.onnx_blocks import keep_blocks
 from tinsmith.models import Spec, Tensor

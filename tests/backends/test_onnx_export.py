@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, cli
 from tinsmith.backends import onnx_export as onnx
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError

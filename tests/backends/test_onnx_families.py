@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import cases, family_of, tiny_spec
-from transformers_models import logits_of, save_random, some_tokens
 
 import tinsmith
+from tests.models.tiny_models import cases, family_of, tiny_spec
+from tests.models.transformers_models import logits_of, save_random, some_tokens
 from tinsmith import models, quant
 from tinsmith.backends.onnx_export import PRECISIONS, check, export
 from tinsmith.errors import UnsupportedError

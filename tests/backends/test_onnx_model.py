@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import random_adapters
 
 import tinsmith
+from tests.models import random_adapters
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.models import Spec, save_gguf
 from tinsmith.runtime import choices

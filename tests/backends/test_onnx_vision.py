@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_models import with_words
-from vision_models import CASES, features, save_random
 
+from tests.vision.chat_models import with_words
+from tests.vision.vision_models import CASES, features, save_random
 from tinsmith import cli, models
 from tinsmith.backends import onnx_vision
 from tinsmith.compiler import build_tin

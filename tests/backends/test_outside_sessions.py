@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from tiny_models import in_format
 
+from tests.models.tiny_models import in_format
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_words
 from tinsmith.errors import InputError, RuntimeFault

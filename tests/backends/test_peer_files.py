@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_models import in_format
 
+from tests.models.tiny_models import in_format
 from tinsmith.backends.files import as_gguf, fingerprint
 from tinsmith.compiler import build_tin
 from tinsmith.errors import FormatError

@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import random_adapters
 
 import tinsmith
+from tests.models import random_adapters
 from tinsmith import cli
 from tinsmith.batch import journal as journals
 from tinsmith.batch import run as engine

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import png_of, tiny_spec, with_vision
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models.tiny_models import png_of, tiny_spec, with_vision
+from tests.models.transformers_models import CHATML
 from tinsmith import cli
 from tinsmith.batch.engine import WindowResult
 from tinsmith.batch.items import Item

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_bench import make_spec
 
+from tests.bench.tiny_bench import make_spec
 from tinsmith import models, quant
 from tinsmith.compiler import build_tin
 from tinsmith.models import Spec

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
-from tiny_recipes import BASE
-from transformers_models import CHATML
 
+from tests.models.tiny_models import tiny_spec
+from tests.models.tiny_recipes import BASE
+from tests.models.transformers_models import CHATML
 from tinsmith import models
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "continual.py"

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_bench import CONTEXT, make_spec
-from tiny_models import tiny_spec
 
+from tests.bench.tiny_bench import CONTEXT, make_spec
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, models, quant
 from tinsmith.backends import onnx_export
 from tinsmith.bench import llama, onnx

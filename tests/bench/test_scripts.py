@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.data.readers import Example, read_jsonl

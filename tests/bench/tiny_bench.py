@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tiny_models import tiny_spec
-
+from tests.models.tiny_models import tiny_spec
 from tinsmith.models import Spec, family
 
 CONTEXT = 128

@@ -17,8 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from test_chat_template import talks
-
+from tests.chat.test_chat_template import talks
 from tinsmith.chat.chat_template import thinking_switch, with_date
 from tinsmith.chat.turn_probes import compile_turns
 from tinsmith.chat.turns import Turns

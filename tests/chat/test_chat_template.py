@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models.tiny_models import tiny_spec
 from tinsmith import models
 from tinsmith.chat.chat_template import (
     DIGEST,

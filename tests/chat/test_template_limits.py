@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
 from tinsmith import models
 from tinsmith.chat import chat_template, jinja_process, turn_probes
 from tinsmith.errors import InputError, MissingExtraError, TinsmithError, UnsupportedError

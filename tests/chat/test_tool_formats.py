@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from growth import growth
 
+from tests.system.growth import growth
 from tinsmith.chat.tool_formats import FORMATS, Call, by_name, detect, read_tools
 from tinsmith.errors import ConstraintError, InputError, UnsupportedError
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models.tiny_models import tiny_spec
 from tinsmith import cli, models, quant
 from tinsmith.cli.bench import report
 from tinsmith.compiler import build_tin

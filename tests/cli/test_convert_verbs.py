@@ -7,10 +7,10 @@ import struct
 from pathlib import Path
 
 import pytest
-from predicting import predicting_spec
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.predicting import predicting_spec
+from tests.models.tiny_models import tiny_spec
 from tinsmith import cli, models, quant
 from tinsmith.compiler import build_tin
 from tinsmith.compiler.program import read_program

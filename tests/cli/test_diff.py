@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from random_adapters import random_adapter
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.random_adapters import random_adapter
+from tests.models.tiny_models import tiny_spec
 from tinsmith import cli
 from tinsmith.compiler import build_tin
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models.tiny_models import tiny_spec
 from tinsmith import models
 from tinsmith.cli import FAILED, main, verbs
 from tinsmith.models import family

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_hostile_values import VERBS, line, name_of, takes_value
 
+from tests.cli.test_hostile_values import VERBS, line, name_of, takes_value
 from tinsmith import cli
 from tinsmith.cli._command import Option
 from tinsmith.cli._types import File, Folder

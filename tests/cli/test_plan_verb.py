@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, compiler, models
 from tinsmith.cli import main
 from tinsmith.system.files import map_file

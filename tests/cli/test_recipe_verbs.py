@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
 from tinsmith import cli, models
 from tinsmith.cli import build
 from tinsmith.cli.make import UNTIL

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
 from tinsmith import cli
 from tinsmith.compiler import build_tin
 from tinsmith.data.readers import Example, Turn, read_jsonl

@@ -7,9 +7,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, cli
 from tinsmith.compiler import build_tin, selftest
 from tinsmith.errors import InputError, SignatureError

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "models"))
+sys.path.insert(0, str(HERE.parents[1]))
 
 SIZES = {
     "num_hidden_layers": 1,
@@ -92,8 +92,7 @@ MESSAGES = [{"role": "user", "content": "number 5"}]
 
 def write_inputs(folder: Path) -> None:
     """The recipe, its base and its data."""
-    from tiny_models import tiny_spec
-
+    from tests.models.tiny_models import tiny_spec
     from tinsmith import models, quant
     from tinsmith.models import family
 
@@ -115,8 +114,7 @@ def write_inputs(folder: Path) -> None:
 
 
 def write_recurrent(folder: Path) -> None:
-    from tiny_models import tiny_spec
-
+    from tests.models.tiny_models import tiny_spec
     from tinsmith import compiler, quant
 
     spec = replace(tiny_spec(RECURRENT, **RECURRENT_SIZES), chat_template=CHATML)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tiny_models import HALVES, drawn, tiny_tokenizer
 
+from tests.models.tiny_models import HALVES, drawn, tiny_tokenizer
 from tinsmith import _core
 from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import write_program

@@ -6,8 +6,8 @@ import random
 from dataclasses import replace
 
 import pytest
-from tiny_models import small, tiny_spec
 
+from tests.models.tiny_models import small, tiny_spec
 from tinsmith import _core
 from tinsmith.compiler.build import compile_graph
 from tinsmith.compiler.passes import mark_merged, merge_early, plan_memory, row_bytes

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec, with_vision
 
+from tests.models.tiny_models import tiny_spec, with_vision
 from tinsmith import _core
 from tinsmith.compiler import build_tin, selftest
 from tinsmith.compiler.build import build_image

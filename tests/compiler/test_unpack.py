@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_models import cases, in_format, tiny_spec
 
+from tests.models.tiny_models import cases, in_format, tiny_spec
 from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.compiler.unpack import write_gguf

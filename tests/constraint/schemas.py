@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from oracle import Oracle
+from tests.constraint.oracle import Oracle
 
 SCALARS = (None, True, False, 0, 1, 2, 7, -3, 0.5, 2.5, "", "a", "b", "ab", "abc", "x1")
 KEYS = ("a", "b", "c", "x1")

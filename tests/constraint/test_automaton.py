@@ -12,8 +12,8 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import Oracle
 
+from tests.constraint.oracle import Oracle
 from tinsmith.constraint.automata.dfa import Dfa, words
 from tinsmith.constraint.grammar import (
     EMPTY,

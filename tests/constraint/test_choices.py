@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import Oracle
 
 import tinsmith
+from tests.constraint.oracle import Oracle
 from tinsmith.constraint.choices import MOST_CHOICES, compile_choices
 from tinsmith.errors import ConstraintError
 

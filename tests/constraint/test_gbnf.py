@@ -7,8 +7,8 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import Oracle
 
+from tests.constraint.oracle import Oracle
 from tinsmith.constraint.grammars.gbnf import compile_gbnf, read_gbnf
 from tinsmith.errors import ConstraintError
 

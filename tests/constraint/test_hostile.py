@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from checked import checked, tool
 
+from tests.constraint.checked import checked, tool
 from tinsmith.chat.tool_formats import FORMATS
 from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.choices import compile_choices

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import schemas
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from oracle import Oracle
 
+from tests.constraint import schemas
+from tests.constraint.oracle import Oracle
 from tinsmith.constraint.grammar import Grammar
 from tinsmith.constraint.json_schema import Options, compile_schema, schema_expr
 from tinsmith.errors import ConstraintError

@@ -7,8 +7,8 @@ import random
 from typing import Any
 
 import pytest
-from oracle import Oracle
 
+from tests.constraint.oracle import Oracle
 from tinsmith.constraint.automata.code_points import json_content
 from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, anything, intersect
 from tinsmith.constraint.automata.numbers import integer

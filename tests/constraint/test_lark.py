@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llguidance import LLMatcher, LLTokenizer
-from oracle import Oracle
 
+from tests.constraint.oracle import Oracle
 from tinsmith.constraint.grammars.lark import compile_lark, read_lark
 from tinsmith.constraint.grammars.lark_common import COMMON
 from tinsmith.errors import ConstraintError

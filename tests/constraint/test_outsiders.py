@@ -21,12 +21,12 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from llguidance import LLTokenizer
-from outsider_schemas import PATTERNS, SCHEMAS
-from outsiders import COMPACT, Mask, Vocabulary, bfcl_functions, bits, schema_of
-from test_gbnf import LANGUAGES as GBNF
-from test_lark import LANGUAGES
 
 import tinsmith
+from tests.constraint.outsider_schemas import PATTERNS, SCHEMAS
+from tests.constraint.outsiders import COMPACT, Mask, Vocabulary, bfcl_functions, bits, schema_of
+from tests.constraint.test_gbnf import LANGUAGES as GBNF
+from tests.constraint.test_lark import LANGUAGES
 from tinsmith import _core
 from tinsmith.constraint.grammars.gbnf import compile_gbnf
 from tinsmith.constraint.grammars.lark import compile_lark

@@ -10,11 +10,11 @@ import re
 from typing import Any
 
 import jsonschema
-from checked import checked, tool
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracle import Oracle
 
+from tests.constraint.checked import checked, tool
+from tests.constraint.oracle import Oracle
 from tinsmith.chat.tool_formats import FORMATS
 from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.grammars.gbnf import compile_gbnf

@@ -9,8 +9,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from oracle import Configuration, Oracle
 
+from tests.constraint.oracle import Configuration, Oracle
 from tinsmith.chat.tool_formats import FORMATS, Call, by_name, read_tools
 from tinsmith.chat.tool_formats.functiongemma import FUNCTIONGEMMA, GEMMA4, GemmaFormat
 from tinsmith.constraint.calls.tools import compile_tools

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from effort import EFFORT
-from test_chat_template import SMOLLM
-from tiny_models import tiny_spec, with_vision
 
+from tests.chat.test_chat_template import SMOLLM
+from tests.models.effort import EFFORT
+from tests.models.tiny_models import tiny_spec, with_vision
 from tinsmith import cli, compiler, models, quant
 from tinsmith.models import family
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
-from test_cross_verify import sealed
 
 import tinsmith
+from tests.cross.test_cross_verify import sealed
 from tinsmith import targets
 from tinsmith.cross import runtime
 from tinsmith.system import progress

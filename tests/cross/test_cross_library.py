@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 import wheels
-from tiny_models import in_format, tiny_spec
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models.tiny_models import in_format, tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import _core, cli, hub, targets
 from tinsmith.compiler import build_tin
 from tinsmith.cross import extension, library, runtime, sources, zig

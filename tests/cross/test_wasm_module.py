@@ -10,13 +10,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-import random_adapters
-from random_adapters import random_adapter, random_prefix
-from test_cross_verify import sealed
-from tiny_models import png_of, tiny_spec, with_vision
-from transformers_models import CHATML
 
 import tinsmith
+from tests.cross.test_cross_verify import sealed
+from tests.models import random_adapters
+from tests.models.random_adapters import random_adapter, random_prefix
+from tests.models.tiny_models import png_of, tiny_spec, with_vision
+from tests.models.transformers_models import CHATML
 from tinsmith import cli, models, targets
 from tinsmith.chat.chat_template import with_system
 from tinsmith.compiler import build_tin

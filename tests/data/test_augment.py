@@ -137,13 +137,14 @@ def test_the_same_seed_makes_the_same_rows_and_another_others() -> None:
 def test_the_same_rows_whatever_order_sets_have() -> None:
     """Python's hashes of texts differ from process to process."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_augment as t, hashlib\n"
+        "import hashlib, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from tests.data import test_augment as t\n"
         "rows = [t.Example(f'{row.input} {t.chatter(n)}', row.output) for n, row in enumerate(t.home(400))]\n"
         "print(hashlib.sha256(repr(t.made(rows)).encode()).hexdigest())"
     )
     digests = {
         subprocess.run(
-            [sys.executable, "-c", code, str(Path(__file__).parent)],
+            [sys.executable, "-c", code, str(Path(__file__).parents[2])],
             env={**os.environ, "PYTHONHASHSEED": str(seed)},
             capture_output=True,
             check=True,

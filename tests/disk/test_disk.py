@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from disk_model import Disk, after_power_loss, read_log
-from disk_writers import KEY, OLD, WRITERS
-from tiny_models import tiny_spec
 
+from tests.disk.disk_model import Disk, after_power_loss, read_log
+from tests.disk.disk_writers import KEY, OLD, WRITERS
+from tests.models.tiny_models import tiny_spec
 from tinsmith.compiler import build_tin
 from tinsmith.formats import minisign
 from tinsmith.models import family

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from blocks import Provide
-from random_adapters import random_adapter
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
+from tests.docs.blocks import Provide
+from tests.models.random_adapters import random_adapter
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import cli
 from tinsmith.formats import minisign
 from tinsmith.models import Spec, Tensor, family, save_hf

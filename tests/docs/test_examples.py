@@ -21,13 +21,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import c_programs
 import click
 import pytest
 import yaml
-from blocks import PAGES, ROOT, Block, Provide, blocks, commands, spans
 
 import tinsmith
+from tests.docs.blocks import PAGES, ROOT, Block, Provide, blocks, commands, spans
+from tests.models import c_programs
 from tinsmith import cli, targets
 from tinsmith.cli import _group
 from tinsmith.pipeline import recipe

@@ -11,7 +11,8 @@ from typing import Any
 
 import figures
 import pytest
-from blocks import ROOT
+
+from tests.docs.blocks import ROOT
 
 SCRIPT = """
 import argparse

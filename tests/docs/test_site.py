@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from blocks import PAGES, ROOT
 
 import tinsmith
+from tests.docs.blocks import PAGES, ROOT
 from tinsmith import runtime
 
 HEADER = (ROOT / "kernels" / "include" / "tin.h").read_text("utf-8")

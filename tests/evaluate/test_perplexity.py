@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
 from tinsmith import cli
 from tinsmith.errors import InputError
 from tinsmith.evaluate.perplexity import perplexity

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_endpoint import Reply, says, serving
 
+from tests.backends.scripted_endpoint import Reply, says, serving
 from tinsmith.backends.endpoint import Endpoint
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith.data.readers import Example
 from tinsmith.evaluate import perplexity, worker
 from tinsmith.evaluate.answers import Item, Job, read_answers

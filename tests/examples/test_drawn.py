@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_small import EXAMPLES, load, rows
 
+from tests.examples.test_small import EXAMPLES, load, rows
 from tinsmith.constraint import makers
 from tinsmith.data.shapes import open_examples
 from tinsmith.evaluate.answers import Answer, AnswerFile

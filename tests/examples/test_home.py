@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from kept import digest, kept
 
+from tests.models.kept import digest, kept
 from tinsmith.data.readers import Example, read_jsonl
 from tinsmith.data.splits import normalize, shared_inputs
 from tinsmith.pipeline import recipe

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import cli, models, tasks
 from tinsmith.models import family
 
@@ -33,7 +33,7 @@ ROWS: dict[str, Any] = {
 
 def prepare(name: str, folder: Path) -> None:
     """A copy of an example with data of a few rows."""
-    import test_small
+    from tests.examples import test_small
 
     shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("data", "packages", "runs"))
     data = folder / "data"

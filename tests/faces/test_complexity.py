@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import png_of, tiny_spec, tiny_tokenizer
 
+from tests.models.tiny_models import png_of, tiny_spec, tiny_tokenizer
 from tinsmith import _core, tasks
 from tinsmith.batch import journal, where
 from tinsmith.batch.cache import Cache, CachedAnswer

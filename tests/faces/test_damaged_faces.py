@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import random_adapters
-from effort import EFFORT
-from test_chat_template import THINKING
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.chat.test_chat_template import THINKING
+from tests.models import random_adapters
+from tests.models.effort import EFFORT
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, compiler, models
 from tinsmith.chat import chat_template, jinja_process, turn_probes
 from tinsmith.cli import inspect

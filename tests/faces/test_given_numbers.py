@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
 from tinsmith import cli, compiler
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError, TinsmithError

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models.tiny_models import tiny_spec
 from tinsmith import cli, models, runtime, targets
 from tinsmith.batch import journal as journals
 from tinsmith.batch import output

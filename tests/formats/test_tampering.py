@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, cli
 from tinsmith.compiler import build_tin
 from tinsmith.errors import FormatError, InputError, RuntimeFault, SignatureError

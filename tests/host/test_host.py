@@ -10,15 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import c_programs
 import pytest
-import random_adapters
-from tiny_models import in_format, png_of, tiny_spec, with_vision
-from transformers_models import CHATML
 
-import host as hosts
 import tinsmith
-from host import KERNELS, Refused, Session
+from tests.host import host as hosts
+from tests.host.host import KERNELS, Refused, Session
+from tests.models import c_programs, random_adapters
+from tests.models.tiny_models import in_format, png_of, tiny_spec, with_vision
+from tests.models.transformers_models import CHATML
 from tinsmith import Model, _core
 from tinsmith.compiler import build, build_image, build_tin, drafts
 from tinsmith.constraint.makers import choices, schema

@@ -6,13 +6,12 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import c_programs
 import pytest
-import random_adapters
-from effort import EFFORT
-from tiny_models import in_format, tiny_spec, with_vision
-from transformers_models import CHATML
 
+from tests.models import c_programs, random_adapters
+from tests.models.effort import EFFORT
+from tests.models.tiny_models import in_format, tiny_spec, with_vision
+from tests.models.transformers_models import CHATML
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_tin, drafts
 from tinsmith.constraint.makers import choices, schema

@@ -5,12 +5,12 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import c_programs
 import numpy as np
 import pytest
-from constraint_reference import Vocabulary, tiny_image
-from kernel_library import KERNELS, Library, implementations
 
+from tests.kernels.constraint_reference import Vocabulary, tiny_image
+from tests.kernels.kernel_library import KERNELS, Library, implementations
+from tests.models import c_programs
 from tinsmith import _core, compiler
 from tinsmith.models import load
 

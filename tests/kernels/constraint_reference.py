@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
-from tiny_models import tiny_spec
-
+from tests.constraint.oracle import NO_STATE, Configuration, Oracle
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, compiler, quant
 from tinsmith.constraint.grammar import (
     Expr,
@@ -28,9 +26,6 @@ from tinsmith.constraint.machine.automaton import compile_grammar
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.constraint.schema import json_text
 from tinsmith.models import family
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "constraint"))
-from oracle import NO_STATE, Configuration, Oracle
 
 Configurations = frozenset[Configuration]
 

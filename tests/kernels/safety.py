@@ -7,11 +7,11 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import c_programs
 import pytest
-from test_chat_template import THINKING
-from tiny_models import in_format, tiny_spec, with_vision
 
+from tests.chat.test_chat_template import THINKING
+from tests.models import c_programs
+from tests.models.tiny_models import in_format, tiny_spec, with_vision
 from tinsmith import _core, compiler, quant
 from tinsmith.compiler import drafts
 from tinsmith.constraint.grammars.gbnf import compile_gbnf

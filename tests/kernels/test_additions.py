@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from scratch_tree import ROOT, build_extension, copy, python, shell
-from tiny_models import tiny_spec
 
+from tests.models.scratch_tree import ROOT, build_extension, copy, python, shell
+from tests.models.tiny_models import tiny_spec
 from tinsmith import models
 
 MODELS = str(Path(__file__).parents[1] / "models")

@@ -13,13 +13,13 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import c_programs
 import numpy as np
 import pytest
-from kernel_library import implementations
-from random_adapters import random_adapter, random_prefix
-from tiny_models import tiny_spec
 
+from tests.kernels.kernel_library import implementations
+from tests.models import c_programs
+from tests.models.random_adapters import random_adapter, random_prefix
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, compiler
 from tinsmith.compiler import selftest
 from tinsmith.formats.router import Router

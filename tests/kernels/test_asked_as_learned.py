@@ -9,12 +9,12 @@ from pathlib import Path
 from unicodedata import normalize
 
 import pytest
-import tokenizer_kinds
-from test_chat import QWEN
-from test_chat_template import GEMMA, SMOLLM, THINKING
-from tiny_models import tiny_spec
 from tokenizers import AddedToken
 
+from tests.chat.test_chat_template import GEMMA, SMOLLM, THINKING
+from tests.kernels import tokenizer_kinds
+from tests.kernels.test_chat import QWEN
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core
 from tinsmith.chat.chat_template import settle
 from tinsmith.compiler import build_image

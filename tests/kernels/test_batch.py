@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import c_programs
-from tiny_models import tiny_spec
-
+from tests.models import c_programs
+from tests.models.tiny_models import tiny_spec
 from tinsmith import compiler, quant
 
 KERNELS = Path(__file__).parents[2] / "kernels"

@@ -10,11 +10,11 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import c_programs
 import pytest
-from test_chat_template import DAY, FINISHED, GEMMA, LLAMA3, LLAMA32, MODED, SMOLLM, THINKING, talks
-from tiny_models import tiny_spec
 
+from tests.chat.test_chat_template import DAY, FINISHED, GEMMA, LLAMA3, LLAMA32, MODED, SMOLLM, THINKING, talks
+from tests.models import c_programs
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core
 from tinsmith.chat import packed as turns_file
 from tinsmith.chat.chat_template import with_date, with_quoted_input

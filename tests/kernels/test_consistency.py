@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import safety
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.kernels import safety
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, cli, compiler
 from tinsmith.constraint.grammar import Grammar, token
 from tinsmith.constraint.grammars.gbnf import compile_gbnf

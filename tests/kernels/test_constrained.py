@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import textcore
-from test_sampler import Sampler
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.kernels import textcore
+from tests.kernels.test_sampler import Sampler
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, quant
 from tinsmith.compiler import build_image
 from tinsmith.constraint.grammars.gbnf import compile_gbnf

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import c_programs
 import pytest
-import safety
-from constraint_reference import (
+
+from tests.kernels import safety
+from tests.kernels.constraint_reference import (
     AB,
     GRAMMARS,
     LETTER,
@@ -27,8 +27,8 @@ from constraint_reference import (
     ids,
     tiny_image,
 )
-from tiny_models import tiny_spec
-
+from tests.models import c_programs
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core
 from tinsmith.constraint.choices import compile_choices
 from tinsmith.constraint.grammar import (

@@ -6,15 +6,8 @@ import random
 import struct
 
 import pytest
-from constraint_reference import (
-    AB,
-    GRAMMARS,
-    Vocabulary,
-    grammar,
-    ids,
-    tiny_image,
-)
 
+from tests.kernels.constraint_reference import AB, GRAMMARS, Vocabulary, grammar, ids, tiny_image
 from tinsmith import _core
 from tinsmith.constraint.grammar import (
     Ref,

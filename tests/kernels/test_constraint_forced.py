@@ -6,15 +6,8 @@ import json
 import random
 
 import pytest
-from constraint_reference import (
-    INTEGER,
-    LETTER,
-    STRING,
-    Vocabulary,
-    grammar,
-    ids,
-)
 
+from tests.kernels.constraint_reference import INTEGER, LETTER, STRING, Vocabulary, grammar, ids
 from tinsmith import _core
 from tinsmith.constraint.grammar import (
     OneByte,

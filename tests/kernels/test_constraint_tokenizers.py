@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tiny_models import tiny_spec
-from tokenizer_kinds import KINDS, save
 
 import tinsmith
+from tests.kernels.tokenizer_kinds import KINDS, save
+from tests.models.tiny_models import tiny_spec
 from tinsmith import compiler
 from tinsmith.models import family
 from tinsmith.tokenizer import tokenizer_json

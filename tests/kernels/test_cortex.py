@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from kernel_library import implementations
 
+from tests.kernels.kernel_library import implementations
 from tinsmith import targets
 from tinsmith.cross import firmware
 

@@ -6,9 +6,10 @@ import os
 import subprocess
 from pathlib import Path
 
-import c_programs
 import pytest
-import safety
+
+from tests.kernels import safety
+from tests.models import c_programs
 
 ROOM = 2.9  # of twice as much: linear is 2, quadratic 4
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import safety
+
+from tests.kernels import safety
 
 # Products that come back to few bytes modulo 2^64.
 ROWS, INPUTS = 2**31 + 46336, 2**31 - 46335

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from kernel_library import FORMATS, implementations, kernels, sets
+from tests.kernels.kernel_library import FORMATS, implementations, kernels, sets
 
 KERNELS = Path(__file__).parents[2] / "kernels"
 CORE = KERNELS / "core"

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import c_programs
 import pytest
-import safety
-from effort import EFFORT
-from tokenizer_kinds import tiny
 
+from tests.kernels import safety
+from tests.kernels.tokenizer_kinds import tiny
+from tests.models import c_programs
+from tests.models.effort import EFFORT
 from tinsmith.tokenizer.packed import MODELS
 
 CORPUS = Path(__file__).with_name("corpus")

@@ -14,13 +14,13 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import c_programs
 import numpy as np
-import odd_images
 import pytest
-from odd_images import noise, saved
 from PIL import Image
 
+from tests.kernels import odd_images
+from tests.kernels.odd_images import noise, saved
+from tests.models import c_programs
 from tinsmith import _core
 from tinsmith.data.images import ImageSource
 from tinsmith.errors import RuntimeFault

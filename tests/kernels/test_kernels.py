@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from kernel_library import (
+
+from tests.kernels.kernel_library import (
     FORMATS,
     Impl,
     Library,

@@ -14,12 +14,12 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-import c_programs
 import pytest
-from test_chat_template import SMOLLM
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.chat.test_chat_template import SMOLLM
+from tests.models import c_programs
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, compiler, quant
 from tinsmith.compiler.selftest import logits_digest
 from tinsmith.constraint.json_schema import compile_schema

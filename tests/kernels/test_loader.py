@@ -6,11 +6,11 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import c_programs
 import pytest
-from random_adapters import random_adapter, random_prefix
-from tiny_models import tiny_spec
 
+from tests.models import c_programs
+from tests.models.random_adapters import random_adapter, random_prefix
+from tests.models.tiny_models import tiny_spec
 from tinsmith import compiler, quant
 from tinsmith.compiler import adapter
 from tinsmith.formats.router import Router

@@ -7,12 +7,12 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import c_programs
 import pytest
-import safety
-from test_wasm import HERE, KERNELS, Program
-from tiny_models import tiny_spec
 
+from tests.kernels import safety
+from tests.kernels.test_wasm import HERE, KERNELS, Program
+from tests.models import c_programs
+from tests.models.tiny_models import tiny_spec
 from tinsmith import compiler
 from tinsmith.constraint.grammars.gbnf import compile_gbnf
 from tinsmith.formats import tin as tins

@@ -7,7 +7,16 @@ import gguf
 import numpy as np
 import pytest
 from gguf import quants
-from kernel_library import FORMATS, KERNELS, Library, decoded, halves_at, iq3_nl_codes, random_blocks
+
+from tests.kernels.kernel_library import (
+    FORMATS,
+    KERNELS,
+    Library,
+    decoded,
+    halves_at,
+    iq3_nl_codes,
+    random_blocks,
+)
 
 f32 = np.float32
 NAMES = list(FORMATS)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import c_programs
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models import c_programs
+from tests.models.tiny_models import tiny_spec
 from tinsmith import compiler, quant
 from tinsmith.models import family
 

@@ -10,14 +10,13 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import c_programs
 import pytest
-import random_adapters
-import safety
-from effort import EFFORT
-from predicting import predicting_spec
-from tiny_models import tiny_spec, with_vision
 
+from tests.kernels import safety
+from tests.models import c_programs, random_adapters
+from tests.models.effort import EFFORT
+from tests.models.predicting import predicting_spec
+from tests.models.tiny_models import tiny_spec, with_vision
 from tinsmith import _core, compiler, quant
 from tinsmith.compiler import drafts
 from tinsmith.constraint.choices import compile_choices

@@ -11,12 +11,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import c_programs
 import pytest
-import safety
-from kept import kept
-from tiny_models import HALVES
 
+from tests.kernels import safety
+from tests.models import c_programs
+from tests.models.kept import kept
+from tests.models.tiny_models import HALVES
 from tinsmith import _core, compiler, quant
 from tinsmith.errors import RuntimeFault
 from tinsmith.models import load

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import textcore
-from textcore import Bias, Sampling
+
+from tests.kernels import textcore
+from tests.kernels.textcore import Bias, Sampling
 
 ARGUMENT, STATE = -1, -7
 MASK = (1 << 64) - 1

@@ -4,17 +4,11 @@ float64 bounds the error of what has no such steps."""
 import math
 from typing import NamedTuple
 
-import kernel_library
 import numpy as np
 import pytest
-from kernel_library import (
-    FORMATS,
-    Q8,
-    empty_cache,
-    f16_cache,
-    halves_at,
-    random_blocks,
-)
+
+from tests.kernels import kernel_library
+from tests.kernels.kernel_library import FORMATS, Q8, empty_cache, f16_cache, halves_at, random_blocks
 
 QUANTIZED = [name for name, line in FORMATS.items() if line.activations == "q8"]
 FLOATS = [name for name, line in FORMATS.items() if line.activations == "f32"]

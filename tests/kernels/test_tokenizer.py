@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import c_programs
 import gguf
 import pytest
-import textcore
-from textcore import BOS, SPECIAL, Opened
-from tokenizer_kinds import DISPUTED, STDLIB, byte_level, random_texts, real_texts, tiny
 from tokenizers import AddedToken, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as HfTokenizer
 
+from tests.kernels import textcore
+from tests.kernels.textcore import BOS, SPECIAL, Opened
+from tests.kernels.tokenizer_kinds import DISPUTED, STDLIB, byte_level, random_texts, real_texts, tiny
+from tests.models import c_programs
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.spec import Tokenizer
 from tinsmith.tokenizer.packed import ALPHABET, MODELS, PRETOKENIZERS, encode

@@ -11,12 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import textcore
-from textcore import SPECIAL, Opened
-from tokenizer_kinds import KINDS, SPACES, random_texts, real_texts, save, sentences, trained_characters
 from tokenizers import AddedToken, normalizers
 from tokenizers import Tokenizer as HfTokenizer
 
+from tests.kernels import textcore
+from tests.kernels.textcore import SPECIAL, Opened
+from tests.kernels.tokenizer_kinds import (
+    KINDS,
+    SPACES,
+    random_texts,
+    real_texts,
+    save,
+    sentences,
+    trained_characters,
+)
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.models import Tokenizer

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-import textcore
-from textcore import SPECIAL, Opened
-from tokenizer_kinds import tiny
 
+from tests.kernels import textcore
+from tests.kernels.textcore import SPECIAL, Opened
+from tests.kernels.tokenizer_kinds import tiny
 from tinsmith.errors import FormatError
 from tinsmith.spec import Tokenizer
 from tinsmith.tokenizer.packed import EMPTY, MODELS, encode

@@ -6,8 +6,8 @@ import ctypes
 
 import numpy as np
 import pytest
-from kernel_library import FORMATS, Library, random_blocks
 
+from tests.kernels.kernel_library import FORMATS, Library, random_blocks
 from tinsmith import _core
 
 

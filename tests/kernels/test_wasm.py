@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import c_programs
 import pytest
-from kernel_library import implementations
-from tiny_models import in_format, tiny_spec
 
+from tests.kernels.kernel_library import implementations
+from tests.models import c_programs
+from tests.models.tiny_models import in_format, tiny_spec
 from tinsmith import _core, compiler
 from tinsmith.compiler import selftest
 from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes as c
 from pathlib import Path
 
-import c_programs
+from tests.models import c_programs
 
 CORE = Path(__file__).parents[2] / "kernels" / "core"
 TOKENIZER = ("tokenizer", "encode", "bpe", "unigram", "normalize", "pretokenizer", "unicode")

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from kept import kept
+from tests.models.kept import kept
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "kernels"

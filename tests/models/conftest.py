@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tiny_models import cases, family_of, tiny_spec
 
+from tests.models.tiny_models import cases, family_of, tiny_spec
 from tinsmith.models import Spec
 from tinsmith.models.family import Family
 

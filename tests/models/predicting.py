@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from tiny_models import tiny_spec
-
+from tests.models.tiny_models import tiny_spec
 from tinsmith.compiler import build_image
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import Spec, Tensor, qwen35

@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_models import cases
+
+from tests.models.tiny_models import cases
 
 Answers = dict[str, dict[str, str]]  # by tiny model and column: "yes", why not, or how the test failed
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import config_of, tiny_spec
 
+from tests.models.tiny_models import config_of, tiny_spec
 from tinsmith import models
 from tinsmith.errors import FormatError, TinsmithError
 from tinsmith.formats import gguf, safetensors

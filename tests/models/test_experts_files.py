@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_families import same
-from tiny_models import config_of, tiny_spec, tiny_tokenizer
-from transformers_models import CHATML, IDS, assert_same_logits, save_random, scatter
 
+from tests.models.test_families import same
+from tests.models.tiny_models import config_of, tiny_spec, tiny_tokenizer
+from tests.models.transformers_models import CHATML, IDS, assert_same_logits, save_random, scatter
 from tinsmith import models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import config_of
-from transformers_models import from_folder, logits_of, save_random, some_tokens
 
+from tests.models.tiny_models import config_of
+from tests.models.transformers_models import from_folder, logits_of, save_random, some_tokens
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, UnsupportedError

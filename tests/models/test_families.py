@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import without_llama_cpp
-from tiny_models import config_of, in_format, tiny_spec
-from transformers_models import IDS
 
+from tests.models import without_llama_cpp
+from tests.models.tiny_models import config_of, in_format, tiny_spec
+from tests.models.transformers_models import IDS
 from tinsmith import models
 from tinsmith.errors import FormatError, InputError, TinsmithError, UnsupportedError
 from tinsmith.formats import gguf, safetensors

@@ -9,9 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import config_of, tiny_tokenizer
-from transformers_models import CHATML, IDS, from_folder, logits_of, save_random, scatter, some_tokens
 
+from tests.models.tiny_models import config_of, tiny_tokenizer
+from tests.models.transformers_models import (
+    CHATML,
+    IDS,
+    from_folder,
+    logits_of,
+    save_random,
+    scatter,
+    some_tokens,
+)
 from tinsmith import models
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats import safetensors

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import config_of, in_format, tiny_spec
-from transformers_models import from_folder, logits_of, save_random, some_tokens
 
+from tests.models.tiny_models import config_of, in_format, tiny_spec
+from tests.models.transformers_models import from_folder, logits_of, save_random, some_tokens
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.compiler.build import build_tin

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tiny_models import config_of
-from transformers_models import IDS
 
+from tests.models.tiny_models import config_of
+from tests.models.transformers_models import IDS
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.models import decoder
 from tinsmith.models.hunyuan import family

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tiny_models import config_of, tiny_spec
 
+from tests.models.tiny_models import config_of, tiny_spec
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.models.lfm2 import family
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import config_of, tiny_spec
-from transformers_models import assert_same_logits, save_random
 
+from tests.models.tiny_models import config_of, tiny_spec
+from tests.models.transformers_models import assert_same_logits, save_random
 from tinsmith import models
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import gguf

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import config_of
 
+from tests.models.tiny_models import config_of
 from tinsmith import models
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf

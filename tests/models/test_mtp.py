@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from predicting import predicting_spec, predictions_image
-from tiny_models import tiny_spec
-from transformers_models import logits_of, save_random, scatter, some_tokens
 
 import tinsmith
+from tests.models.predicting import predicting_spec, predictions_image
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import logits_of, save_random, scatter, some_tokens
 from tinsmith import _core, models
 from tinsmith.compiler import build_tin
 from tinsmith.compiler.unpack import write_gguf

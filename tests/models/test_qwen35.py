@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import config_of, tiny_spec, tiny_tokenizer
-from transformers_models import CHATML, IDS, logits_of, scatter, some_tokens
 
+from tests.models.tiny_models import config_of, tiny_spec, tiny_tokenizer
+from tests.models.transformers_models import CHATML, IDS, logits_of, scatter, some_tokens
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, UnsupportedError

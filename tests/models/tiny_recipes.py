@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tiny_models import tiny_spec
-from transformers_models import CHATML
-
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import models
 from tinsmith.spec import Spec
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import config_of, tiny_tokenizer
 
+from tests.models.tiny_models import config_of, tiny_tokenizer
 from tinsmith import _core
 from tinsmith.compiler import build_image
 from tinsmith.runtime import Model

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tiny_models import tiny_spec
-from tiny_recipes import BASE
-from transformers_models import CHATML
 
+from tests.models.tiny_models import tiny_spec
+from tests.models.tiny_recipes import BASE
+from tests.models.transformers_models import CHATML
 from tinsmith import cli, models
 from tinsmith.data import image_changes
 from tinsmith.data.augment import origin

@@ -9,9 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tiny_models import tiny_spec
-from tiny_recipes import BASE, call, write_home
-
+from tests.models.tiny_models import tiny_spec
+from tests.models.tiny_recipes import BASE, call, write_home
 from tinsmith import cli, models, plan, targets
 from tinsmith.errors import RecipeError
 from tinsmith.pipeline import engine, recipe

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_endpoint import Reply, Server, says, serving
-from tiny_models import tiny_spec
-from tiny_recipes import BASE
-from transformers_models import CHATML
 
+from tests.backends.scripted_endpoint import Reply, Server, says, serving
+from tests.models.tiny_models import tiny_spec
+from tests.models.tiny_recipes import BASE
+from tests.models.transformers_models import CHATML
 from tinsmith import cli, models, tasks
 from tinsmith.data.readers import Example
 from tinsmith.data.shapes import Named

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiny_recipes import BASE, parity, write_home
-
 import tinsmith
+from tests.models.tiny_recipes import BASE, parity, write_home
 from tinsmith.pipeline import engine, recipe
 from tinsmith.pipeline.run import Run
 from tinsmith.system import progress

@@ -8,10 +8,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from predicting import predicting_spec
-from tiny_models import tiny_spec
-from tiny_recipes import BASE, call, write_home
-
+from tests.models.predicting import predicting_spec
+from tests.models.tiny_models import tiny_spec
+from tests.models.tiny_recipes import BASE, call, write_home
 from tinsmith import models
 from tinsmith.compiler.mtp import PROGRAM
 from tinsmith.errors import UnsupportedError

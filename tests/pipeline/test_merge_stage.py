@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiny_recipes import SMALL, parity, write_home
-
+from tests.models.tiny_recipes import SMALL, parity, write_home
 from tinsmith.pipeline import engine, recipe
 from tinsmith.pipeline.stages.merge import Merged
 from tinsmith.system import progress

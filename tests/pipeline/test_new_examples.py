@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_recipes import parity, write_home
 
+from tests.models.tiny_recipes import parity, write_home
 from tinsmith import cli
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError

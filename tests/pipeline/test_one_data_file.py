@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import cli, models
 from tinsmith.data.readers import Turn, read_jsonl
 from tinsmith.errors import DataError, InputError, RecipeError

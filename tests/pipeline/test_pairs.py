@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_models import png_of, tiny_spec, with_vision
 
+from tests.models.tiny_models import png_of, tiny_spec, with_vision
 from tinsmith import models
 from tinsmith.errors import TinsmithError
 from tinsmith.pipeline import engine

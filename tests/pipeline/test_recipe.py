@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tiny_recipes import BASE
 
+from tests.models.tiny_recipes import BASE
 from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.pipeline.recipe import compare as compare_tables

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
 from tinsmith import constraint as compiled
 from tinsmith import models, tasks
 from tinsmith.constraint.regex import compile_regex

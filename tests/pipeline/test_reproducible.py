@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_pipeline import RECIPE, SAMPLE
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
+from tests.pipeline.test_pipeline import RECIPE, SAMPLE
 from tinsmith import models
 from tinsmith.formats.minisign import SecretKey, write_keys
 from tinsmith.formats.tin import Tin

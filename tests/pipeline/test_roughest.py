@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
-from tiny_recipes import BASE, call, write_home
 
+from tests.models.tiny_models import tiny_spec
+from tests.models.tiny_recipes import BASE, call, write_home
 from tinsmith import models, quant
 from tinsmith.errors import RecipeError
 from tinsmith.models import family

@@ -302,7 +302,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from test_run import Chain
+from tests.pipeline.test_run import Chain
 from tinsmith.system import files
 from tinsmith.pipeline import recipe
 
@@ -319,8 +319,7 @@ chain.update(recipe.load({recipe!r}), Path({folder!r}))
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_killed_run_goes_on_where_it_was(loaded: recipe.Recipe, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    path = [str(Path(__file__).parent), *sys.path]
-    script = KILLED.format(path=path, recipe=str(loaded.path), folder=str(folder))
+    script = KILLED.format(path=sys.path, recipe=str(loaded.path), folder=str(folder))
     done = subprocess.run([sys.executable, "-c", script], check=False)
     assert done.returncode == -signal.SIGKILL
     assert len(list((folder / "deep").iterdir())) == 1

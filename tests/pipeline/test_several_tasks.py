@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import cli, models
 from tinsmith.errors import DataError, InputError
 from tinsmith.models import family

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_recipes import BASE, call, write_home
 
+from tests.models.tiny_recipes import BASE, call, write_home
 from tinsmith.pipeline import engine, recipe, update
 from tinsmith.pipeline.engine import STAGES
 from tinsmith.pipeline.stage import Reporter

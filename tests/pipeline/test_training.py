@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_recipes import BASE, parity, write_home
 
+from tests.models.tiny_recipes import BASE, parity, write_home
 from tinsmith.errors import DataError, InputError
 from tinsmith.pipeline import engine, recipe
 from tinsmith.pipeline.stage import Reporter

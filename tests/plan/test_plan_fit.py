@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, targets
 from tinsmith.errors import InputError
 from tinsmith.plan import Options, fit, memory_of

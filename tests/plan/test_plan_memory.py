@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from predicting import predicting_spec
-from tiny_models import cases, tiny_spec, with_vision
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models.predicting import predicting_spec
+from tests.models.tiny_models import cases, tiny_spec, with_vision
+from tests.models.transformers_models import CHATML
 from tinsmith import _core, compiler, models, plan, targets
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.plan import contents, memory

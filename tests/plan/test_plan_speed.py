@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tiny_models import cases, tiny_spec
 
+from tests.models.tiny_models import cases, tiny_spec
 from tinsmith import plan, targets
 from tinsmith.plan import contents, host, memory, speed
 from tinsmith.plan.memory import Options

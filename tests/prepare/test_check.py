@@ -334,8 +334,7 @@ def test_texts_that_are_nearly_the_same(tmp_path: Path) -> None:
 
 
 def test_tokens_are_the_bases(tmp_path: Path) -> None:
-    from tiny_models import tiny_spec
-
+    from tests.models.tiny_models import tiny_spec
     from tinsmith import models
 
     models.save_hf(tiny_spec("llama"), tmp_path / "base")

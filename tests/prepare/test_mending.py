@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_check import call, calls, look, tools
 
+from tests.prepare.test_check import call, calls, look, tools
 from tinsmith.errors import InputError
 from tinsmith.pipeline import checking
 from tinsmith.pipeline.recipe.tables import Constraint

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tiny_models import tiny_spec
 
+from tests.models.tiny_models import tiny_spec
 from tinsmith import models
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import without_llama_cpp
-from tiny_models import cases, config_of, even_importance, tiny_spec, tiny_tokenizer
 
+from tests.models import without_llama_cpp
+from tests.models.tiny_models import cases, config_of, even_importance, tiny_spec, tiny_tokenizer
 from tinsmith import _core, format_names, models, quant
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf

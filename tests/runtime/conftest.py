@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from tiny_models import in_format, tiny_spec
-from transformers_models import CHATML
 
+from tests.models.tiny_models import in_format, tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import _core, graph, quant
 from tinsmith.compiler import build_image
 from tinsmith.formats.weights import weight_format

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plain_sessions import generated, together
-from tiny_models import cases, in_format, tiny_spec
-from transformers_models import logits_of, save_random, some_tokens
 
+from tests.models.tiny_models import cases, in_format, tiny_spec
+from tests.models.transformers_models import logits_of, save_random, some_tokens
+from tests.runtime.plain_sessions import generated, together
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, InputError, RuntimeFault

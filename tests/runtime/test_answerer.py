@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import _core
 from tinsmith.compiler import build_image
 from tinsmith.constraint.makers import schema, tools

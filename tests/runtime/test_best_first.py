@@ -14,11 +14,11 @@ from functools import cache
 from typing import Any
 
 import pytest
-from plain_sessions import DONE, PENDING, TOKEN, fed, generated, row, together
-from tiny_models import tiny_spec, with_controls
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec, with_controls
+from tests.models.transformers_models import CHATML
+from tests.runtime.plain_sessions import DONE, PENDING, TOKEN, fed, generated, row, together
 from tinsmith import _core, cli
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.constraint import Constraint

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plain_sessions import DONE, TOKEN, generated, row, together
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
+from tests.runtime.plain_sessions import DONE, TOKEN, generated, row, together
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_tin, drafts
 from tinsmith.constraint.regex import compile_regex

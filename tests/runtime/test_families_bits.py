@@ -6,9 +6,9 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from tiny_models import cases, config_of, in_format, tiny_spec
-from transformers_models import some_tokens
 
+from tests.models.tiny_models import cases, config_of, in_format, tiny_spec
+from tests.models.transformers_models import some_tokens
 from tinsmith import _core
 from tinsmith.compiler import build_image
 from tinsmith.compiler.selftest import logits_digest

@@ -7,9 +7,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tiny_models import cases, tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import cases, tiny_spec
 from tinsmith import _core
 from tinsmith.compiler import build_image
 from tinsmith.runtime import Model

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import without_llama_cpp
-from tiny_models import cases, family_of, in_format
-from transformers_models import POSITIONS, from_folder, logits_of, save_random, some_tokens
 
+from tests.models import without_llama_cpp
+from tests.models.tiny_models import cases, family_of, in_format
+from tests.models.transformers_models import POSITIONS, from_folder, logits_of, save_random, some_tokens
 from tinsmith import models
 
 np = pytest.importorskip("numpy")

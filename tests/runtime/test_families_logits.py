@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_models import cases
-from transformers_models import logits_of, save_random, some_tokens
 
+from tests.models.tiny_models import cases
+from tests.models.transformers_models import logits_of, save_random, some_tokens
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.models import Spec

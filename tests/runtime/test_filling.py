@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_models import with_controls
 
 import tinsmith
+from tests.models.tiny_models import with_controls
 from tinsmith import _core, cli
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import UnsupportedError

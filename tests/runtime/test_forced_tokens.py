@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from forced_tokens import Forced
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
+from tests.runtime.forced_tokens import Forced
 from tinsmith import models
 from tinsmith.constraint import makers
 from tinsmith.runtime.model import Model

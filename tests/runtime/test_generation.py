@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from plain_sessions import fed, generated, plainly, row
 
+from tests.runtime.plain_sessions import fed, generated, plainly, row
 from tinsmith import _core
 from tinsmith.errors import RuntimeFault
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import even_importance
 
 import tinsmith
+from tests.models.tiny_models import even_importance
 from tinsmith import _core, models, quant
 from tinsmith.compiler import build_image
 from tinsmith.errors import UnsupportedError

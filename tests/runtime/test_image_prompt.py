@@ -12,9 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chat_models import asking, given, photo, png, split, with_words
-from vision_models import IMAGE, save_random
 
+from tests.vision.chat_models import asking, given, photo, png, split, with_words
+from tests.vision.vision_models import IMAGE, save_random
 from tinsmith import _core, cli, models
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.constraint.makers import choices

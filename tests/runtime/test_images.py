@@ -13,9 +13,9 @@ from functools import cache
 from typing import Any
 
 import pytest
-from tiny_models import in_format, tiny_spec
-from transformers_models import some_tokens
 
+from tests.models.tiny_models import in_format, tiny_spec
+from tests.models.transformers_models import some_tokens
 from tinsmith import _core
 from tinsmith.compiler import build, build_image
 from tinsmith.constraint.regex import compile_regex

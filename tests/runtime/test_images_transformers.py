@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers_models import save_random, some_tokens
 
+from tests.models.transformers_models import save_random, some_tokens
 from tinsmith import _core, models
 from tinsmith.compiler import build, build_image
 from tinsmith.errors import RuntimeFault

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_tin, selftest
 from tinsmith.constraint.makers import regex

@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 import pytest
-from plain_sessions import DONE, PENDING, TOKEN, generated, plainly
-from predicting import predicting_spec, predictions_image
 
+from tests.models.predicting import predicting_spec, predictions_image
+from tests.runtime.plain_sessions import DONE, PENDING, TOKEN, generated, plainly
 from tinsmith import _core
 from tinsmith.compiler import build, build_image
 from tinsmith.compiler.mtp import PROGRAM

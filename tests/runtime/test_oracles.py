@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from effort import EFFORT
 
 import tinsmith
+from tests.models.effort import EFFORT
 from tinsmith import _core, models, quant
 from tinsmith.compiler import build_image
 from tinsmith.runtime import Model

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plain_sessions import generated, together
-from random_adapters import compiled, random_prefix
-from tiny_models import cases, in_format, tiny_spec
-from transformers_models import save_random, some_tokens
 
+from tests.models.random_adapters import compiled, random_prefix
+from tests.models.tiny_models import cases, in_format, tiny_spec
+from tests.models.transformers_models import save_random, some_tokens
+from tests.runtime.plain_sessions import generated, together
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, InputError, RuntimeFault

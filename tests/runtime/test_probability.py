@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from forced_tokens import Forced
 
 import tinsmith
+from tests.runtime.forced_tokens import Forced
 from tinsmith import _core
 from tinsmith.constraint import Constraint
 from tinsmith.runtime import Completion, Model

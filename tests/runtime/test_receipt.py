@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from random_adapters import compiled
 
 import tinsmith
+from tests.models.random_adapters import compiled
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.constraint.makers import choices, schema

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
-from transformers_models import some_tokens
 
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import some_tokens
 from tinsmith import _core, graph
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import RuntimeFault

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import random_adapters
-from tiny_models import cases, in_format, tiny_spec
-from transformers_models import CHATML, save_random, some_tokens
 
+from tests.models import random_adapters
+from tests.models.tiny_models import cases, in_format, tiny_spec
+from tests.models.transformers_models import CHATML, save_random, some_tokens
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError

@@ -11,9 +11,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from random_adapters import compiled, random_prefix
-from tiny_models import tiny_spec
 
+from tests.models.random_adapters import compiled, random_prefix
+from tests.models.tiny_models import tiny_spec
 from tinsmith import _core
 from tinsmith.compiler import build_image
 from tinsmith.constraint import Constraint

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from effort import EFFORT
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from plain_sessions import generated
-from predicting import predicting_spec
-from random_adapters import compiled, random_prefix
-from tiny_models import tiny_spec
 
+from tests.models.effort import EFFORT
+from tests.models.predicting import predicting_spec
+from tests.models.random_adapters import compiled, random_prefix
+from tests.models.tiny_models import tiny_spec
+from tests.runtime.plain_sessions import generated
 from tinsmith import _core, graph, quant
 from tinsmith.compiler import build_image, drafts
 from tinsmith.constraint.regex import compile_regex

@@ -8,8 +8,8 @@ import struct
 from collections.abc import Callable, Sequence
 
 import pytest
-from plain_sessions import fed, generated, plainly, row
 
+from tests.runtime.plain_sessions import fed, generated, plainly, row
 from tinsmith import _core
 from tinsmith.compiler import build_image
 from tinsmith.constraint.regex import compile_regex

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import c_programs
 import pytest
-import random_adapters
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models import c_programs, random_adapters
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import airgap, cli, models
 from tinsmith.chat.chat_template import with_system
 from tinsmith.compiler import build_tin

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_chat_template import DAY, LLAMA32, SMOLLM, THINKING
 
 import tinsmith
+from tests.chat.test_chat_template import DAY, LLAMA32, SMOLLM, THINKING
 from tinsmith import _core, cli, models
 from tinsmith.chat.chat_template import DIGEST, digest, with_thinking
 from tinsmith.compiler import build_image, build_tin

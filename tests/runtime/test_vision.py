@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vision_models import CASES, given_rows, save_random
 
+from tests.vision.vision_models import CASES, given_rows, save_random
 from tinsmith import _core, models
 from tinsmith.compiler.build import build_image
 from tinsmith.compiler.program import read_program

@@ -15,8 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("llama_cpp")
 oracle = pytest.importorskip("gguf")
 
-from tiny_models import tiny_spec  # noqa: E402
-
+from tests.models.tiny_models import tiny_spec  # noqa: E402
 from tinsmith.models import family  # noqa: E402
 
 

@@ -15,8 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 np = pytest.importorskip("numpy")
 
-from tiny_models import cases, tiny_spec  # noqa: E402
-
+from tests.models.tiny_models import cases, tiny_spec  # noqa: E402
 from tinsmith import cli, models  # noqa: E402
 from tinsmith.errors import FormatError, InputError, UnsupportedError  # noqa: E402
 from tinsmith.formats import gguf, imatrix  # noqa: E402

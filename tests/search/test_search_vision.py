@@ -10,9 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("PIL")
 
-from chat_models import photo, with_words  # noqa: E402
-from vision_models import save_random  # noqa: E402
-
+from tests.vision.chat_models import photo, with_words  # noqa: E402
+from tests.vision.vision_models import save_random  # noqa: E402
 from tinsmith import cli, models  # noqa: E402
 from tinsmith.data.images import ImageSource  # noqa: E402
 from tinsmith.data.readers import Example  # noqa: E402

@@ -10,14 +10,14 @@ from pathlib import Path
 import ollama
 import openai
 import pytest
-import random_adapters
-from chat_models import with_words
-from served import CONTEXT, Running, running
-from test_chat_template import THINKING
-from tiny_models import in_format, tiny_spec, with_controls
-from transformers_models import CHATML
-from vision_models import save_random
 
+from tests.chat.test_chat_template import THINKING
+from tests.models import random_adapters
+from tests.models.tiny_models import in_format, tiny_spec, with_controls
+from tests.models.transformers_models import CHATML
+from tests.serve.served import CONTEXT, Running, running
+from tests.vision.chat_models import with_words
+from tests.vision.vision_models import save_random
 from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.formats.router import ENTRY, Router

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from served import ASKED, Running
-from test_openai_chat import LIGHT, SCHEMA
 
 import tinsmith
+from tests.serve.served import ASKED, Running
+from tests.serve.test_openai_chat import LIGHT, SCHEMA
 
 if TYPE_CHECKING:  # its import takes seconds
     import anthropic

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from served import ASKED, CONTEXT, Running, post, running
 
+from tests.serve.served import ASKED, CONTEXT, Running, post, running
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fair_queue import FairLimiter, FairQueue, FairThreadPool
 from tinsmith.serve.limits import Limits

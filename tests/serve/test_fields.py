@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from growth import growth
 from pydantic import BaseModel, ValidationError
 
+from tests.system.growth import growth
 from tinsmith.serve import app, openapi
 from tinsmith.serve.api.chat import ChatBody
 from tinsmith.serve.api.embeddings import EmbeddingsBody

@@ -7,10 +7,10 @@ from typing import Any
 
 import ollama
 import pytest
-from served import ASKED, CONTEXT, Running
-from test_openai_chat import LIGHT, SCHEMA
 
 import tinsmith
+from tests.serve.served import ASKED, CONTEXT, Running
+from tests.serve.test_openai_chat import LIGHT, SCHEMA
 from tinsmith import _core
 
 FEW = {"num_predict": 8}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
-from served import Running
 
 import tinsmith
+from tests.serve.served import Running
 from tinsmith import cli
 from tinsmith.batch import openai, requests
 from tinsmith.batch.settings import Settings

@@ -8,9 +8,9 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from served import ASKED, CONTEXT, Running
 
 import tinsmith
+from tests.serve.served import ASKED, CONTEXT, Running
 
 LIGHT = {
     "type": "function",

@@ -14,12 +14,12 @@ import pytest
 from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.responses import Response
 from pydantic import TypeAdapter
-from served import ASKED, Running, running
-from test_chat_template import THINKING
-from test_openai_chat import LIGHT, SCHEMA, ask
-from tiny_models import tiny_spec
 
 import tinsmith
+from tests.chat.test_chat_template import THINKING
+from tests.models.tiny_models import tiny_spec
+from tests.serve.served import ASKED, Running, running
+from tests.serve.test_openai_chat import LIGHT, SCHEMA, ask
 from tinsmith.compiler import build_tin
 from tinsmith.runtime.generation import Sampling, TokenRequest
 from tinsmith.runtime.scheduler import Scheduler

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode, checks
 from schemathesis.specs.openapi import checks as openapi_checks
-from served import ASKED, Running, running
 
+from tests.serve.served import ASKED, Running, running
 from tinsmith.serve import app
 from tinsmith.serve.limits import Limits
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import openai
 import pytest
-from served import ASKED, running
-from test_openai_chat import joined
+
+from tests.serve.served import ASKED, running
+from tests.serve.test_openai_chat import joined
 
 EXAMPLES = Path(__file__).parents[2] / "examples/proxy"
 KEY = "a-key-of-some-length"

@@ -18,13 +18,13 @@ import httpx
 import openai
 import openresponses_types.types as spec
 import pytest
-import random_adapters
-from chat_models import photo, png, with_words
-from served import CONTEXT, Running, running
-from tiny_models import in_format, tiny_spec
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models import random_adapters
+from tests.models.tiny_models import in_format, tiny_spec
+from tests.models.transformers_models import CHATML
+from tests.serve.served import CONTEXT, Running, running
+from tests.vision.chat_models import photo, png, with_words
 from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.formats.router import ENTRY, Router

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from growth import growth
 
+from tests.system.growth import growth
 from tinsmith.chat.tool_formats import by_name, read_tools
 from tinsmith.runtime.offers import Offer, terms
 from tinsmith.serve.api import chat, messages, ollama, responses

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import ASKED, CONTEXT, Running, post, raw, running
 
+from tests.serve.served import ASKED, CONTEXT, Running, post, raw, running
 from tinsmith.serve import server
 from tinsmith.serve.limits import Limits
 

@@ -15,10 +15,10 @@ import httpx
 import ollama
 import openai
 import pytest
-from chat_models import asking, photo, png
-from served import ASKED, Running, running
-from test_openai_chat import FORM, LIGHT
 
+from tests.serve.served import ASKED, Running, running
+from tests.serve.test_openai_chat import FORM, LIGHT
+from tests.vision.chat_models import asking, photo, png
 from tinsmith.runtime.generation import TokenRequest
 from tinsmith.runtime.receipt import recomputed
 from tinsmith.serve.images import ClientGone, ImageEncoder

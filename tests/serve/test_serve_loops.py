@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from served import ASKED, Running
-from test_openai_chat import LIGHT
+
+from tests.serve.served import ASKED, Running
+from tests.serve.test_openai_chat import LIGHT
 
 pytestmark = pytest.mark.slow
 

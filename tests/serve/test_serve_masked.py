@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from served import ASKED, Running
-from test_openai_chat import FORM, SCHEMA
 
 import tinsmith
+from tests.serve.served import ASKED, Running
+from tests.serve.test_openai_chat import FORM, SCHEMA
 from tinsmith import _core
 
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bodies
 import httpx
 import pytest
-from bodies import Large
-from served import ASKED, post
+
+from tests.serve import bodies
+from tests.serve.bodies import Large
+from tests.serve.served import ASKED, post
 
 KEYS = ["a-key-of-some-length", "another-key-of-some-length"]
 SLOWER = 0.5  # seconds beside what it takes alone

@@ -18,9 +18,9 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from served import ASKED, CONTEXT, Running, post, raw, running
 from starlette.requests import Request
 
+from tests.serve.served import ASKED, CONTEXT, Running, post, raw, running
 from tinsmith import cli
 from tinsmith.errors import InputError
 from tinsmith.serve import app

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-from served import ASKED
 
 import tinsmith
+from tests.serve.served import ASKED
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from growth import growth
 
+from tests.system.growth import growth
 from tinsmith.errors import InputError
 from tinsmith.system import reading
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scratch_tree import copy, shell
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
+from tests.models.scratch_tree import copy, shell
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import models, tasks
 from tinsmith.errors import RecipeError
 from tinsmith.models import family

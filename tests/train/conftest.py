@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_recipes import SMALL, parity, write_home
-from tiny_training import PAIRS, make_spec
 
+from tests.models.tiny_recipes import SMALL, parity, write_home
+from tests.train.tiny_training import PAIRS, make_spec
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tiny_training import PAIRS, REWARDED, digits, make_spec, train
-
+from tests.train.tiny_training import PAIRS, REWARDED, digits, make_spec, train
 from tinsmith import models
 from tinsmith.data.preferences import Pair, Rating
 from tinsmith.data.readers import Example

@@ -6,10 +6,9 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from tiny_models import cases
-from tiny_training import TEMPLATE, tokenizer_of
-from transformers_models import save_random
-
+from tests.models.tiny_models import cases
+from tests.models.transformers_models import save_random
+from tests.train.tiny_training import TEMPLATE, tokenizer_of
 from tinsmith import models
 from tinsmith.spec import Spec
 from tinsmith.train.batches.sequences import TokenSequence

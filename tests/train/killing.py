@@ -14,8 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tiny_training import PAIRS, make_spec
-
+from tests.train.tiny_training import PAIRS, make_spec
 from tinsmith import cli, models
 from tinsmith.train import methods
 from tinsmith.train.quantized import qat_adapter

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_models import cases, tiny_spec
 from torch import Tensor, nn
-from transformers_models import save_random, some_tokens
 
+from tests.models.tiny_models import cases, tiny_spec
+from tests.models.transformers_models import save_random, some_tokens
 from tinsmith.errors import UnsupportedError
 
 NORMS, HEADS = (0.05, 80.0), (0.05, 4.0)  # of queries and keys, whose products are scores

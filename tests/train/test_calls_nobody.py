@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import write_home
 
+from tests.train.killing import write_home
 from tinsmith.train import methods
 
 SCRIPT = Path(__file__).parent / "every_method.py"

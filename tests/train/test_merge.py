@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_training import make_spec
 
+from tests.train.tiny_training import make_spec
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.spec import Spec, Tensor
 from tinsmith.train.merge import merge

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import encode, killed_and_resumed, make_spec, train
-from updating import NEW, OLD, ROWS, make_plan, train_one
 
+from tests.train.tiny_training import encode, killed_and_resumed, make_spec, train
+from tests.train.updating import NEW, OLD, ROWS, make_plan, train_one
 from tinsmith import cli
 from tinsmith.chat import chat_template
 from tinsmith.data.preferences import Pair, Rating

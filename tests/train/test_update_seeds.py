@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_training import encode, train
-from updating import NEW, OLD, ROWS, make_plan, train_one
 
+from tests.train.tiny_training import encode, train
+from tests.train.updating import NEW, OLD, ROWS, make_plan, train_one
 from tinsmith.data.preferences import Pair
 from tinsmith.spec import Spec
 from tinsmith.train import methods

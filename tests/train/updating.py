@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tiny_training import PAIRS, encode
-
+from tests.train.tiny_training import PAIRS, encode
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train import run

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from transformers_models import CHATML
-from vision_models import IMAGE, PATCH
 
+from tests.models.transformers_models import CHATML
+from tests.vision.vision_models import IMAGE, PATCH
 from tinsmith.models import Spec
 
 # Ids of the tiny vocabulary that no text of ASCII needs, and what they are here, by the projector's words.

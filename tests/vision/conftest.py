@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from vision_models import save_random
+
+from tests.vision.vision_models import save_random
 
 
 @pytest.fixture(scope="session")

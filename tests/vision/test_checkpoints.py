@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vision_models import CASES, IMAGE
 
+from tests.vision.vision_models import CASES, IMAGE
 from tinsmith import models
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import safetensors

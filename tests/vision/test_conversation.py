@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import c_programs
 import pytest
-from chat_models import photo, png, with_words
 
+from tests.models import c_programs
+from tests.vision.chat_models import photo, png, with_words
 from tinsmith import _core, models, targets
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.plan import Options, memory_of

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import mtmd
 import pytest
-from vision_models import CASES, IMAGE, features, save_random
 
+from tests.vision import mtmd
+from tests.vision.vision_models import CASES, IMAGE, features, save_random
 from tinsmith import models
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import gguf

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import random_adapters
-from tiny_models import tiny_spec
-from vision_models import CASES
 
+from tests.models import random_adapters
+from tests.models.tiny_models import tiny_spec
+from tests.vision.vision_models import CASES
 from tinsmith import cli, models
 from tinsmith.compiler.build import build_image
 from tinsmith.compiler.unpack import vision_of

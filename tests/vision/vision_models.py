@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import config_of, tiny_tokenizer
-from transformers_models import CHATML, IDS, scatter
 
+from tests.models.tiny_models import config_of, tiny_tokenizer
+from tests.models.transformers_models import CHATML, IDS, scatter
 from tinsmith.tokenizer import tokenizer_json
 
 ENCODER: dict[str, Any] = {

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-PARTS = ("tests/models", "integrations/conformance", "integrations/godot/demo")
+PARTS = (".", "integrations/conformance", "integrations/godot/demo")
 sys.path[:0] = [str(ROOT / part) for part in PARTS]
 
 import characters  # noqa: E402
 import make  # noqa: E402
-import random_adapters  # noqa: E402
+from tests.models import random_adapters  # noqa: E402
 
 
 def main(tin: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scripted_endpoint import Reply, says
+from tests.backends.scripted_endpoint import Reply, says
 
 PARTS = ("impeller", "gasket", "bearing", "housing", "flange", "coupling", "strainer", "valve")
 MAKERS = ("Adler", "Bremer", "Celler", "Dornum", "Emder", "Fehmarn", "Goslar", "Husum", "Itzehoe", "Jever")

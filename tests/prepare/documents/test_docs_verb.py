@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from document_tools import MAKERS, asks, last, pumps, rows
-from scripted_endpoint import Reply, Script, says, serving
 
+from tests.backends.scripted_endpoint import Reply, Script, says, serving
+from tests.prepare.documents.document_tools import MAKERS, asks, last, pumps, rows
 from tinsmith import cli
 from tinsmith.backends.endpoint import Endpoint
 from tinsmith.pipeline import engine, recipe

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from document_tools import MAKERS, last, pumps, rows
-from scripted_endpoint import Reply, says, serving
 
+from tests.backends.scripted_endpoint import Reply, says, serving
+from tests.prepare.documents.document_tools import MAKERS, last, pumps, rows
 from tinsmith import cli
 from tinsmith.pipeline import engine, recipe
 from tinsmith.prepare.documents import writing

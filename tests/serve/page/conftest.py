@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import random_adapters
-from desk import Desk, served
 from playwright.sync_api import Browser
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models import random_adapters
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
+from tests.serve.page.desk import Desk, served
 from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.formats import tin

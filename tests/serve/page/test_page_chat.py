@@ -6,8 +6,9 @@ import json
 import re
 import shlex
 
-from desk import Desk
 from playwright.sync_api import expect
+
+from tests.serve.page.desk import Desk
 
 
 def test_answer_is_shown_with_its_figures(desk: Desk) -> None:

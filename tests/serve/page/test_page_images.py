@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chat_models import asking, photo, png
-from desk import Desk, served
 from playwright.sync_api import Browser, expect
-from test_page_looks import findings
 
 import tinsmith
+from tests.serve.page.desk import Desk, served
+from tests.serve.page.test_page_looks import findings
+from tests.vision.chat_models import asking, photo, png
 
 TEXT = "what is the thing?"
 PASTE = """(area, data) => {

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from desk import Desk
 from playwright.sync_api import Browser, ViewportSize, expect
+
+from tests.serve.page.desk import Desk
 
 SIZES = {"desktop": ViewportSize(width=1280, height=860), "phone": ViewportSize(width=390, height=844)}
 FOCUSED = """(() => {

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import jsonschema
-from desk import Desk, served
 from playwright.sync_api import Browser, expect
+
+from tests.serve.page.desk import Desk, served
 
 SCHEMA = {
     "type": "object",

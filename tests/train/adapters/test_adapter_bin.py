@@ -10,13 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import c_programs
 import pytest
 import torch
-from tiny_models import in_format
-from tiny_training import encode, train
 
 import tinsmith
+from tests.models import c_programs
+from tests.models.tiny_models import in_format
+from tests.train.tiny_training import encode, train
 from tinsmith import cli, compiler, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, UnsupportedError

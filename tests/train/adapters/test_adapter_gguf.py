@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import random_adapters
-from tiny_models import tiny_spec
-from transformers_models import CHATML
 
 import tinsmith
+from tests.models import random_adapters
+from tests.models.tiny_models import tiny_spec
+from tests.models.transformers_models import CHATML
 from tinsmith import _core, cli, compiler
 from tinsmith.chat.chat_template import with_system
 from tinsmith.errors import FormatError, InputError, TinsmithError, UnsupportedError

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_training import make_spec
 
+from tests.train.tiny_training import make_spec
 from tinsmith import cli, models
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats import gguf

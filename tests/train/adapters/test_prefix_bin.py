@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import c_programs
 import pytest
-from tiny_models import in_format
-from tiny_training import encode, make_spec, train
 
 import tinsmith
+from tests.models import c_programs
+from tests.models.tiny_models import in_format
+from tests.train.tiny_training import encode, make_spec, train
 from tinsmith import cli, compiler, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError

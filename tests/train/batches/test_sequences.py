@@ -4,8 +4,8 @@ import random
 from dataclasses import replace
 
 import pytest
-from tiny_training import encode, make_spec
 
+from tests.train.tiny_training import encode, make_spec
 from tinsmith.data.readers import Example, Turn, Where
 from tinsmith.errors import DataError, InputError
 from tinsmith.train.batches.sequences import Tokenization, TokenSequence, batches, dealt, shared_prefix

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_training import make_spec
 
+from tests.train.tiny_training import make_spec
 from tinsmith.train.batches.packing import pack, pad
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.model import network

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_training
 import tokenizers
 import torch
 
 import tinsmith
+from tests.train import tiny_training
 from tinsmith import models
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError

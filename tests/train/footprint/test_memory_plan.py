@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import tiny_spec
-from tiny_training import PAIRS, REWARDED, Killed, encode, make_spec, train
 from torch import nn
 
+from tests.models.tiny_models import tiny_spec
+from tests.train.tiny_training import PAIRS, REWARDED, Killed, encode, make_spec, train
 from tinsmith import models
 from tinsmith.constraint import makers
 from tinsmith.data.readers import Example

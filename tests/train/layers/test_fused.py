@@ -10,13 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tiny_models import cases, config_of  # noqa: E402
 from torch import Tensor  # noqa: E402
 from transformers import AutoConfig, AutoModelForCausalLM, FalconH1Config, LlamaConfig  # noqa: E402
 from transformers.models.falcon_h1.modeling_falcon_h1 import FalconH1MLP  # noqa: E402
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm  # noqa: E402
-from transformers_models import IDS  # noqa: E402
 
+from tests.models.tiny_models import cases, config_of  # noqa: E402
+from tests.models.transformers_models import IDS  # noqa: E402
 from tinsmith import _core  # noqa: E402
 from tinsmith.train.batches.packing import Packing, pack  # noqa: E402
 from tinsmith.train.batches.sequences import TokenSequence  # noqa: E402

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hybrids import HYBRIDS, sequences_of, spec_of
 
+from tests.train.hybrids import HYBRIDS, sequences_of, spec_of
 from tinsmith.train.batches.packing import pack, pad
 from tinsmith.train.layers import mixing
 from tinsmith.train.model import network

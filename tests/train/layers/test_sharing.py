@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import PAIRS, REWARDED, digits, encode, make_spec
 from transformers.utils import logging
 
+from tests.train.tiny_training import PAIRS, REWARDED, digits, encode, make_spec
 from tinsmith import models
 from tinsmith.data.preferences import Pair, Rating
 from tinsmith.data.readers import Example

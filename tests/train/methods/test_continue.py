@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import encode, killed_and_resumed, train
 
+from tests.train.tiny_training import encode, killed_and_resumed, train
 from tinsmith import cli
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, RecipeError

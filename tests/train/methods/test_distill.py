@@ -11,11 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_models import tiny_spec
-from tiny_training import TEMPLATE, Killed, encode, killed_and_resumed, make_spec, tokenizer_of, train
 from torch.nn import functional
 
 import tinsmith
+from tests.models.tiny_models import tiny_spec
+from tests.train.tiny_training import (
+    TEMPLATE,
+    Killed,
+    encode,
+    killed_and_resumed,
+    make_spec,
+    tokenizer_of,
+    train,
+)
 from tinsmith import cli, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, RecipeError

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import cases, config_of, family_of, tiny_spec
-from tiny_training import TEMPLATE, Killed, killed_and_resumed, tokenizer_of, train
 from torch.nn import functional
-from transformers_models import save_random
 
+from tests.models.tiny_models import cases, config_of, family_of, tiny_spec
+from tests.models.transformers_models import save_random
+from tests.train.tiny_training import TEMPLATE, Killed, killed_and_resumed, tokenizer_of, train
 from tinsmith import cli, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import UnsupportedError

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import PAIRS, digits, encode, killed_and_resumed, train
 
+from tests.train.tiny_training import PAIRS, digits, encode, killed_and_resumed, train
 from tinsmith import cli
 from tinsmith.constraint import makers
 from tinsmith.data.readers import Example

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from test_preferences_trl import padded, some, trainer_of, trl_model
-from tiny_training import encode, make_spec
 
+from tests.train.methods.test_preferences_trl import padded, some, trainer_of, trl_model
+from tests.train.tiny_training import encode, make_spec
 from tinsmith.data.readers import Example
 from tinsmith.train import methods
 from tinsmith.train.batches.sequences import TokenSequence

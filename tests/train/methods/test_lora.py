@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_training import encode, make_spec, train
 
+from tests.train.tiny_training import encode, make_spec, train
 from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError

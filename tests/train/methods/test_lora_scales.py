@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_training import make_spec
 from torch.nn import functional
 
+from tests.train.tiny_training import make_spec
 from tinsmith import models
 from tinsmith.formats import gguf
 from tinsmith.spec import Spec

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import PAIRS, Killed, encode, killed_and_resumed, train
 
+from tests.train.tiny_training import PAIRS, Killed, encode, killed_and_resumed, train
 from tinsmith import cli
 from tinsmith.data.preferences import Pair, Preference, Rating, read_pairs, read_ratings
 from tinsmith.errors import DataError, InputError, RecipeError

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import encode, make_spec
 
+from tests.train.tiny_training import encode, make_spec
 from tinsmith import models
 from tinsmith.data.preferences import Pair, Preference, Rating
 from tinsmith.spec import Spec

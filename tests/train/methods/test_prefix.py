@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import cases
-from tiny_training import TEMPLATE, killed_and_resumed, make_spec, tokenizer_of, train
 from torch.nn import functional
-from transformers_models import save_random
 
+from tests.models.tiny_models import cases
+from tests.models.transformers_models import save_random
+from tests.train.tiny_training import TEMPLATE, killed_and_resumed, make_spec, tokenizer_of, train
 from tinsmith import cli, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from hybrids import HYBRIDS, sequences_of, spec_of
-from tiny_models import cases
-from tiny_training import encode, make_spec
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tests.models.tiny_models import cases
+from tests.train.hybrids import HYBRIDS, sequences_of, spec_of
+from tests.train.tiny_training import encode, make_spec
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train.batches.packing import pack, pad

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import without_llama_cpp
-from llama_adapter import llama_logits
-from tiny_models import cases
-from tiny_training import PAIRS, TEMPLATE, tokenizer_of, train
 from torch.nn import functional
-from transformers_models import save_random
 
+from tests.models import without_llama_cpp
+from tests.models.tiny_models import cases
+from tests.models.transformers_models import save_random
+from tests.train.llama_adapter import llama_logits
+from tests.train.tiny_training import PAIRS, TEMPLATE, tokenizer_of, train
 from tinsmith import _core, models, quant
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec, Tensor

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from tiny_training import encode, make_spec
 from torch.nn import functional
 
+from tests.train.tiny_training import encode, make_spec
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train.batches.packing import HEIGHT, pack, pad

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_family_training import sequences_of
-from tiny_models import cases, tiny_spec
-from tiny_recipes import SMALL, parity, write_home
-from tiny_training import PAIRS, make_spec, train
 from torch import Tensor
 
+from tests.models.tiny_models import cases, tiny_spec
+from tests.models.tiny_recipes import SMALL, parity, write_home
+from tests.train.model.test_family_training import sequences_of
+from tests.train.tiny_training import PAIRS, make_spec, train
 from tinsmith import _core, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import real_scales
 import torch
-from test_family_training import in_blocks, sequences_of
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.train import real_scales
+from tests.train.model.test_family_training import in_blocks, sequences_of
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.models import family

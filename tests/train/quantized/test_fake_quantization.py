@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import PAIRS, encode, killed_and_resumed, make_spec, train
 
+from tests.train.tiny_training import PAIRS, encode, killed_and_resumed, make_spec, train
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError
 from tinsmith.format_names import FORMATS

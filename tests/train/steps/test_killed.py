@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 
 import pytest
-from killing import CASES, compared, write_home
 
+from tests.train.killing import CASES, compared, write_home
 from tinsmith.train import methods
 
 pytestmark = pytest.mark.slow

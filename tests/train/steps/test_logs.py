@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import train
 
+from tests.train.tiny_training import train
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.spec import Spec

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tiny_training import PAIRS
 
+from tests.train.tiny_training import PAIRS
 from tinsmith.errors import UnsupportedError
 from tinsmith.train.methods.lora import AdapterTrainee
 from tinsmith.train.steps import together
@@ -90,7 +90,7 @@ def ended(started: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers_models import save_random
+    from tests.models.transformers_models import save_random
 
     folder = tmp_path_factory.mktemp("together")
     save_random("llama", folder / "base")
@@ -175,7 +175,7 @@ def test_what_accelerate_launches_gives_the_result_of_one(compared: Path) -> Non
 
 @pytest.mark.slow
 def test_two_processes_prepare_for_the_formats_that_the_first_chose(home: Path, tmp_path: Path) -> None:
-    from transformers_models import save_random
+    from tests.models.transformers_models import save_random
 
     for name in ("train.jsonl", "validation.jsonl"):
         shutil.copy(home / name, tmp_path)

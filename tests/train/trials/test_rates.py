@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import PAIRS, train
 
+from tests.train.tiny_training import PAIRS, train
 from tinsmith import models
 from tinsmith.data.preferences import Pair
 from tinsmith.data.readers import Example

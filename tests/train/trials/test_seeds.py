@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_training import REWARDED, Killed, digits, encode, train
 
+from tests.train.tiny_training import REWARDED, Killed, digits, encode, train
 from tinsmith import models
 from tinsmith.data.preferences import Pair, Rating
 from tinsmith.data.readers import Example

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from chat_models import given, photo, split, with_words
-from tiny_training import killed_and_resumed
-from vision_models import IMAGE, save_random
 
+from tests.train.tiny_training import killed_and_resumed
+from tests.vision.chat_models import given, photo, split, with_words
+from tests.vision.vision_models import IMAGE, save_random
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.compiler.vision import graph_of
