@@ -145,7 +145,7 @@ class Release:
         one = PLATFORMS[name]
         if one.tag is None:
             return
-        made = wheel.wheel(Machine(one.triple), one.tag, self.folder)
+        made = wheel.wheel(Machine(one.triple), one.tag, self.folder, builds=True)
         wheels.check(made, self.version)
         if one.processor is None:
             self.note(made, self._beside(name))

@@ -244,7 +244,7 @@ def wheel_extension(made: dict[str, Path], platform: str, name: str) -> bytes:
             "tinsmith/_core.pyi", f"tinsmith/{name}",
         ]  # fmt: skip
         assert "tinsmith/devices/raspberrypi-5.toml" in names
-        assert not any("__pycache__" in file or file.startswith("tinsmith/kernels/") for file in names)
+        assert not any("__pycache__" in file or file.startswith("tinsmith/kernels") for file in names)
         return archive.read(f"tinsmith/{name}")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tinsmith import _core
-from tinsmith.cross import needed, wheel
+from tinsmith.cross import needed, sources, wheel
 from tinsmith.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,23 @@ def test_a_cross_built_wheel_requires_what_the_project_does(tmp_path: Path) -> N
         metadata = Parser().parsestr(archive.read(name).decode())
     stated = [line for line in metadata.get_all("Requires-Dist", []) if ";" not in line]
     assert stated == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+
+@pytest.mark.parametrize("builds", [True, False])
+def test_an_installed_wheel_has_the_sources_if_it_builds_for_others(builds: bool, tmp_path: Path) -> None:
+    made = wheel.write(Path(str(_core.__file__)), "linux_x86_64", tmp_path, builds=builds)
+    shutil.unpack_archive(made, tmp_path / "site", "zip")
+    script = "from tinsmith.cross import sources; print(sources.__file__, sources.digest(sources.core()))"
+    # -S: the checkout's editable install is not found.
+    environment = {"PYTHONPATH": f"{tmp_path / 'site'}"}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    if builds:
+        path, digest = done.stdout.split()
+        assert path.startswith(str(tmp_path)) and digest == sources.digest(sources.core())
+    else:
+        assert "has no C sources" in done.stderr
 
 
 def test_pip_installs_the_same_files_again(tmp_path: Path) -> None:

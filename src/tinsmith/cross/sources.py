@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import io
 import re
+import tarfile
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from tinsmith.errors import InputError
+
+ARCHIVE = "kernels.tar.xz"  # in an installed wheel's package
 
 
 @dataclass(frozen=True)
@@ -22,15 +28,34 @@ class Unit:
 
 @cache
 def folder() -> Path:
-    """kernels/: in the package of an installed wheel, in the checkout of an editable install."""
+    """kernels/ in the checkout of an editable install, or unpacked from the package until the program ends."""
     package = Path(__file__).parents[1]
-    for place in (package / "kernels", package.parents[1] / "kernels"):
-        if (place / "include" / "tin.h").is_file():
-            return place
-    raise InputError(
-        f"{package}: has no C sources (a wheel built for a device has none); install tinsmith from its package "
-        "index or checkout to build for others"
-    )
+    checkout = package.parents[1] / "kernels"
+    if (checkout / "include" / "tin.h").is_file():
+        return checkout
+    if not (package / ARCHIVE).is_file():
+        raise InputError(
+            f"{package}: has no C sources (a wheel built for a device has none); install tinsmith from its "
+            "package index or checkout to build for others"
+        )
+    unpacked = tempfile.TemporaryDirectory(prefix="tinsmith-")
+    atexit.register(unpacked.cleanup)
+    with tarfile.open(package / ARCHIVE) as archive:
+        archive.extractall(unpacked.name)
+    return Path(unpacked.name) / "kernels"
+
+
+def archive() -> bytes:
+    """ARCHIVE of the sources, the same bytes on every machine."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w:xz", format=tarfile.USTAR_FORMAT) as archive:
+        for path in sorted(folder().rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                data = path.read_bytes()
+                entry = tarfile.TarInfo(f"kernels/{path.relative_to(folder()).as_posix()}")
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
+    return written.getvalue()
 
 
 @cache

@@ -12,29 +12,32 @@ from pathlib import Path
 
 import tinsmith
 from tinsmith import targets
-from tinsmith.cross import extension
+from tinsmith.cross import extension, sources
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import InputError
 from tinsmith.system import files, names
 
 TAG = "cp311-abi3"
 DATE = (1980, 1, 1, 0, 0, 0)  # the first that a ZIP file can state
-OWN = ("kernels", "devices")  # the package's folders in an installed wheel
+OWN = (sources.ARCHIVE, "devices")  # the package's own files and folders in an installed wheel
 
 
-def wheel(machine: Machine, platform: str, folder: Path) -> Path:
+def wheel(machine: Machine, platform: str, folder: Path, *, builds: bool = False) -> Path:
     """Writes `folder`/tinsmith-<version>-cp311-abi3-<platform>.whl.
 
     The code runs on every processor of the platform, as the tag promises; kernels are chosen at run time.
+    builds: with the C sources, to build for other machines; a device does without.
     """
-    return write(extension.extension(replace(machine, cpu=None, flags=())), platform, folder)
+    return write(extension.extension(replace(machine, cpu=None, flags=())), platform, folder, builds=builds)
 
 
-def write(core: Path, platform: str, folder: Path) -> Path:
-    """Writes the wheel with a built extension. platform: as in the wheel's tag."""
+def write(core: Path, platform: str, folder: Path, *, builds: bool = False) -> Path:
+    """Writes the wheel with a built extension. platform: as in the wheel's tag. builds: as for wheel()."""
     path = folder / f"tinsmith-{tinsmith.__version__}-{TAG}-{platform}.whl"
     info = f"tinsmith-{tinsmith.__version__}.dist-info"
     contents = {**dict(_package()), f"tinsmith/{core.name}": core.read_bytes(), **_metadata(info, platform)}
+    if builds:
+        contents[f"tinsmith/{sources.ARCHIVE}"] = sources.archive()
     return archive(path, contents, info)
 
 
@@ -53,8 +56,7 @@ def archive(path: Path, contents: Mapping[str, bytes], info: str, level: int = 9
 
 
 def _package() -> Iterator[tuple[str, bytes]]:
-    """The package's files by name in the wheel, without this machine's extension and the C sources: a device
-    does not build for others."""
+    """The package's files by name in the wheel, without this machine's extension and the C sources."""
     package = Path(tinsmith.__file__).parent
     folders = {"": package, "devices/": targets.folder()}
     for prefix, folder in folders.items():
