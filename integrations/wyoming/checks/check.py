@@ -128,7 +128,7 @@ class Checks:
         async with service(self.file, *self.options(case)) as uri:
             self.same(await say(uri, case["messages"][-1]["content"]), case)
 
-    async def free(self) -> None:
+    async def unconstrained(self) -> None:
         case = self.case("unconstrained")
         drawn = dict(case["sampling"])
         drawn["repetition_penalty"] = drawn.pop("repetition")
