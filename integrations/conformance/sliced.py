@@ -55,7 +55,7 @@ class Cases:
     def answer(self, case: dict[str, Any]) -> None:
         self.same(self.played(self.begin(case)), case["expect"])
 
-    def free(self, case: dict[str, Any]) -> None:
+    def unconstrained(self, case: dict[str, Any]) -> None:
         drawn = dict(case["sampling"])
         drawn["repetition_penalty"] = drawn.pop("repetition")
         self.same(self.played(self.begin(case, constraint=None, **drawn)), case["expect"])
