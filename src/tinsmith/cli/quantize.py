@@ -26,8 +26,8 @@ PARAMETERS = [
         "--type",
         Format(AUTO, IMATRIX),
         required=True,
-        help=f"one of {', '.join(f.lower() for f in FORMATS)}, auto; or imatrix: an importance matrix from "
-        "--calibration, as GGUF, or in llama.cpp's older format if OUT ends in .dat",
+        help=f"one of {', '.join(f.lower() for f in FORMATS)}, auto, imatrix. The type imatrix writes an "
+        "importance matrix from --calibration: GGUF, or llama.cpp's older format if OUT ends in .dat",
     ),
     option("--imatrix", File(".gguf", ".dat"), help="importance matrix, from --type imatrix or llama-imatrix"),
     flag("--gptq", help="correct rounding errors; needs --calibration"),

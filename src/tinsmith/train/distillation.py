@@ -1,4 +1,4 @@
-"""The loss against a teacher's likeliest tokens, and the logits of a teacher that the runtime runs."""
+"""The loss against a teacher's most likely tokens, and the logits of a teacher in the runtime."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tinsmith.runtime.model import Model
 from tinsmith.train.layers.by_rows import by_rows
 from tinsmith.train.model.network import Network
 
-TOP = 64  # the teacher's likeliest tokens whose probabilities are kept
-WEIGHT = 0.5  # the divergence's share of the loss; the rest is the answers' cross entropy
-_LEAST = 1e-10  # of a probability whose logarithm is taken
+TOP = 64  # number of the teacher's most likely tokens whose probabilities are stored
+WEIGHT = 0.5  # the divergence's share of the loss; the rest is cross entropy
+_LEAST = 1e-10  # least probability whose logarithm is taken
 
 
 def divergences(logits: Tensor, tokens: Tensor, probabilities: Tensor) -> Tensor:
-    """The KL divergence from the teacher to softmax(logits) of each row (Hinton et al., arXiv 1503.02531).
+    """The KL divergence of each row's softmax(logits) from the teacher (Hinton et al., arXiv 1503.02531).
 
-    logits [rows, vocabulary]; tokens, probabilities [rows, top]: the teacher's likeliest. All other tokens are
-    one event, so a teacher that is sure of none of its likeliest is not taken for one that is.
+    logits [rows, vocabulary]; tokens, probabilities [rows, top]: the teacher's most likely. All other tokens
+    count as one event, so that an unsure teacher does not look sure of its top tokens.
     """
     own = logits.log_softmax(-1).gather(1, tokens)
     rest = (1 - probabilities.sum(-1, keepdim=True)).clamp(min=0)
@@ -35,7 +35,7 @@ def divergences(logits: Tensor, tokens: Tensor, probabilities: Tensor) -> Tensor
 
 @dataclass(frozen=True)
 class Taught:
-    """A teacher's likeliest tokens at some positions, [positions, top], and their probabilities."""
+    """A teacher's most likely tokens at some positions, [positions, top], and their probabilities."""
 
     tokens: Tensor
     probabilities: Tensor
@@ -55,8 +55,8 @@ def losses(network: Network, states: Tensor, targets: Tensor, teacher: Taught) -
 
 
 def answer_logits(model: Model, prompt: Sequence[int], answer: Sequence[int]) -> Any:
-    """The teacher's logits of each of the answer's tokens: numpy, [answer, vocabulary] float32. What the prompt
-    shares with that of an earlier call is not computed again."""
+    """The teacher's logits of each token of the answer: numpy, [answer, vocabulary] float32. The prefix shared
+    with an earlier call's prompt is not computed again."""
     session = model.open_session(prompt, len(answer))
     session.rewind(len(prompt) - 1)
     session.append([prompt[-1], *answer[:-1]])
@@ -68,8 +68,8 @@ def answer_logits(model: Model, prompt: Sequence[int], answer: Sequence[int]) ->
 
 
 def likeliest(logits: Any, vocabulary: int, top: int) -> tuple[Tensor, Tensor]:
-    """The `top` likeliest tokens of each row, and their probabilities. vocabulary: how many
-    tokens count; a model's may be padded to more, or lack unused ones."""
+    """The `top` most likely tokens of each row, and their probabilities. vocabulary: the number of tokens that
+    count; a model's may be padded, or lack unused ones."""
     scores = torch.from_numpy(logits[:, :vocabulary].copy()).log_softmax(-1)
     best = scores.topk(min(top, scores.shape[1]))
     return best.indices.int(), best.values.exp()

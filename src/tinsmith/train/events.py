@@ -1,4 +1,4 @@
-"""What a training run reports while it goes, and gives."""
+"""The events that a training run reports, and its result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Preparing:
-    """Before the first step: `done` of `count` parts of what is computed once, which `what` names."""
+    """Before the first step: `done` of `count` parts of a one-time computation, which `what` names."""
 
     what: str
     done: int
@@ -18,8 +18,8 @@ class Preparing:
 
 @dataclass(frozen=True)
 class Started:
-    """step: 0, or where an interrupted run goes on; note: what was chosen and why, in a line; seed: of one of
-    several runs."""
+    """step: 0, or the step at which an interrupted run resumes; note: the choices and their reasons, in a line;
+    seed: of one of several runs."""
 
     step: int
     steps: int
@@ -31,7 +31,7 @@ class Started:
 @dataclass(frozen=True)
 class Step:
     """After `step` of `steps`; loss: mean over the batch's answer tokens; rates since this process started;
-    memory: bytes that the process holds, None where the system does not say."""
+    memory: bytes in use by the process, None if the system does not report it."""
 
     step: int
     steps: int
@@ -45,11 +45,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Validated:
-    """After an epoch, on the validation examples: loss per answer token; exact: the share of answers whose
-    every token is the likeliest, as greedy decoding would find it, and where preferences are learned, of those
-    that are kept; best: whether this is the best so far;
-    averaged: whether of the mean of the weights over the latest steps, or of the latest ones; text_loss: per
-    token of the plain text that is held out, None where none is."""
+    """After an epoch, on the validation examples.
+
+    loss: per answer token; exact: the share of answers whose every token is the most likely, as greedy decoding
+    would find it, or of preferences that hold; best: whether this is the best so far; averaged: whether it
+    measures the mean of recent weights, not the latest; text_loss: per token of held-out plain text, None
+    without it.
+    """
 
     epoch: int
     step: int
@@ -62,7 +64,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Point:
-    """Of a curve: the training loss of a step."""
+    """A point of a curve: the training loss of a step."""
 
     step: int
     loss: float
@@ -70,8 +72,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Trial:
-    """Of a learning rate: after so many steps in all, the validation loss of the averaged weights; None where
-    training diverged. curve: of these steps."""
+    """A trial of a learning rate: the validation loss of the averaged weights after that many steps in all;
+    None if training diverged. curve: of these steps."""
 
     learning_rate: float
     steps: int
@@ -81,8 +83,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trying:
-    """After a step of a trial: number: of the trial, of so many; step of steps that its rate takes in all; done
-    of count: of the search's steps; rate in tokens since the trial began."""
+    """After a step of a trial. number: of the trial, of `trials`; step of steps: of the trial's rate; done of
+    count: of the search; rate: tokens per second since the trial began."""
 
     number: int
     trials: int
@@ -97,8 +99,8 @@ class Trying:
 
 @dataclass(frozen=True)
 class Seeded:
-    """One of several runs that differ by their seed, or where that is None the mean of all: its best
-    validation. kept: whether it is what training gives."""
+    """The best validation of one of several runs that differ by seed, or with seed None of their mean. kept:
+    whether it is the result."""
 
     seed: int | None
     loss: float
@@ -109,8 +111,8 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Replayed:
-    """Before an epoch: how many of so many examples that were learned before are replayed in it; rise: by how
-    much the loss of these has risen so far, a mean over a sample."""
+    """Before an epoch: the number of replayed examples among those learned before; rise: how far their loss has
+    risen so far, a mean over a sample."""
 
     epoch: int
     count: int
@@ -120,10 +122,12 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Rolled:
-    """Of a step's rollouts: so many prompts, alike of which were set aside since their rollouts all had the
-    same reward, failed of these with a reward of 0; means: of rewards, of answers' tokens, and per chosen
-    token of what was learned the policy's entropy (nats), and by sequence the weight that corrects for the
-    sampler; None where nothing was learned."""
+    """A step's rollouts: the number of prompts, of which `alike` were dropped because all their rollouts had
+    one reward, `failed` of these with reward 0.
+
+    Means: of rewards, of answers' tokens, of the policy's entropy (nats) per chosen token, and of the
+    sequences' correction weights for the sampler; None if nothing was learned.
+    """
 
     step: int
     prompts: int
@@ -140,9 +144,9 @@ Event = Preparing | Started | Step | Validated | Trial | Trying | Seeded | Repla
 
 @dataclass
 class TrainResult:
-    """folder: what was trained; curve: (step, loss); validations: in order; note: how the rate was chosen;
-    trials: of rates, the best last; seeds: of several runs, their mean last; curve, validations and rollouts
-    are then of the best run, tokens and seconds of all."""
+    """folder: of the trained weights; curve: (step, loss); validations: in order; note: how the rate was
+    chosen; trials: of rates, the best last; seeds: of several runs, their mean last: curve, validations and
+    rollouts are then the best run's, tokens and seconds the sum."""
 
     folder: Path
     learning_rate: float
@@ -158,22 +162,23 @@ class TrainResult:
 
     @property
     def best(self) -> Validated:
-        """Of the epoch that is kept: the last of those that were the best so far."""
+        """The kept epoch's: the last that was the best so far."""
         return next(row for row in reversed(self.validations) if row.best)
 
     @property
     def worth(self) -> tuple[float, float]:
-        """Of what lies in the folder, what two trainings on the same validation examples are compared by."""
+        """The folder's rank among trainings on the same validation examples."""
         kept = next((row for row in self.seeds if row.kept), self.best)
         return kept.exact, -kept.loss
 
     def record(self) -> dict[str, Any]:
-        """As JSON takes it; of the folder its name."""
+        """As JSON; the folder by its name."""
         return {**asdict(self), "folder": self.folder.name}
 
     @classmethod
     def of(cls, record: dict[str, Any], parent: Path) -> TrainResult:
-        """What `record` gave, its folder in another one. Raises KeyError or TypeError for something else."""
+        """The inverse of `record`, with the folder in another one. Raises KeyError or TypeError for invalid
+        input."""
 
         def curved(kind: Any, rows: list[dict[str, Any]]) -> list[Any]:
             return [kind(**row | {"curve": [Point(**point) for point in row["curve"]]}) for row in rows]
@@ -191,16 +196,16 @@ class TrainResult:
         )
 
 
-# The adapters that an update compares, and the examples that it measures them on.
+# The adapters that an update compares, and its sets of examples.
 START, CONTINUED, RETRAINED = "start", "continued", "retrained"
 OLD_TEST, NEW_TEST, OLD_VALIDATION, NEW_VALIDATION = "old test", "new test", "old validation", "new validation"
 
 
 @dataclass(frozen=True)
 class Score:
-    """exact: the share of answers whose every token is the likeliest; loss: a mean over answers; lost, gained:
-    answers that are exact by the adapter that training started from and not by this one, and the other way
-    round."""
+    """exact: the share of answers whose every token is the most likely; loss: a mean over answers; lost,
+    gained: answers that are exact only under the adapter that training started from, and only under this one.
+    """
 
     items: int
     loss: float
@@ -211,8 +216,8 @@ class Score:
 
 @dataclass(frozen=True)
 class Updated:
-    """kept: CONTINUED or RETRAINED; scores: of the adapters, START among them, by set of examples; seconds: of
-    each training."""
+    """kept: CONTINUED or RETRAINED; scores: by adapter, START among them, and set of examples; seconds: of each
+    training."""
 
     kept: str
     scores: dict[str, dict[str, Score]]

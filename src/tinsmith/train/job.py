@@ -1,4 +1,4 @@
-"""What a training run is given."""
+"""The input of a training run."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """spec: the base, or a new model; encode: text to its token ids, special tokens recognized; variants: made
-    examples, each of the one that data.augment.origin numbers, of which the epochs take turns; texts: plain
-    ones, for the methods that learn from these; preferences: pairs or rated outputs, for those that learn from
-    these, and the ones to validate on, none to hold some out; teacher: the path of the model to learn from;
-    kept_dir: where what is computed once is kept, None for out_dir; is_new: the weights are random; feedback:
-    as quant.encoder takes it, where the mix of options.qat is made with it; feedback_of: the digest of the
-    text that it follows from; start: the folder of the adapter that training starts from; base_sha256: of the
-    base's files, empty where it is not known; known: the examples that it has learned, of which some are
-    replayed; constraint: what answers are constrained to; reward_digest: of the files of functions that
-    options.reward names; context: tokens that a session of what is built will hold, 0 for those of the base;
-    method: the name of the one that trains."""
+    """spec: the base, or a new model.
+
+    encode: text to token ids, special tokens recognized; variants: augmented examples, each of the original
+    that data.augment.origin numbers, in turn over the epochs; texts: plain texts, for methods that learn from
+    these; preferences: pairs or rated outputs, and those to validate on, none to hold some out; teacher: the
+    path of the model to learn from; kept_dir: folder of one-time results, None for out_dir; is_new: the weights
+    are random; feedback: as for quant.encoder, for the QAT mix of options.qat; feedback_of: the digest of its
+    calibration text; start: the folder of the adapter to continue; base_sha256: of the base's files, empty if
+    unknown; known: examples learned before, some of which are replayed; constraint: of the answers;
+    reward_digest: of the files of functions that options.reward names; context: tokens of a session of the
+    built file, 0 for the base's; method: its name.
+    """
 
     spec: Spec
     examples: Sequence[Example]
@@ -70,7 +71,7 @@ class Job:
 
     @property
     def max_length(self) -> int:
-        """Of a sequence, in tokens: a new model's context is no longer than what it is made for."""
+        """Of a sequence, in tokens, at most the context of a new model."""
         longest = self.options.max_length
         return min(longest, self.spec.hyper.context) if self.is_new else longest
 
@@ -78,7 +79,7 @@ class Job:
         options, longest = self.options, self.max_length
         named = "max_length" if longest == options.max_length else "context"
         room = self.context or self.spec.hyper.context
-        if 0 < room < longest:  # what no file could be asked is not learned
+        if 0 < room < longest:  # prompts that no built file could take are not learned
             longest, named = room, "[build] context" if self.context else BASE_CONTEXT
         return Tokenization(self.spec, self.encode, options.task, options.system, longest, named)
 
@@ -86,13 +87,13 @@ class Job:
         return text_sequences(self.texts, self.encode, self.spec.tokenizer, self.max_length)
 
     def digest(self, *parts: Sequence[TokenSequence]) -> str:
-        """Of all that decides how the run goes: the method, the model, the options, and the sequences that it
-        learns from."""
+        """A digest of everything that determines the run: the method, the model, the options and the learned
+        sequences."""
         options = json.dumps(asdict(self.options), sort_keys=True)
         return self.base_digest(self.method + options + self.feedback_of, *parts)
 
     def base_digest(self, more: str, *parts: Sequence[TokenSequence]) -> str:
-        """Of the model that training starts from, of `more`, and of the sequences given to it."""
+        """A digest of the model that training starts from, of `more`, and of the given sequences."""
         digest = hashlib.sha256(more.encode())
         for part in parts:
             rows = [[one.prompt, one.answer, *([one.forced] if one.forced else ())] for one in part]

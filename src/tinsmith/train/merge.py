@@ -1,4 +1,4 @@
-"""Merging an adapter into its base: W + scale B A, in float32, on dequantized weights."""
+"""Merges an adapter into its base: W + scale B A, in float32, on dequantized weights."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tinsmith.train.tensors import from_float32, from_folder, to_float32, to_fol
 
 
 def merge(spec: Spec, adapter_dir: Path) -> Spec:
-    """The base with the adapter's weights added: every tensor F32, whatever the base's formats.
+    """The base with the adapter's weights added; every tensor is F32, whatever the base's formats.
 
-    adapter_dir: a folder in peft's format. Where it says under which chat template it was trained, the result
-    has that one, and its digest. Raises InputError when it is none or belongs to another base,
-    FormatError when its file is damaged, UnsupportedError when the adapter is not plain LoRA.
+    adapter_dir: a folder in peft's format. The result takes the chat template of the adapter's training, and
+    its digest, if stated. Raises InputError for a folder without an adapter or with another base's, FormatError
+    for a damaged file, UnsupportedError for an adapter that is not plain LoRA.
     """
     given = peft_folder.read(Path(adapter_dir), spec, with_vision=True)
     vision = spec.vision and vision_adapter.merge(spec.vision, Path(adapter_dir))
@@ -45,7 +45,7 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
 
 
 def merged_tensor(name: TensorName, base: Tensor, factors: peft_folder.Factors | None) -> Tensor:
-    """A tensor of the base with what an adapter adds to it, if it does; F32."""
+    """A tensor of the base plus the adapter's update, if any; F32."""
     if factors is None:
         return from_float32(to_float32(base))
     weight = to_folder(name, base)

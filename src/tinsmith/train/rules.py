@@ -1,4 +1,4 @@
-"""The defaults of training: learning rates, each with its reason in words, and epochs."""
+"""Defaults of training: learning rates, each with its reason in words, and epochs."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from tinsmith.train.options import EPOCHS, MADE_EPOCHS
 # From a model's parameters and a run's steps to a rate, and the reason in words.
 Rule = Callable[[int, int], tuple[float, str]]
 
-# Examples in all epochs, at least and at most, where others are made of them in each; and the bounds of epochs.
+# With augmentation: least and most examples in all epochs, and the bounds of epochs.
 MADE_READ, MANY_READ = 1600, 12_000
 LEAST_EPOCHS, MOST_EPOCHS = 4, 16
-MANY = 1500  # examples, from which an example that was read gives way to what is made of it
-MORE_EPOCHS = 1.5  # times as many then, in about the same steps
-LABELS_READ = 1800  # examples in all epochs, by which a few labels are learned
-SHORT_RUN = 190  # steps, for which LoRA's rate is stated
-SHORTEST_RUN = 72  # steps of the sweep: a run of fewer takes its rate
-SWEPT = 2e6, 135e6  # parameters of the sweep's smallest base, and of its largest
+MANY = 1500  # examples from which originals are read in the first epoch only
+MORE_EPOCHS = 1.5  # then a multiple of the epochs, in about the same steps
+LABELS_READ = 1800  # examples in all epochs to learn a few labels
+SHORT_RUN = 190  # steps of the run that LoRA's rate is stated for
+SHORTEST_RUN = 72  # steps of the sweep: a shorter run takes its rate
+SWEPT = 2e6, 135e6  # parameters of the sweep's smallest and largest base
 
 
 def default_scratch_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for training all of so many parameters from random ones, and the reason in words: 4e-3 at a
-    million, falling with the fourth root of the size."""
+    """The rate for training a new model of that many parameters, and the reason in words: 4e-3 at a million,
+    falling with the fourth root of the size."""
     rate = float(f"{min(8e-3, 4e-3 * (1e6 / parameters) ** 0.25):.2g}")
     return rate, f"learning rate {rate:g}, chosen for {parameters / 1e6:.1f} million new parameters"
 
 
 def default_preference_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for LoRA on preferences: a tenth of what examples take."""
+    """The rate for LoRA on preferences: a tenth of that on examples."""
     rate = float(f"{default_learning_rate(parameters, SHORT_RUN)[0] / 10:.2g}")
     return rate, f"learning rate {rate:g}, chosen for {_sized(parameters)}"
 
 
 def default_policy_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for LoRA on rewards: as on preferences, a tenth of what examples take."""
+    """The rate for LoRA on rewards: a tenth of that on examples, as on preferences."""
     return default_preference_rate(parameters, steps)
 
 
 def default_prefix_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for the states of a prefix, which are as large as activations are, whatever the base's size: the
+    """The rate for the states of a prefix, which have the size of activations whatever the base's size: the
     best of 0.001, 0.01 and 0.05 for SmolLM2-135M."""
     return 5e-2, f"learning rate 0.05, chosen for a prefix{_beyond(parameters)}"
 
 
 def default_full_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for training every weight of a base of so many parameters, and the reason in words: a tenth of
+    """The rate for training every weight of a base of that many parameters, and the reason in words: a tenth of
     LoRA's, the ratio that Schulman et al. (LoRA Without Regret, 2025) measured across sizes."""
     rate = float(f"{default_learning_rate(parameters, steps)[0] / 10:.2g}")
     return rate, _chosen(rate, parameters, steps)
 
 
 def default_learning_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for LoRA on a base of so many parameters in so many steps, and the reason in words.
+    """The rate for LoRA by a base's parameters and the run's steps, and the reason in words.
 
     Fitted to a sweep of 72 steps (docs/benchmarks.md): 6.3e-3, 5.7e-3 and 3.7e-3 were best for bases of 2, 8
     and 135 million parameters. It falls with the root of a run's steps: of 2.5e-3, 1.2e-3 and 6e-4 the second
-    learned the home task best in 813. Beyond 135 million it is an extrapolation, by the root of the size, to
-    what large models take: 2e-4 at 20 billion in 190 steps.
+    was best on the home task in 813 steps. Beyond 135 million it extrapolates, by the root of the size, to the
+    usual rate of large models: 2e-4 at 20 billion in 190 steps.
     """
     least, most = SWEPT
     size = most / max(parameters, least)
@@ -68,13 +68,14 @@ def default_learning_rate(parameters: int, steps: int) -> tuple[float, str]:
 
 
 def default_label_epochs(examples: int) -> int:
-    """Passes over so many examples whose answers are labels: each teaches little, so few are read often."""
+    """Passes over that many examples with labels as answers: each teaches little, so few examples need many
+    passes."""
     return max(EPOCHS, min(MADE_EPOCHS, round(LABELS_READ / max(examples, 1))))
 
 
 def default_made_epochs(examples: int, originals_once: bool) -> int:
-    """Passes over so many examples of which others are made, in each pass others: few are read more often, and
-    many less often. originals_once: whether they are read in the first pass only."""
+    """Passes over that many examples with augmentation, which makes new ones for each pass: more for few
+    examples, fewer for many. originals_once: whether originals are in the first pass only."""
     count = max(examples, 1)
     enough, most = (round(read / count) for read in (MADE_READ, MANY_READ))
     epochs = min(MOST_EPOCHS, max(MADE_EPOCHS, enough), max(LEAST_EPOCHS, most))
@@ -82,8 +83,8 @@ def default_made_epochs(examples: int, originals_once: bool) -> int:
 
 
 def default_originals_once(examples: int) -> bool:
-    """Whether so many examples are read in the first pass only, where others are made of them: the more there
-    are, the more the new ones of each pass gain."""
+    """Whether that many augmented examples have their originals in the first pass only: with more originals,
+    each pass gains more from its new examples."""
     return examples >= MANY
 
 

@@ -1,4 +1,4 @@
-"""A training run: what a method trains, with a rate that is given, chosen or searched."""
+"""A training run: a method, with a rate that is stated, derived or searched."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event: None) -> TrainResult:
-    """Trains by the method of this name, and writes what is best by validation to the method's folder in
+    """Trains by the named method, and writes the best epoch by validation to the method's folder in
     job.out_dir.
 
-    The same job and machine give the same result, whether or not training was interrupted: a checkpoint in
-    job.out_dir of the same job is taken up, one of another is thrown away. Raises InputError or DataError for a
-    job that does not fit, MissingExtraError without the libraries that training takes."""
+    The same job and machine give the same result, interrupted or not: a checkpoint of the same job in
+    job.out_dir resumes, and one of another job is deleted. Raises InputError or DataError for an invalid job,
+    MissingExtraError without the libraries of training.
+    """
     method, job = methods.by_name(name), replace(job, method=name)
     method.check(job)
     try:

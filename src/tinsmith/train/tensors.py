@@ -21,8 +21,8 @@ def to_float32(tensor: Tensor) -> Any:
 
 
 def to_folder(name: TensorName, tensor: Tensor) -> Any:
-    """A spec's tensor as a Hugging Face folder has it: a numpy array of that shape, float32; of a mixture's
-    experts all, one after the other."""
+    """A spec's tensor in a Hugging Face folder's shape: numpy, float32, with all of a mixture's experts in
+    sequence."""
     import numpy as np
 
     shape = (name.experts, *name.folder_shape) if name.experts else name.folder_shape

@@ -1,5 +1,5 @@
-"""An adapter learns new examples: it goes on from what it knows, or a new one learns all of it, whichever
-validates better; and what was forgotten on the way."""
+"""An adapter learns new examples: continues, or trains anew on all examples, whichever validates better;
+measures what it forgot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tinsmith.train.steps.trainee import Graded
 
 FOLDER = "update"  # in a run's: both adapters
-FORGOTTEN = 100  # old validation answers, of which more than one is lost: "auto" retrains
+FORGOTTEN = 100  # lost old validation answers, by share, above which "auto" retrains
 RESULT = "result.json"
 
 Train = Callable[[str, Job], TrainResult]  # by the name of what is trained
@@ -34,9 +34,9 @@ Sequences = Mapping[str, Sequence[TokenSequence]]
 
 @dataclass(frozen=True)
 class Plan:
-    """job: goes on from its adapter with the new examples; whole: learns all of them from the beginning;
-    retrain: of RETRAINS; sets: what is measured, by name; digests: of all that decides each of the two,
-    by its name."""
+    """job: continues its adapter on the new examples; whole: trains on all from the start; retrain: one of
+    RETRAINS; sets: of examples to measure on, by name; digests: by name, of everything that determines each
+    training."""
 
     job: Job
     whole: Job
@@ -46,8 +46,8 @@ class Plan:
 
 
 def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainResult, Updated]:
-    """Trains, and writes the better adapter where training alone would. What ended earlier is not trained
-    again: `job.out_dir`/update keeps both."""
+    """Trains, and writes the better adapter where a plain training would. Finished trainings are not repeated:
+    `job.out_dir`/update keeps both."""
     assert plan.job.start
     sequences = _sequences(plan)  # of every set, so that none is refused after training
     results = {CONTINUED: _trained(plan, CONTINUED, plan.job, train)}
@@ -81,7 +81,7 @@ def _trained(plan: Plan, name: str, job: Job, train: Train) -> TrainResult:
 
 
 def _measuring(plan: Plan, start: Path | None = None) -> Job:
-    """Of the sets, whose sequences may be as long as the model takes."""
+    """The sequences of the sets, which may be as long as the model's context."""
     options = plan.job.options
     longest = max(options.max_length, plan.job.spec.hyper.context)
     every = [example for rows in plan.sets.values() for example in rows]
@@ -96,7 +96,7 @@ def _sequences(plan: Plan) -> Sequences:
 
 
 def _graded(plan: Plan, sequences: Sequences, folder: Path) -> dict[str, list[Graded]]:
-    """Each set's sequences by the adapter in a folder."""
+    """Each set's sequences, graded under the adapter in a folder."""
     if together.number():
         return together.from_first({})
     from tinsmith.train.methods.lora import AdapterTrainee

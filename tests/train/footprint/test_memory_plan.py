@@ -360,7 +360,7 @@ class Card:
 
 def test_a_card_is_asked_for_its_own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     fake, card = Card(monkeypatch), room.of(CUDA)
-    assert (card.total(), card.held(), card.free()) == (1000, 300, 600)
+    assert (card.total(), card.in_use(), card.free()) == (1000, 300, 600)
     with card.measured() as measure:
         measure.mark()
         fake.take(50)
@@ -389,7 +389,7 @@ def test_training_on_a_card_is_planned_by_its_memory(spec: Spec, monkeypatch: py
     first = memory.Predictor(built, 0).predict(batch, 300)
     # Of two layers alike one is tried: what it held, and for the other as much, or its gradients if more.
     gradients = states // 8 * 4 // 2
-    assert (first.held, first.optimizer, first.activations) == (300, states, 70 + gradients)
+    assert (first.in_use, first.optimizer, first.activations) == (300, states, 70 + gradients)
     with pytest.raises(InputError, match="0.00 GB more are free"):
         memory.plan(built, [batch], 0, False, splits=True)
     assert fake.emptied

@@ -43,7 +43,7 @@ def test_every_token_is_learned_once_an_epoch_or_held_out(spec: Spec, tmp_path: 
     trainee: Any = methods.by_name("continue").trainee(
         Job(spec, (), [Example("a", "b")], OPTIONS, tmp_path, encode, texts=TEXTS)
     )
-    held = [one for batch in trainee.held for one in batch]
+    held = [one for batch in trainee.held_out for one in batch]
     for epoch in trainee.epochs:
         learned = [one for batch in epoch for one in batch]
         assert sum(len(one.answer) for one in [*learned, *held]) == sum(len(encode(text)) for text in TEXTS)

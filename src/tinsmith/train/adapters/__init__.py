@@ -1,1 +1,1 @@
-"""Adapters as files: peft's folders, GGUF, our own; prefixes; and the router that chooses among adapters."""
+"""Adapters as files (peft's folders, GGUF, tins), prefixes, and the router that chooses among adapters."""

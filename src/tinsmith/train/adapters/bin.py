@@ -1,4 +1,4 @@
-"""An adapter as our own runtime holds it beside the base, in any weight format."""
+"""An adapter as the runtime applies it beside the base, in any weight format."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from tinsmith.train.adapters.peft_folder import Factors
 
 
 def is_source(path: Path) -> bool:
-    """Whether it is what `compiled` takes: a folder, or a GGUF file. InputError where nothing is."""
+    """Whether `compiled` accepts the path: a folder, or a GGUF file. Raises InputError for a missing path."""
     return path.is_dir() or bytes(files.map_file(path)[:4]) == gguf.MAGIC
 
 
 def compiled(given: str | Path, tin: Tin, format: str = FORMATS[0]) -> bytes:
-    """An adapter, a folder in peft's format or of a prefix or a GGUF file, for the model in a tin, as
-    compile_adapter and compile_prefix give it. format: of factors.
+    """Compiles an adapter for the model in a tin, as compile_adapter and compile_prefix do.
 
-    Raises what adapter.read and adapter_gguf.read raise, and UnsupportedError for a layer that can't be adapted
-    while it runs.
+    The adapter is a GGUF file, or a folder of a prefix or in peft's format. format: of its factors. Raises what
+    peft_folder.read and gguf.read raise, and UnsupportedError for a layer that can't be adapted at run time.
     """
     path, facts = Path(given), tin.facts("family", "hyper")
     if prefix_bin.is_prefix(path):
@@ -44,12 +43,12 @@ def compiled(given: str | Path, tin: Tin, format: str = FORMATS[0]) -> bytes:
 
 
 def template(path: Path) -> str | None:
-    """The chat template that the adapter was trained under; None where it does not say."""
+    """The chat template that the adapter was trained under; None if it does not say."""
     return peft_folder.template(path) if path.is_dir() else adapter_gguf.template(path)
 
 
 def digest_of(path: Path) -> str:
-    """Of what the adapter computes."""
+    """A digest of everything that determines the adapter's results."""
     if prefix_bin.is_prefix(path):
         return peft_folder.digest_of(path, (prefix_bin.CONFIG, prefix_bin.WEIGHTS))
     return peft_folder.digest_of(path) if path.is_dir() else files.sha256_file(path)
@@ -69,7 +68,7 @@ def packed(
     source: bytes = bytes(32),
     where: str = "the adapter",
 ) -> bytes:
-    """Factors by role, as compile_adapter gives them. where: what errors call the adapter."""
+    """Factors by role, as compile_adapter returns them. where: the adapter's name in errors."""
     return compile_adapter(
         {role: peft_folder.low_rank(where, one) for role, one in factors.items()}, program, format, source
     )

@@ -1,8 +1,7 @@
-"""An adapter as a GGUF file that llama.cpp applies to the base's GGUF, in any weight format: written, and read.
+"""An adapter as a GGUF file, written and read, which llama.cpp applies to the base's GGUF in any weight format.
 
-llama.cpp adds alpha / rank * B (A x) to what a matrix gives, A and B named after the matrix. Where GGUF has
-a matrix's rows in another order than the adapter's folder, B's rows are put in that order; where its
-columns are in another order, A's columns are.
+llama.cpp adds alpha / rank * B (A x) to a matrix's product; A and B are named after the matrix. Where GGUF
+orders a matrix's rows otherwise than the adapter's folder, B's rows follow; for columns, A's columns do.
 """
 
 from __future__ import annotations
@@ -24,10 +23,11 @@ from tinsmith.train.adapters import peft_folder
 
 
 def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, ...]:
-    """Writes the adapter in adapter_dir (peft's format) for the base `spec`, atomically, F32; same bytes for
-    the same adapter. Returns notes: what was left out on purpose, and what else to mind.
+    """Writes the adapter in adapter_dir (peft's format) for the base `spec`, atomically, as F32; equal adapters
+    give equal bytes.
 
-    Raises what peft_folder.read raises, and UnsupportedError for a layer that llama.cpp can't adapt.
+    Returns notes: parts left out on purpose, and other warnings. Raises what peft_folder.read raises, and
+    UnsupportedError for a layer that llama.cpp can't adapt.
     """
     given = peft_folder.read(Path(adapter_dir), spec)
     if not given.factors:
@@ -44,7 +44,8 @@ def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, .
 
 
 def write_sealed(data: Buffer, tin: Tin, path: Path, where: str) -> None:
-    """Writes a tin's compiled adapter for the GGUF file that the tin gives back. where: what errors call it.
+    """Writes a tin's compiled adapter for the GGUF file that the tin exports. where: the adapter's name in
+    errors.
 
     Raises UnsupportedError for a prefix, FormatError for a damaged one.
     """
@@ -62,7 +63,7 @@ def _write(
     base: Any,
     told: Mapping[str, str | None],
 ) -> None:
-    """One alpha for all: that of the first, and what differs from it goes into B."""
+    """One alpha for all, the first factors'; a different scale goes into B."""
     first = next(iter(parts.values()))
     alpha = first.scale * first.rank
     names = {name.role: name for name in family.tensors(hyper)}
@@ -71,11 +72,10 @@ def _write(
 
 
 def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
-    """The factors in a GGUF adapter for a base of that family and sizes, by the role of the spec's tensor,
-    their rows in its order.
+    """The factors in a GGUF adapter, by the role of the spec's tensor, with rows in the spec's order.
 
-    Raises InputError where it belongs to another base, FormatError where it is damaged or no adapter,
-    UnsupportedError where it is more than low-rank factors of the base's matrices.
+    Raises InputError for an adapter of another base, FormatError for a damaged file or one without an adapter,
+    UnsupportedError for more than low-rank factors of the base's matrices.
     """
     file = gguf.read(path)
     alpha = _alpha(file, family)
@@ -103,7 +103,7 @@ def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
 
 
 def _whole(path: Path, name: TensorName, parts: list[LowRank | None]) -> LowRank:
-    """The factors of a tensor that GGUF has in parts, which must share A."""
+    """The factors of a tensor that GGUF splits into parts, which must share A."""
     first, *others = (part for part in parts if part is not None)
     if len(others) + 1 < len(parts) or any((one.scale, one.a) != (first.scale, first.a) for one in others):
         raise UnsupportedError(
@@ -114,25 +114,25 @@ def _whole(path: Path, name: TensorName, parts: list[LowRank | None]) -> LowRank
 
 
 def source(path: Path) -> str | None:
-    """The SHA-256 of the base that the adapter in a GGUF file was trained on; None where it does not say."""
+    """The SHA-256 of the base that the adapter was trained on; None if the file does not say."""
     return source_of(gguf.read(path))
 
 
 def check_base(path: Path, base: Path) -> None:
-    """Raises InputError for an adapter, a folder or a GGUF file, that says it was trained on another base than
-    the GGUF file `base` was made from."""
+    """Raises InputError for an adapter, a folder or GGUF file, that states another base than that of the GGUF
+    file `base`."""
     trained = peft_folder.base_digest(path) if path.is_dir() else source(path)
     peft_folder.check_base(path, trained, source_of(gguf.read(base)))
 
 
 def template(path: Path) -> str | None:
-    """The chat template that it was trained under; None where it does not say."""
+    """The chat template that the adapter was trained under; None if the file does not say."""
     text = gguf.read(path).get(TEMPLATE)
     return text if isinstance(text, str) else None
 
 
 def _alpha(file: gguf.Gguf, family: Family) -> float:
-    """Of a file that holds an adapter of the family."""
+    """The alpha of a file with an adapter of the family."""
     if file.get("general.type") != "adapter" or file.get("adapter.type") != "lora":
         raise FormatError(
             f"{file.path}: general.type is {file.get('general.type')!r} and adapter.type "
@@ -150,7 +150,7 @@ def _alpha(file: gguf.Gguf, family: Family) -> float:
 
 
 def _is_taken(path: Path, matrix: str, pair: dict[str, gguf.Tensor], names: Mapping[str, TensorName]) -> bool:
-    """True; raises where it is no matrix that an adapter can change."""
+    """True; raises for a tensor that no adapter can change."""
     if matrix not in names:
         raise InputError(f"{path}: adapts {matrix}, which the base lacks; give its own base")
     if names[matrix].experts or matrix == "token_embd.weight":
@@ -181,7 +181,7 @@ def _floats(path: Path, tensor: gguf.Tensor) -> Tensor:
             f"one of {', '.join(WEIGHT_FORMATS)}"
         )
     inputs, rows = tensor.shape
-    assert isinstance(tensor.data, Buffer)  # of a file that was read
+    assert isinstance(tensor.data, Buffer)  # for a file that was read
     return to_float32(Tensor(tensor.type.name, rows, inputs, tensor.data))
 
 

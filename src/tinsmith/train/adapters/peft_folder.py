@@ -19,15 +19,15 @@ from tinsmith.spec import Hyper, Spec, Tensor
 from tinsmith.system import files, reading
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-VISION_WEIGHTS = "vision_model.safetensors"  # of an adapter that changes the vision model too
-PREFIX_CONFIG, PREFIX_WEIGHTS = "prefix_config.json", "prefix_model.safetensors"  # of a prefix's folder
-TEMPLATE = "chat_template.jinja"  # the one that the adapter was trained under
-BASE = "base.json"  # {"sha256": that of the files of the base that it was trained on}
-MEAN = "mean.json"  # {"of": how many adapters it is the mean of}
+VISION_WEIGHTS = "vision_model.safetensors"  # in an adapter that changes the vision model too
+PREFIX_CONFIG, PREFIX_WEIGHTS = "prefix_config.json", "prefix_model.safetensors"  # in a prefix's folder
+TEMPLATE = "chat_template.jinja"  # the chat template of the training
+BASE = "base.json"  # {"sha256": digest of the base's files}
+MEAN = "mean.json"  # {"of": number of adapters averaged}
 
 _FACTOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight")
-# Settings of peft that change what an adapter computes, or to which weights it belongs, and the values that
-# leave it plain LoRA on the base as it is.
+# peft's settings that change an adapter's results or the weights that it applies to, with the values that keep
+# it plain LoRA on the unchanged base.
 _PLAIN: dict[str, tuple[Any, ...]] = {
     "bias": ("none", None),
     "fan_in_fan_out": (False, None),
@@ -49,10 +49,11 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Factors:
-    """What one matrix of the base gains: scale * b a, its rows and columns in a Hugging Face folder's order.
+    """The low-rank update of one matrix of the base, scale * b a, with rows and columns in a Hugging Face
+    folder's order.
 
-    a [rank, inputs], b [rows, rank], float32. For a depthwise convolution a is [rows * rank, inputs] and b
-    [rows, rank], and each row has its own part of a.
+    a [rank, inputs], b [rows, rank], float32. A depthwise convolution has a [rows * rank, inputs] and b [rows,
+    rank]: each row has its own part of a.
     """
 
     name: TensorName
@@ -73,7 +74,7 @@ class Factors:
 
 @dataclass(frozen=True)
 class Adapter:
-    """factors: by role; alpha: peft's lora_alpha; notes: what of the folder was left out on purpose."""
+    """factors: by role; alpha: peft's lora_alpha; notes: parts of the folder left out on purpose."""
 
     factors: dict[str, Factors]
     alpha: float
@@ -81,13 +82,13 @@ class Adapter:
 
 
 def template(folder: Path) -> str | None:
-    """The chat template that the adapter in a folder was trained under; None where it does not say."""
+    """The chat template that the adapter in a folder was trained under; None if it does not say."""
     path = folder / TEMPLATE
     return reading.read_text(path, FormatError, exact=True) if path.exists() else None
 
 
 def check_template(folder: Path, settled: str | None) -> None:
-    """Raises FormatError when the adapter in a folder was trained under another chat template than this one."""
+    """Raises FormatError for an adapter in a folder that was trained under another chat template."""
     trained = template(folder)
     if trained is not None and trained != settled:
         has = "has none" if settled is None else f"gives {digest(settled)[:12]}"
@@ -98,8 +99,8 @@ def check_template(folder: Path, settled: str | None) -> None:
 
 
 def base_digest(folder: Path) -> str | None:
-    """The SHA-256 of the base that the adapter in a folder was trained on, in hexadecimal; None where it does
-    not say. Raises FormatError for a file that says something else."""
+    """The SHA-256 of the base that the adapter in a folder was trained on, in hexadecimal; None if it does not
+    say. Raises FormatError for another content of the file."""
     path = folder / BASE
     if not path.exists():
         return None
@@ -112,8 +113,8 @@ def base_digest(folder: Path) -> str | None:
 
 
 def check_base(where: Path, trained: str | None, source: str | None) -> None:
-    """Raises InputError for an adapter that was trained on another base. trained, source: the digests of its
-    base and of what the model was made from; None: it is not known."""
+    """Raises InputError for an adapter of another base. trained, source: digests of the adapter's base and of
+    the model's; None if unknown."""
     if trained and source and trained != source:
         raise InputError(
             f"{where}: the adapter was trained on the base {trained[:12]}, and the model was made from another "
@@ -122,20 +123,20 @@ def check_base(where: Path, trained: str | None, source: str | None) -> None:
 
 
 def base_name(folder: Path) -> str | None:
-    """What the adapter calls its base; None where it does not."""
+    """The base's name in the adapter; None if it does not say."""
     name = _config(folder / CONFIG).get("base_model_name_or_path")
     return name if isinstance(name, str) and name else None
 
 
 def rank(folder: Path) -> int:
-    """Of the adapter in a folder, but for the layers that have another one; 0 where it does not say."""
+    """The rank of the adapter in a folder, without layers that have their own; 0 if it does not say."""
     given = _config(folder / CONFIG).get("r")
     return given if isinstance(given, int) and given > 0 else 0
 
 
 def mean_of(folder: Path) -> int:
-    """How many adapters, each with its part of the rank, the one in a folder is the mean of; 1 where it says
-    nothing. Raises FormatError for a file that says something else."""
+    """The number of adapters that the one in a folder averages, each with its part of the rank; 1 if it does
+    not say. Raises FormatError for another content of the file."""
     path = folder / MEAN
     given = reading.read_table(path, FormatError).get("of") if path.exists() else 1
     if not isinstance(given, int) or given < 1:
@@ -144,24 +145,24 @@ def mean_of(folder: Path) -> int:
 
 
 def digest_of(folder: Path, names: Sequence[str] = (CONFIG, WEIGHTS)) -> str:
-    """Of what the adapter in a folder computes: its weights and its config."""
+    """A digest of the weights and config of the adapter in a folder."""
     seen = [VISION_WEIGHTS] if (folder / VISION_WEIGHTS).exists() else []
     digests = [files.sha256_file(folder / name) for name in (*names, *seen)]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def read(folder: Path, spec: Spec, *, with_vision: bool = False) -> Adapter:
-    """The adapter in a folder, for the base `spec`, of which only family and sizes are looked at. with_vision:
-    as for of_base."""
+    """The adapter in a folder, for the base `spec`, whose family and sizes matter alone. with_vision: as for
+    of_base."""
     return of_base(folder, by_name(spec.family), spec.hyper, with_vision=with_vision)
 
 
 def of_base(folder: Path, family: Family, hyper: Hyper, *, with_vision: bool = False) -> Adapter:
-    """The adapter in a folder, for a base of that family and sizes: what it changes of the language model.
-    with_vision: whoever asks takes what it changes of a vision half too; else one that does is refused.
+    """The language model's factors of the adapter in a folder, for a base of that family and sizes.
 
-    Raises InputError when the folder holds none or one of another base, FormatError when its file is damaged,
-    UnsupportedError when the adapter is not plain LoRA.
+    with_vision: the caller also applies the vision model's factors; else an adapter with these is refused.
+    Raises InputError for a folder without an adapter or with another base's, FormatError for a damaged file,
+    UnsupportedError for an adapter that is not plain LoRA.
     """
     if find_spec("numpy") is None:
         raise MissingExtraError("numpy", "train")
@@ -186,13 +187,13 @@ def of_base(folder: Path, family: Family, hyper: Hyper, *, with_vision: bool = F
 
 
 def _text_paths(module: str) -> Sequence[str]:
-    """What a module of a multimodal model may be called in the text model alone."""
+    """Names that a module of a multimodal model may have in the text model alone."""
     bare = re.sub(r"^(model\.)?language_model\.(model\.)?", "", module)
     return module, f"model.{bare}", bare
 
 
 def _foreign(folder: Path, module: str, experts: list[str]) -> Exception:
-    """experts: the names of the routed experts' tensors, `*` in them for an expert's number."""
+    """experts: names of the routed experts' tensors, with `*` for an expert's number."""
     prefixes = {name.partition(".*")[0] for name in experts}
     if any(f"{path}.".startswith(f"{prefix}.") for path in _text_paths(module) for prefix in prefixes):
         return UnsupportedError(
@@ -221,7 +222,7 @@ def _matched(
 
 
 def _scale(config: dict[str, Any], module: str, rank: int) -> float:
-    """alpha over the rank or its root; a pattern is the end of a module's name, as a regular expression."""
+    """alpha over the rank or its root; a pattern matches the end of a module's name as a regular expression."""
     alpha = config["lora_alpha"]
     for pattern, other in (config.get("alpha_pattern") or {}).items():
         if re.match(rf"(.*\.)?({pattern})$", module):
@@ -231,7 +232,7 @@ def _scale(config: dict[str, Any], module: str, rank: int) -> float:
 
 
 def _pairs(folder: Path) -> dict[str, dict[str, Any]]:
-    """By module, its factors "A" and "B", float32."""
+    """Each module's factors "A" and "B", float32."""
     if not (folder / WEIGHTS).exists():
         raise InputError(f"{folder}: holds no {WEIGHTS}; give an adapter folder")
     pairs: dict[str, dict[str, Any]] = {}
@@ -260,7 +261,7 @@ def _float32(folder: Path, key: str, tensor: safetensors.Tensor) -> Any:
 
 
 def check_finite(where: Path, name: str, array: Any) -> None:
-    """Raises FormatError for a tensor with values that no weight has."""
+    """Raises FormatError for a tensor with values that are not finite."""
     import numpy as np
 
     if not np.isfinite(array).all():
@@ -303,7 +304,7 @@ def _is_scale(given: Any) -> bool:
 
 
 def low_rank(where: str, factors: Factors) -> LowRank:
-    """As it is added to the spec's tensor while a model runs. where: what errors call the adapter. Raises
+    """The factors as they apply to the spec's tensor at run time. where: the adapter's name in errors. Raises
     UnsupportedError for a convolution."""
     import numpy as np
 
@@ -321,16 +322,17 @@ def low_rank(where: str, factors: Factors) -> LowRank:
 
 
 def spec_order(name: TensorName) -> tuple[Any, Any] | None:
-    """The order of a folder's rows and columns in the spec: spec[i, j] is folder[rows[i], columns[j]].
+    """The order of a folder's rows and columns in the spec: spec[i, j] is folder[rows[i], columns[j]]; None for
+    the same order.
 
-    None where it is the same. Found by sending the matrix of its own places through from_folder, so that a
-    family states its layout once. Raises UnsupportedError for a layout that is more than an order.
+    Passes a matrix of its own indices through from_folder, so that a family states its layout once. Raises
+    UnsupportedError for a layout that is not a permutation of rows and columns.
     """
     if name.from_hf is None:
         return None
     import numpy as np
 
-    # The layouts move four bytes at a time, whatever they stand for.
+    # The layouts move four bytes at a time, whatever they mean.
     places = np.arange(name.all_rows * name.inputs, dtype=np.int32)
     moved = name.from_folder(Tensor("F32", name.all_rows, name.inputs, places.tobytes()))
     layout = np.frombuffer(moved.data, dtype=np.int32).reshape(name.all_rows, name.inputs)

@@ -1,4 +1,4 @@
-"""A trained prefix as our own runtime has it stand before a conversation."""
+"""A trained prefix as the runtime puts it before a conversation."""
 
 from __future__ import annotations
 
@@ -26,10 +26,8 @@ def is_prefix(folder: Path) -> bool:
 
 
 def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
-    """The prefix in a folder for the model in a tin, as compile_prefix gives it.
-
-    Raises InputError where it belongs to another base, FormatError where it is damaged.
-    """
+    """The prefix in a folder, for the model in a tin, as compile_prefix returns it. Raises InputError for a
+    prefix of another base, FormatError for a damaged one."""
     config = reading.read_table(folder / CONFIG, FormatError)
     facts = tin.facts("family", "hyper")
     if config.get("family") != facts["family"]:
@@ -40,26 +38,26 @@ def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
     family = by_name(facts["family"])
     hyper = family.hyper_from_facts(facts["hyper"], tin.where)
     names = {name.role: name for name in family.tensors(hyper)}
-    held = _Held(folder)
+    tensors = _Tensors(folder)
     caches: list[bytes] = []
     states: list[bytes] = []
     for layer in range(hyper.layers):
         role = f"layers.{layer}"
         keys, values, convolved, recurrent = (
-            held.of(f"{layer}.{kind}", dimensions)
+            tensors.of(f"{layer}.{kind}", dimensions)
             for kind, dimensions in ((KEYS, 3), (VALUES, 3), (CONVOLVED, 2), (RECURRENT, 3))
         )
         if keys is not None and values is not None:
-            caches.append(held.pair(layer, _turned(names.get(f"{role}.k"), keys), values))
+            caches.append(tensors.pair(layer, _turned(names.get(f"{role}.k"), keys), values))
         if convolved is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.conv"), convolved).T[None]))
         if recurrent is not None and f"{role}.skip" in names:  # [heads, columns, rows] in transformers
             recurrent = recurrent.transpose(0, 2, 1)
         if recurrent is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.beta"), recurrent)))
-    if held.left:
+    if tensors.left:
         raise InputError(
-            f"{folder}: has {next(iter(held.left))}, which the model lacks; give the one of its base"
+            f"{folder}: has {next(iter(tensors.left))}, which the model lacks; give the one of its base"
         )
     length = config.get("length")
     if not isinstance(length, int) or length < 1:
@@ -70,15 +68,15 @@ def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
         raise InputError(f"{folder}: {error}") from error
 
 
-class _Held:
-    """The tensors of a prefix's folder. left: those that were not asked for."""
+class _Tensors:
+    """The tensors of a prefix's folder. left: those not yet read."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / WEIGHTS
         self.left = safetensors.read(self._path)
 
     def of(self, name: str, dimensions: int) -> Any:
-        """float32, or None where there is no such."""
+        """float32, or None if there is no such tensor."""
         import numpy as np
 
         tensor = self.left.pop(name, None)
@@ -113,7 +111,7 @@ def _turned(name: TensorName | None, keys: Any) -> Any:
 
 
 def _tiled(state: Any) -> bytes:
-    """[heads, rows, columns] as a session keeps it."""
+    """[heads, rows, columns] in a session's layout."""
     import numpy as np
 
     heads, rows, columns = state.shape

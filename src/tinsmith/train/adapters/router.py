@@ -1,10 +1,10 @@
-"""Fitting a router: a linear map from a prompt's hidden state to one of some tasks, or to none of them.
+"""Fits a router: a linear map from a prompt's hidden state to a task or to none.
 
-The first candidate is the nearest centroid under a shared diagonal covariance, then under more of the
-covariance as it is (regularized discriminant analysis, Friedman 1989), then logistic regressions with less and
-less weight decay. Each is judged by prompts that it was not fitted on, and softened there by a temperature (Guo
-et al., "On calibration of modern neural networks", 2017); the one with the fewest errors is taken, the first of
-equals.
+The first candidate is the nearest centroid under a shared diagonal covariance. The next ones use more of the
+full covariance (regularized discriminant analysis, Friedman 1989), the last ones logistic regression with
+decreasing weight decay. Each is measured on prompts that it was not fitted on, with a temperature fitted there
+(Guo et al., "On calibration of modern neural networks", 2017). The candidate with the fewest errors wins, the
+first among equals.
 """
 
 from __future__ import annotations
@@ -26,22 +26,21 @@ CENTROIDS = "centroids"
 _SHRUNK = (0.2, 0.05, 0.01)  # the diagonal's share of a covariance
 _DECAYS = (1e-2, 1e-3, 1e-4)
 _FOLDS = 4  # of cross-validation, where there is no validation set
-LEAST = _FOLDS  # prompts of a task, or for none
-_KEPT = 0.995  # of the tasks' held-out prompts, where there are no off-topic ones to weigh them against
+LEAST = _FOLDS  # prompts of a task, or off-topic prompts
+_KEPT = 0.995  # of the tasks' held-out prompts kept, without off-topic prompts to weigh them against
 _SOFTER = [2.0 ** (-k / 4) for k in range(41)]
-_WORSE = 5  # a task's prompt that goes wrong, than another one that is taken
-_MOST = 0.999  # that is asked for of a probability
+_WORSE = 5  # weight of a task's misrouted prompt against an accepted off-topic one
+_MOST = 0.999  # of a probability
 
 
-# Of prompts for tasks and for none: states [n, dim], the tasks' names, and states [m, dim] or None.
+# A training set: states [n, dim], the tasks' names, and off-topic states [m, dim] or None.
 Prompts = tuple[Any, Sequence[str], Any]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """method: which candidate it is. right: the share of the tasks' held-out prompts that it gives to their
-    task; rejected: of those for none, which it gives to none (None: there were
-    none); held_out: how many there were of both."""
+    """method: the name of the candidate. right: the share of the tasks' held-out prompts routed to their task;
+    rejected: of the off-topic ones, routed to none (None: there were none); held_out: the number of both."""
 
     router: Router
     method: str
@@ -53,7 +52,7 @@ class Fitted:
 @dataclass(frozen=True)
 class _Head:
     method: str
-    weights: Floats  # [rows, dim], the last row none's
+    weights: Floats  # [rows, dim], the last row for none
     bias: Floats  # [rows]
 
     def scores(self, states: Floats) -> Floats:
@@ -72,17 +71,15 @@ def fit(
     seed: int = 0,
     source: bytes = bytes(32),
 ) -> Fitted:
-    """A router of the tasks that the labels name, in the order of their names.
+    """Fits a router of the tasks that the labels name, in the order of their names.
 
-    states: of the tasks' prompts, [n, dim]. off_topic: of prompts that are for none of them, [m, dim].
-    validation: states, labels and off_topic that choose among candidates, their temperatures and the threshold;
-    None: each quarter of the prompts in turn, by candidates that are fitted on the others. The threshold is the
-    one with the fewest errors, where the share of the tasks' prompts that go wrong weighs five times that of
-    the others that are taken; without any of these, the one that keeps 99.5 % of the tasks' prompts. source: as
-    Router's.
+    states: of the tasks' prompts, [n, dim]. off_topic: of prompts for none of them, [m, dim]. validation:
+    states, labels and off_topic that choose the candidate, its temperature and the threshold; None: each
+    quarter of the prompts in turn, by candidates fitted on the others. source: as Router's.
 
-    Raises InputError where there is nothing to tell apart: a single task without prompts for none, or too few
-    prompts of a task.
+    The threshold has the fewest errors, where the share of misrouted task prompts counts five times the share
+    of accepted off-topic ones. Without off-topic prompts, it keeps 99.5 % of the tasks' prompts. Raises
+    InputError for a single task without off-topic prompts, or too few prompts of a task.
     """
     tasks = sorted(set(labels))
     x, y = _arrays((states, labels, off_topic), tasks)
@@ -113,7 +110,7 @@ def fit(
 
 
 def _crossed(x: Floats, y: Indices, tasks: int, seed: int) -> list[Floats]:
-    """By candidate, the scores of all prompts, each when it was fitted without that quarter of their task's."""
+    """By candidate, the scores of all prompts, each by a fit without its quarter of the task's prompts."""
     fold = np.empty(len(y), np.int64)
     order = np.random.default_rng(seed).permutation(len(y))
     for task in range(tasks + 1):
@@ -129,7 +126,7 @@ def _crossed(x: Floats, y: Indices, tasks: int, seed: int) -> list[Floats]:
 
 
 def _arrays(prompts: Prompts, tasks: Sequence[str]) -> tuple[Floats, Indices]:
-    """All states, and the number of each one's task, that of none behind the others."""
+    """All states, and each one's task number; off-topic prompts come last."""
     states, labels, off_topic = prompts
     x = np.asarray(states, np.float64)
     if x.ndim != 2 or len(x) != len(labels):
@@ -146,8 +143,8 @@ def _arrays(prompts: Prompts, tasks: Sequence[str]) -> tuple[Floats, Indices]:
 
 
 def _candidates(x: Floats, y: Indices, tasks: int) -> list[_Head]:
-    """Fitted where each number is centred and divided by its deviation within the tasks. Without prompts for
-    none, none's row is that of a prompt in the middle of all."""
+    """Fits on features that are centred and divided by their deviation within the tasks. Without off-topic
+    prompts, the row for none is that of a prompt in the middle of all."""
     rows = tasks + 1 if (y == tasks).any() else tasks
     means = np.stack([x[y == k].mean(0) for k in range(rows)])
     middle = means.mean(0)
@@ -172,7 +169,7 @@ def _candidates(x: Floats, y: Indices, tasks: int) -> list[_Head]:
 
 
 def _trained(u: Floats, y: Indices, rows: int) -> list[tuple[Floats, Floats]]:
-    """Multinomial logistic regression, each class weighing the same, with each weight decay."""
+    """Multinomial logistic regression with each weight decay; all classes weigh the same."""
     import torch
 
     x, labels = torch.from_numpy(u), torch.from_numpy(y)
@@ -193,7 +190,7 @@ def _trained(u: Floats, y: Indices, rows: int) -> list[tuple[Floats, Floats]]:
         search.step(loss)  # type: ignore[no-untyped-call]
         return weights.detach().numpy().copy(), bias.detach().numpy().copy()
 
-    return [fitted(decay) for decay in _DECAYS]  # each goes on from the one before
+    return [fitted(decay) for decay in _DECAYS]  # each starts from the one before
 
 
 def _softmax(scores: Floats) -> Floats:
@@ -203,7 +200,7 @@ def _softmax(scores: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Judged:
-    """factor: what softens the scores; least: the threshold, and what comes of it."""
+    """factor: of the scores, the inverse temperature; least: the threshold, with the shares that result."""
 
     factor: float
     least: float
@@ -213,7 +210,7 @@ class _Judged:
 
 
 def _judged(scores: Floats, y: Indices, tasks: int) -> _Judged:
-    """The softness by which the right rows are the likeliest, and the best threshold then."""
+    """The temperature that maximizes the right rows' likelihood, and the best threshold with it."""
 
     def surprise(factor: float) -> float:
         return -float(np.log(_softmax(scores * factor)[np.arange(len(y)), y] + 1e-300).mean())
@@ -225,7 +222,7 @@ def _judged(scores: Floats, y: Indices, tasks: int) -> _Judged:
 
 
 def _measured(shares: Floats, y: Indices, tasks: int, least: float) -> tuple[float, float | None]:
-    """The share of the tasks' prompts that come to their task, and of the others that come to none."""
+    """The shares of the tasks' prompts routed to their task, and of off-topic ones rejected."""
     best = shares[:, :tasks].argmax(1)
     taken = shares[np.arange(len(y)), best] >= least
     own = y < tasks
@@ -239,7 +236,7 @@ def _errors(shares: Floats, y: Indices, tasks: int, least: float) -> float:
 
 
 def _threshold(shares: Floats, y: Indices, tasks: int) -> float:
-    """In the middle, by the logarithm of the odds, of those with the fewest errors."""
+    """The middle, on the scale of log odds, of the thresholds with the fewest errors."""
     own = y < tasks
     best = shares[:, :tasks].max(1)
     if own.all():

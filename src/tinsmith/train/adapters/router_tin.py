@@ -1,4 +1,4 @@
-"""A router in a sealed file: each change writes a new one, whole."""
+"""A router in a sealed file; each change writes a whole new file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FACTS = "router"  # in the manifest
 
 
 def put(file: str | Path, given: Router, out: str | Path, measured: Mapping[str, Any] | None = None) -> None:
-    """Writes the tin `file` to `out` with this router, in place of any that it has.
+    """Writes the tin `file` to `out` with this router in place of its own.
 
-    measured: what the manifest is to say of how well it does, as JSON values. Raises InputError where one of
-    its tasks is no adapter of the tin, or it is of another base; FormatError for numbers that are not finite.
+    measured: the router's measures for the manifest, as JSON values. Raises InputError for a task that is not
+    an adapter of the tin or a router of another base, FormatError for numbers that are not finite.
     """
     held = Tin(file)
     adapters = named(held)
@@ -38,7 +38,7 @@ def put(file: str | Path, given: Router, out: str | Path, measured: Mapping[str,
 
 @dataclass(frozen=True)
 class Changed:
-    """What a tin's rewriting takes: new entries, facts of the manifest, and the names of entries that go."""
+    """The changes of a tin: new entries, facts of the manifest, and names of removed entries."""
 
     entries: dict[str, tin.Data]
     facts: dict[str, Any]
@@ -46,7 +46,7 @@ class Changed:
 
 
 def changed(file: str | Path, change: Callable[[Router], Router | None]) -> Changed:
-    """What becomes of the tin's router, where it has one. None: it goes."""
+    """The tin's router after a change of the adapters, if it has one. None removes it."""
     held = held_by(file)
     new = held and change(held)
     if held is None or new is None:
@@ -58,8 +58,7 @@ def changed(file: str | Path, change: Callable[[Router], Router | None]) -> Chan
 
 
 def _facts(file: str | Path, given: Router, data: bytes, measured: Any) -> dict[str, Any]:
-    """What a manifest says of a router: what it is, and the digests of its scores of the self-test's
-    prompts."""
+    """The manifest's description of a router, with the digests of its scores of the self-test's prompts."""
     model = _core.Model(map_file(file))
     try:
         opened = _core.Router(model, aligned(data))
@@ -72,7 +71,7 @@ def _facts(file: str | Path, given: Router, data: bytes, measured: Any) -> dict[
 
 
 def held_by(file: str | Path) -> Router | None:
-    """The router in a tin; None where it has none."""
+    """The router in a tin; None without one."""
     held = Tin(file)
     return router.read(held.entry(ENTRY)) if ENTRY in held.names else None
 
@@ -89,8 +88,8 @@ def digests(model: _core.Model, opened: _core.Router) -> list[str]:
 
 
 def check(held: Tin, model: _core.Model) -> list[str]:
-    """The digests of the router's scores, computed here and equal to those that it was sealed with; none where
-    the tin has no router. Raises FormatError or RuntimeFault as selftest.check does."""
+    """The digests of the router's scores, computed here and equal to the sealed ones; none without a router.
+    Raises FormatError or RuntimeFault as selftest.check does."""
     if ENTRY not in held.names:
         return []
     try:

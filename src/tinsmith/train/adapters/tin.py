@@ -1,4 +1,4 @@
-"""Adapters in a sealed file: each change writes a new one, whole."""
+"""Adapters in a sealed file; each change writes a whole new file."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 
 
 def listed(file: str | Path) -> dict[str, dict[str, Any]]:
-    """What the file's manifest says of its adapters, by name."""
+    """The manifest's descriptions of the file's adapters, by name."""
     held: dict[str, dict[str, Any]] = Tin(file).manifest.get(ADAPTERS, {})
     return held
 
 
 def own_ranks(file: str | Path) -> dict[str, int]:
-    """The ranks of the adapters that have factors, by name. What each takes of a session's adapter_rank, which
-    the manifest has, may be more."""
+    """The ranks of the adapters that have factors, by name. An adapter's part of a session's adapter_rank, in
+    the manifest, may be larger."""
     held = Tin(file)
     return {
         name: own_rank(held.entry(entry(name)), f"{file}: {name}")
@@ -53,14 +53,16 @@ def add(
     format: str,
     extra: Extra = Extra(),  # noqa: B008
 ) -> None:
-    """Writes the tin `file` to `out` with one more adapter: a folder, in peft's format or of a prefix, a GGUF
-    file, or a compiled one.
+    """Writes the tin `file` to `out` with one more adapter: a GGUF file, a folder of a prefix or in peft's
+    format, or a compiled adapter.
 
-    format: of adapter_bin.FORMATS, for one that is not compiled. extra: what the adapter brings, as a tin has
-    it of its own model: entries (its constraint as tin.CONSTRAINT, LICENSES/…), facts (`constraint`,
-    `abstention`, `metrics`, `license` …) and its bill of materials. The chat template is the one that it was
-    trained under, where it says so. Raises InputError for a name that is taken or can't be one, an adapter of
-    another base, and one that changes no logit of the self-test; FormatError for a damaged one."""
+    format: one of bin.FORMATS, for an adapter that is not compiled. extra: what the adapter adds to the tin:
+    entries (its constraint as tin.CONSTRAINT, LICENSES/…), facts (`constraint`, `abstention`, `metrics`,
+    `license` …) and its bill of materials. The chat template is that of the adapter's training, if it says so.
+
+    Raises InputError for a name that is taken or invalid, an adapter of another base, and one that changes no
+    logit of the self-test; FormatError for a damaged one.
+    """
     known = listed(file)
     _check_new(file, name, known)
     source, held = Path(source), Tin(file)
@@ -88,7 +90,7 @@ def add(
 
 
 def _opened(model: _core.Model, held: Tin, source: Path, data: bytes) -> dict[str, Any]:
-    """What a compiled adapter says of itself, with its digests of the self-test."""
+    """A compiled adapter's description of itself, and its digests of the self-test."""
     try:
         opened = _core.Adapter(model, aligned(data))
     except RuntimeFault as fault:
@@ -105,7 +107,7 @@ def _opened(model: _core.Model, held: Tin, source: Path, data: bytes) -> dict[st
 
 
 def _bring_template(held: Tin, source: Path, entries: dict[str, bytes], facts: dict[str, Any]) -> None:
-    """Adds the chat template that the adapter in a folder was trained under, where it is not the file's own."""
+    """Adds the chat template of the adapter's training, if it differs from the file's own."""
     template = adapter_bin.template(source)
     if template is None:
         return
@@ -127,8 +129,8 @@ def _bring_template(held: Tin, source: Path, entries: dict[str, bytes], facts: d
 
 
 def remove(file: str | Path, name: str, out: str | Path) -> None:
-    """Writes the tin `file` to `out` without that adapter, whose prompts its router then takes for none's.
-    Raises InputError where there is no such adapter."""
+    """Writes the tin `file` to `out` without that adapter; its router then routes the adapter's prompts to
+    none. Raises InputError for an unknown adapter."""
     known = listed(file)
     _check(file, name, known)
     rest, held = {other: facts for other, facts in known.items() if other != name}, Tin(file)
@@ -139,7 +141,7 @@ def remove(file: str | Path, name: str, out: str | Path) -> None:
 
 
 def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
-    """Writes the tin `file` to `out` with that adapter under another name, in its router too."""
+    """Writes the tin `file` to `out` with that adapter renamed, in its router too."""
     known = listed(file)
     _check(file, old, known)
     _check_new(file, new, known)
@@ -154,7 +156,7 @@ def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
 
 
 def _moved(held: Tin, old: str, new: str) -> dict[str, str]:
-    """What the entries of the adapter `old` are called when it is `new`, by what they are called now."""
+    """The new names of the entries of a renamed adapter, by their old names."""
     beside = {
         name: folder(new) + name.removeprefix(folder(old))
         for name in held.names
@@ -164,8 +166,8 @@ def _moved(held: Tin, old: str, new: str) -> dict[str, str]:
 
 
 def check(held: Tin, model: _core.Model) -> dict[str, list[str]]:
-    """By adapter, the digests of the self-test's logits under it, computed here and equal to those that it was
-    sealed with. Raises FormatError or RuntimeFault as selftest.check does."""
+    """By adapter, the digests of the self-test's logits, computed here and equal to the sealed ones. Raises
+    FormatError or RuntimeFault as selftest.check does."""
     found = {}
     for name, facts in held.manifest.get(ADAPTERS, {}).items():
         opened = _core.Adapter(model, held.entry(entry(name)))

@@ -1,1 +1,1 @@
-"""What a step reads: examples as token sequences, in batches that lie in one row or side by side."""
+"""A step's input: examples as token sequences, in batches packed into one row or padded side by side."""

@@ -1,9 +1,9 @@
-"""How a batch of sequences lies in the network's input: packed into one row, or padded side by side.
+"""The layout of a batch in the network's input: packed into one row, or padded side by side.
 
-Packed, no step is spent on padding, and the prefix that all prompts share (the system prompt) is computed
-once; only where tokens meet, in attention and in layers that carry a state along (layers/mixing.py), do the
-sequences lie side by side. A model with a layer that neither knows gets a row for each sequence, padded on the
-right, where nothing that is causal looks.
+Packing wastes no computation on padding, and computes the prefix that all prompts share (the system prompt)
+once. Only attention and layers with a recurrent state (layers/mixing.py) put the sequences side by side. A
+model with a layer that supports neither gets a row for each sequence, padded on the right, where causal layers
+do not look.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tinsmith.train.vision.tiles import ONE_BY_ONE, Looks
 if TYPE_CHECKING:
     from tinsmith.data.images import ImageSource
 
-# A packed row is filled to a multiple of this: products of matrices are compiled for each height that they
-# meet, and of a thousand heights none would be met again. The filler is computed like tokens.
+# A packed row is filled to a multiple of this: matrix products are compiled for each height that occurs, and a
+# thousand heights would hardly repeat. The filler is computed like tokens.
 HEIGHT = 16
 
 
@@ -74,37 +74,39 @@ class Packing:
 
     @property
     def all_spans(self) -> tuple[tuple[int, int], ...]:
-        """After the prefix's, where there is one."""
+        """With the prefix's first, if there is one."""
         return ((0, self.shared), *self.spans) if self.shared else self.spans
 
     @cached_property
     def extents(self) -> Tensor:
-        """The same for C: int32 [sequences, 2], of the host."""
+        """The spans for C: int32 [sequences, 2], on the host."""
         return torch.tensor(self.all_spans, dtype=torch.int32)
 
     def side_by_side(self, row: Tensor) -> Tensor:
-        """Of a packed row [width, ...] each sequence's part after the prefix: [sequences, longest, ...]."""
+        """Each sequence's part after the prefix of a packed row [width, ...]: [sequences, longest, ...]."""
         return row.index_select(0, self.places).view(self.sequences, self.longest, *row.shape[1:])
 
     def in_a_row(self, states: Tensor) -> Tensor:
-        """Back, without padding: [sequences, longest, ...] to what follows the prefix, the filler 0."""
+        """The inverse, without padding: [sequences, longest, ...] to the tokens after the prefix, with a filler
+        of 0."""
         rows = states.flatten(0, 1).index_select(0, self.kept)
         return torch.cat([rows, rows.new_zeros(self.filler, *rows.shape[1:])]) if self.filler else rows
 
     def without_padding(self, states: Tensor) -> Tensor:
-        """[rows, width, features] or [rows * width, features] of the input to [tokens, features]."""
+        """Drops padding: [rows, width, features] or [rows * width, features] of the input to [tokens,
+        features]."""
         flat = states.flatten(0, -2)
         return flat.index_select(0, self.kept) if self.is_padded else flat[: len(flat) - self.filler]
 
     def bias(self, before: int, window: int | None) -> Tensor:
-        """What attention adds to scores, 0 or -inf, of the sequences side by side, whose first token stands at
-        `before`: [longest, before + longest], or [sequences, 1, longest, before + longest]. window: as
-        causal_bias."""
+        """Attention's addend to scores, 0 or -inf, for the sequences side by side, whose first token is at
+        position `before`: [longest, before + longest], or [sequences, 1, longest, before + longest]. window: as
+        for causal_bias."""
         causal = causal_bias(before, self.longest, window, self.tokens.device)
         return causal if self.together is None else _with_images(self, causal, before)
 
     def to(self, device: torch.device) -> Packing:
-        """The same, its tensors on a device."""
+        """A copy with its tensors on a device."""
         moved: dict[str, Any] = {
             name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
         }
@@ -112,7 +114,7 @@ class Packing:
 
 
 def pack(batch: Sequence[TokenSequence], shared: int, looks: Looks = ONE_BY_ONE) -> Packing:
-    """One row. shared: the length of the prefix that the sequences' prompts have in common."""
+    """Packs one row. shared: the length of the prefix that the sequences' prompts have in common."""
     tokens = list(batch[0].prompt[:shared])
     positions = list(range(shared))
     starts = []
@@ -126,7 +128,7 @@ def pack(batch: Sequence[TokenSequence], shared: int, looks: Looks = ONE_BY_ONE)
 
 
 def pad(batch: Sequence[TokenSequence], looks: Looks = ONE_BY_ONE) -> Packing:
-    """A row a sequence."""
+    """Pads to a row per sequence."""
     longest = max(map(len, batch))
     tokens = torch.zeros(len(batch), longest, dtype=torch.long)
     for row, sequence in zip(tokens, batch, strict=True):
@@ -144,7 +146,7 @@ def _packing(
     shared: int = 0,
     filler: int = 0,
 ) -> Packing:
-    """starts: where, in the input flattened, each sequence's tokens after the prefix begin."""
+    """starts: indices in the flattened input of each sequence's first token after the prefix."""
     longest = max(map(len, batch)) - shared
     places = torch.zeros(len(batch), longest, dtype=torch.long)
     valid = torch.zeros(len(batch), longest, dtype=torch.bool)
@@ -198,7 +200,7 @@ def _packing(
 
 
 def _graded(sequence: TokenSequence) -> Tensor:
-    """The positions of time, row and column of its tokens, [3, tokens]; kernels/core/vm/input.c states them."""
+    """The tokens' positions of time, row and column, [3, tokens]; kernels/core/vm/input.c defines them."""
     places = torch.arange(len(sequence)).repeat(3, 1)
     for first, down, across in sequence.tiles:
         count = down * across
@@ -209,7 +211,7 @@ def _graded(sequence: TokenSequence) -> Tensor:
     return places
 
 
-@lru_cache(maxsize=2)  # every layer of a batch asks for the same one, or with windows for one of two
+@lru_cache(maxsize=2)  # every layer of a batch asks for the same mask, or with windows for one of two
 def _with_images(packing: Packing, causal: Tensor, before: int) -> Tensor:
     assert packing.together is not None
     begins = torch.tensor([begin for begin, _ in packing.spans], device=causal.device)
@@ -221,10 +223,8 @@ def _with_images(packing: Packing, causal: Tensor, before: int) -> Tensor:
 
 @lru_cache(maxsize=16)
 def causal_bias(begin: int, rows: int, window: int | None, device: torch.device) -> Tensor:
-    """What attention adds to scores, 0 or -inf, [rows, begin + rows]: the rows' tokens stand at `begin` and on.
-
-    window: the number of latest tokens, its own included, that a token sees; None for all.
-    """
+    """Attention's addend to scores, 0 or -inf, [rows, begin + rows], for rows at positions from `begin`.
+    window: the number of latest tokens, its own included, that a token sees; None for all."""
     own = torch.arange(begin, begin + rows, device=device)[:, None]
     other = torch.arange(begin + rows, device=device)[None]
     seen = other <= own

@@ -1,9 +1,9 @@
-"""Which examples that were learned before are replayed beside new ones: those that are being forgotten.
+"""Chooses the earlier examples to replay beside new ones: those that the adapter is forgetting.
 
-What is forgotten is measured on a sample of them, by how far its losses have risen above those that the
-adapter began with (after Aljundi et al., "Online Continual Learning with Maximal Interfered Retrieval", arXiv
-1908.04742, by whole epochs instead of single steps). An example outside of the sample counts as the mean of
-those with its label, of a function for instance, and where there is none as the mean of all.
+Forgetting is measured on a sample, by how far the losses have risen above those at the start (after Aljundi et
+al., "Online Continual Learning with Maximal Interfered Retrieval", arXiv 1908.04742, by epochs instead of
+steps). An example outside the sample counts as the mean of those with its label, such as a function, or as the
+mean of all.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from statistics import fmean
 
 from tinsmith.train.batches.sequences import TokenSequence
 
-SAMPLE = 128  # measured before each epoch: a forward pass of each, some three percent of a thousand's epoch
+SAMPLE = (
+    128  # measured before each epoch: a forward pass of each, about 3 % of the epoch for a thousand examples
+)
 
 
 class Replay:
-    """sequences: of the examples that were learned before; labels: theirs, None for none; share: of an epoch's
-    sequences; sample: the places of those that are measured."""
+    """sequences: of the earlier examples; labels: theirs, None for none; share: of an epoch's sequences;
+    sample: the indices of measured sequences."""
 
     def __init__(
         self, sequences: Sequence[TokenSequence], labels: Sequence[str | None], share: float, seed: int
@@ -27,19 +29,19 @@ class Replay:
         self.sequences, self.labels, self.share, self.seed = sequences, labels, share, seed
         places = range(len(sequences))
         self.sample = sorted(random.Random(f"{seed}/sample").sample(places, min(SAMPLE, len(sequences))))
-        self.first: list[float] = []  # the sample's losses by the adapter that training starts from
+        self.first: list[float] = []  # the sample's losses under the adapter that training starts from
 
     def count(self, new: int) -> int:
-        """How many stand beside so many new sequences: at least one, none of them twice."""
+        """The number of replayed sequences beside that many new ones: at least one, none twice."""
         return min(len(self.sequences), max(1, round(new * self.share / (1 - self.share))))
 
     def rises(self, losses: Sequence[float]) -> list[float]:
-        """Of the sample, how far each loss is above the first; a loss that fell rose by nothing."""
+        """The rise of each loss in the sample since the start; 0 for a loss that fell."""
         return [max(0.0, now - first) for now, first in zip(losses, self.first, strict=True)]
 
     def choose(self, epoch: int, new: int, rises: Sequence[float] = ()) -> list[int]:
-        """The places of those that stand beside so many new sequences, drawn without replacement: half of the
-        weight is even, the other half goes by the rises, if there are any (Efraimidis and Spirakis, 2006)."""
+        """Indices of the replayed sequences, drawn without replacement: half of the weight is even, the other
+        half is proportional to the rises, if any (Efraimidis and Spirakis, 2006)."""
         weights = self._weights(rises)
         chance = random.Random(f"{self.seed}/replay/{epoch}")
         keys = [chance.random() ** (1 / weight) for weight in weights]

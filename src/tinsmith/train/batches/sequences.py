@@ -1,4 +1,4 @@
-"""Examples as token sequences, and the batches that training walks through."""
+"""Examples as token sequences, and the batches of an epoch."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Encode = Callable[[str], list[int]]
 Item = TypeVar("Item", bound=Sized)
 
 
-BASE_CONTEXT = "the base's context"  # a limit that no key raises
+BASE_CONTEXT = "the base's context"  # a limit that no key changes
 
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """prompt: what the model is given; answer: what it should write, with the token that ends it; forced:
-    places of the answer's tokens that are not learned, since they must come; images: that the prompt shows;
-    tiles: where their tokens stand in it, each of which gets one of their rows."""
+    """prompt: the model's input; answer: its expected output, with the end token; forced: indices of answer
+    tokens that are not learned because the constraint forces them; images: in the prompt; tiles: where the
+    images' tokens lie in the prompt, each of which takes one image row."""
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
@@ -41,21 +41,21 @@ class TokenSequence:
     tiles: tuple[PromptTile, ...] = ()
 
     def __len__(self) -> int:
-        """Tokens that the model reads: the last one of the answer is only predicted."""
+        """Tokens in the input: the answer's last one is only predicted."""
         return len(self.prompt) + len(self.answer) - 1
 
     @property
     def learned(self) -> list[int]:
-        """Places of the answer's tokens that are."""
+        """Indices of the answer's tokens that are learned."""
         forced = set(self.forced)
         return [place for place in range(len(self.answer)) if place not in forced]
 
 
 class Tokenization:
-    """Turns examples into sequences just as the runtime will: the prompt rendered and tokenized by itself.
+    """Turns examples into sequences as the runtime does, with the prompt rendered and tokenized by itself.
 
-    encode: text to ids, with special tokens recognized. limit: what the recipe calls max_length. Raises
-    InputError for a base without a chat template, and for a system message with a control token in it.
+    encode: text to ids, with special tokens recognized. limit: the recipe's name of max_length. Raises
+    InputError for a base without a chat template, and for a system message with a control token.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Tokenization:
         return [sequence for _, sequence in self.learned(examples)]
 
     def learned(self, examples: Sequence[Example]) -> list[tuple[Example, TokenSequence]]:
-        """The examples beside their sequences. Raises DataError for an example longer than max_length, or whose
+        """The examples with their sequences. Raises DataError for an example longer than max_length, or whose
         answer the template changes."""
         sequences = [self._sequence(example, number) for number, example in enumerate(examples, 1)]
         for number, (example, sequence) in enumerate(zip(examples, sequences, strict=True), 1):
@@ -107,13 +107,13 @@ class Tokenization:
         return list(zip(examples, sequences, strict=True))
 
     def fitting(self, examples: Sequence[Example]) -> list[tuple[Example, TokenSequence]]:
-        """Of examples that nobody wrote those that are not longer than max_length, beside their sequences."""
+        """The generated examples of at most max_length tokens, with their sequences."""
         sequences = (self._sequence(example, number) for number, example in enumerate(examples, 1))
         pairs = zip(examples, sequences, strict=True)
         return [pair for pair in pairs if len(pair[1]) <= self.max_length]
 
     def check_asked(self, examples: Sequence[Example], context: int) -> None:
-        """Raises DataError for an example that fills a session of `context` tokens before its answer begins."""
+        """Raises DataError for an example whose prompt fills a session of `context` tokens."""
         for number, example in enumerate(examples, 1):
             asked, named = self.task.messages(example, self.system), _name(example, number)
             if example.images:
@@ -127,7 +127,7 @@ class Tokenization:
                 )
 
     def prompt(self, example: Example, shots: Sequence[Example] = ()) -> tuple[int, ...]:
-        """The tokens that ask for an example's answer, with examples and their answers before it."""
+        """The prompt's tokens for an example, with examples and their answers before it."""
         asked = self.task.messages(example, self.system)
         shown: list[Message] = []
         for shot in shots:
@@ -162,8 +162,8 @@ class Tokenization:
         return TokenSequence(given, wanted, images=example.images, tiles=tiles)
 
     def _check_control(self, example: Example, asked: list[Message], named: str) -> None:
-        """What a message says is text where the model is asked, whatever it says, and an end token in an answer
-        would end what is learned of it."""
+        """Raises DataError for control tokens: at run time a message's text is plain text, and an end token
+        would cut off the answer."""
         said = [message["content"] for message in asked if message["role"] != "assistant"]
         found = next(filter(None, (self.control(text) for text in said if isinstance(text, str))), None)
         if found:
@@ -178,7 +178,7 @@ class Tokenization:
             )
 
     def _with_pictures(self, example: Example, named: str, asked: list[Message]) -> tuple[str, str]:
-        """The prompt, and it with its answer, where each picture's tokens stand in its place."""
+        """The prompt, and the prompt with its answer, with each image's tokens in place."""
         if self.places is None:
             raise DataError(f"{named} has an image, and the base takes none; use a vision-language model")
         try:
@@ -197,23 +197,23 @@ def _name(example: Example, number: int) -> str:
 def text_sequences(
     texts: Sequence[str], encode: Encode, tokenizer: Tokenizer, max_length: int
 ) -> list[TokenSequence]:
-    """Plain texts, each with the token that ends a text, in pieces of at most max_length tokens; all but a
-    piece's first token is to be learned."""
+    """Plain texts with an end token each, in pieces of at most max_length tokens; all but a piece's first token
+    are learned."""
     pieces: list[TokenSequence] = []
     for text in texts:
         tokens = [*encode(text), *tokenizer.end_tokens[:1]]
         for begin in range(0, len(tokens) - 1, max_length):
-            # The last token of a piece is only predicted, and begins the next one.
+            # A piece's last token is only predicted, and begins the next piece.
             piece = tuple(tokens[begin : begin + max_length + 1])
             pieces.append(TokenSequence(piece[:1], piece[1:]))
     return pieces
 
 
 def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:
-    """The tokens that every prompt begins with, short of the whole of any prompt."""
+    """The tokens that every prompt begins with, shorter than any whole prompt."""
     first = min(sequence.prompt for sequence in sequences)
     last = max(sequence.prompt for sequence in sequences)
-    # A picture's tokens are the same whatever it shows.
+    # An image's tokens do not depend on its pixels.
     limit = min(one.tiles[0].first if one.tiles else len(one.prompt) - 1 for one in sequences)
     length = 0
     while length < limit and first[length] == last[length]:
@@ -224,18 +224,18 @@ def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:
 def batches(
     sequences: Sequence[Item], batch_tokens: int, shared: int, seed: int, epoch: int, padded: bool = False
 ) -> list[list[Item]]:
-    """One epoch's batches, in order: the same for the same arguments.
+    """One epoch's batches in order, the same for the same arguments.
 
-    A batch holds as many sequences as fit in batch_tokens, drawn at random: those of one length are alike in
-    more than that, and a loss falls slower by them. padded: each is a row as wide as the
-    batch's longest, so that lengths within a batch are kept together all the same. sequences: or whatever has a
-    length in tokens; shared: how many of each one's tokens are the shared prefix, which are not counted.
+    A batch holds random sequences up to batch_tokens: sequences of one length are alike in other ways too, and
+    slow the loss's fall. padded: each is a row as wide as the batch's longest, so lengths within a batch are
+    kept similar all the same. sequences: anything with a length in tokens; shared: the length of their shared
+    prefix, which is not counted.
     """
     chance = random.Random(f"{seed}/{epoch}")
     order = list(range(len(sequences)))
     chance.shuffle(order)
     drawn = [sequences[place] for place in order]
-    if padded:  # in windows of some batches, so that the order stays random
+    if padded:  # in windows of some batches, to keep the order random
         window = max(1, round(16 * batch_tokens * len(drawn) / sum(len(one) - shared for one in drawn)))
         drawn = [
             one
@@ -248,7 +248,7 @@ def batches(
 
 
 def cut(sequences: Sequence[Item], batch_tokens: int, shared: int) -> list[list[Item]]:
-    """Even batches: none larger than batch_tokens unless a single sequence is, no small rest."""
+    """Even batches: none above batch_tokens unless a single sequence is, and no small rest."""
     total = sum(len(sequence) - shared for sequence in sequences)
     count = max(1, -(-total // batch_tokens))
     result: list[list[Item]] = [[]]
@@ -266,7 +266,7 @@ def cut(sequences: Sequence[Item], batch_tokens: int, shared: int) -> list[list[
 
 
 def some(drawn: Sequence[list[Item]], count: int) -> list[list[Item]]:
-    """The first of some batches, as many as hold `count` items, the last one cut."""
+    """The first batches with `count` items in all; the last one is cut."""
     taken: list[list[Item]] = []
     for batch in drawn:
         if count > 0:
@@ -276,9 +276,10 @@ def some(drawn: Sequence[list[Item]], count: int) -> list[list[Item]]:
 
 
 def dealt(batch: Sequence[Item], count: int) -> list[list[Item]]:
-    """So many shares of a batch, about as long as each other, for those who wait for the longest; none may be
-    left for some. Dealt in turn at first; then, as long as that helps, the longest share gives an item to the
-    shortest, for one of its own or for none."""
+    """Shares of a batch of about equal length, for workers that wait for the longest; some may be empty.
+
+    Deals items in turn, then moves or swaps items from the longest share to the shortest while that helps.
+    """
     places = range(len(batch))
     shares = [set(places[number::count]) for number in range(count)]
 

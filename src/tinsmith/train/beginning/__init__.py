@@ -1,1 +1,1 @@
-"""What training begins with: a new model, or an adapter that was trained before."""
+"""What training starts from: a new model, or a trained adapter."""

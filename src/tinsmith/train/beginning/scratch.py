@@ -1,4 +1,4 @@
-"""A new, small model before it is trained: its tokenizer, its shape and its first weights."""
+"""A new, small model before training: its tokenizer, shape and initial weights."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from tinsmith.data.images import ImageSource
     from tinsmith.tensor_names import TensorName
 
-LOOKED_AT = 256  # pictures at most, for their mean and deviation
-FLATTEST = 0.05  # deviation, of pictures that are nearly one colour
-FASTEST, SLOWER = 2.0, 100.0  # radians from one patch to the next, and how many times fewer at the slowest
+LOOKED_AT = 256  # images at most, for their mean and deviation
+FLATTEST = 0.05  # least deviation, for images of nearly one colour
+FASTEST, SLOWER = 2.0, 100.0  # radians from one patch to the next at the fastest, and the ratio to the slowest
 Colour = tuple[float, float, float]
 
-# ChatML, written so that nothing but the roles and their texts is in it.
+# ChatML with the roles and their texts alone.
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-# The same of contents that may be parts, with Idefics3's placeholder for a picture.
+# The same for contents with parts, with Idefics3's placeholder for an image.
 SEEING_TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
     "{% if m['content'] is string %}{{ m['content'] }}{% else %}"
@@ -44,11 +44,11 @@ SEEING_TEMPLATE = (
 def start(
     given: ScratchOptions, examples: Sequence[Example], texts: Sequence[str], system: str, seed: int, name: str
 ) -> Spec:
-    """An untrained model, its tokenizer trained on the examples and texts.
+    """An untrained model, and its tokenizer trained on the examples and texts.
 
-    Weights are drawn from a normal distribution of the deviation 1 / sqrt(inputs), so that every layer gives
-    values of about the size that it takes; norms are 1. Raises InputError where the shape is impossible,
-    MissingExtraError without numpy or tokenizers.
+    Weights are normally distributed with deviation 1 / sqrt(inputs), so that every layer keeps the scale of its
+    input; norms are 1. Raises InputError for an impossible shape, MissingExtraError without numpy or
+    tokenizers.
     """
     shown = [picture for example in examples for picture in example.images]
     more = tuple(projector.token_texts.values()) if shown else ()
@@ -64,7 +64,9 @@ def start_vision(
     given: ScratchOptions, dim: int, tokenizer: Tokenizer, seed: int, shown: Sequence[ImageSource]
 ) -> Vision:
     """An untrained vision encoder and projector for a language model of width `dim` and images like `shown`.
-    Raises InputError for an image that is not cut into whole tokens, DataError for a damaged one."""
+
+    Raises InputError for an image size that does not divide into tokens, DataError for a damaged image.
+    """
     side = given.image_size // given.patch_size
     if given.image_size % (given.patch_size * given.patch_merge):
         raise InputError(
@@ -85,11 +87,12 @@ def start_vision(
 
 
 def _places(side: int, width: int) -> Tensor:
-    """Where each patch lies: sines and cosines of its row and of its column, in all as large as what it shows
-    (Beyer et al., arXiv 2205.01580, have them fixed; here they are learned on).
+    """Position embeddings: sines and cosines of a patch's row and column, at the scale of the patch embeddings
+    (fixed in Beyer et al., arXiv 2205.01580; trained further here).
 
-    Drawn like other weights they are a tenth of that, and it takes thousands of pictures longer until a model
-    that reads several signs looks where the next one stands."""
+    Random ones would be a tenth of that. A model that reads several signs then needs thousands of images more
+    until it looks at the next sign.
+    """
     import numpy as np  # _levels says if it is missing
 
     from tinsmith.train.tensors import from_float32
@@ -102,10 +105,11 @@ def _places(side: int, width: int) -> Tensor:
 
 
 def _levels(shown: Sequence[ImageSource]) -> tuple[Colour, Colour]:
-    """Mean and deviation of red, green and blue over some of the pictures, of 1.
+    """Mean and deviation, from 0 to 1, of red, green and blue over some of the images.
 
-    With a half for both, pages of light paper are nearly the same rows, whatever is written on them, and for
-    thousands of pictures nothing but the answers' shares is learned."""
+    With 0.5 for both, pages of light paper have nearly the same rows whatever their text, and for thousands of
+    images the model learns only the answers' frequencies.
+    """
     try:
         import numpy as np
     except ImportError as error:
@@ -121,7 +125,7 @@ def _levels(shown: Sequence[ImageSource]) -> tuple[Colour, Colour]:
 
 
 def _texts(examples: Sequence[Example], texts: Sequence[str], system: str) -> Iterator[str]:
-    """All that the model will read and write, cut where control tokens stand."""
+    """All texts that the model will read and write, cut at control tokens."""
     for example in examples:
         if system:
             yield f"system\n{system}"
@@ -132,7 +136,7 @@ def _texts(examples: Sequence[Example], texts: Sequence[str], system: str) -> It
 
 
 def _drawn(names: Sequence[TensorName], seed: int) -> dict[str, Tensor]:
-    """As `start` says; biases are 0."""
+    """Random weights as in `start`; biases are 0."""
     try:
         import numpy as np
 

@@ -1,4 +1,4 @@
-"""The shape of a new model: a llama of about so many parameters, or of stated sizes."""
+"""The shape of a new model: a llama of about that many parameters, or of stated sizes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 STEP = 32  # every width is a multiple of it: the block of Q8_0 and Q4_0
 _WIDTHS = range(64, 1025, 32)
-_FEED_FORWARD = 8 / 3  # its width to the model's, as in LLaMA (Touvron et al., 2023)
+_FEED_FORWARD = 8 / 3  # ratio to the model's width, as in LLaMA (Touvron et al., 2023)
 _WIDEST = 6  # the same, at most
 _WIDTH_BY_LAYERS = 40  # tiny models gain from depth: MobileLLM (Liu et al., 2024) has about 20 to 40
 
 
 def shape(given: ScratchOptions, vocabulary: int) -> LlamaHyper:
-    """The hyper-parameters for a vocabulary of so many tokens. InputError where no shape has so few
-    parameters, or so many."""
+    """The hyper-parameters for a vocabulary of that size. Raises InputError if no shape has that few or that
+    many parameters."""
     if given.hidden is not None:
         return _stated(given, vocabulary)
     wanted = given.parameters
@@ -45,7 +45,7 @@ def parameters(hyper: LlamaHyper) -> int:
 
 
 def _candidates(wanted: int, vocabulary: int, context: int) -> Iterator[LlamaHyper | None]:
-    """For each width the model whose feed-forward layers bring it nearest to the wanted size."""
+    """For each width, the model whose feed-forward layers bring it nearest to the wanted size."""
     for hidden in _WIDTHS:
         layers, heads, kv_heads = _depth(hidden)
         without = parameters(_hyper(layers, hidden, heads, kv_heads, 0, vocabulary, context))
@@ -57,20 +57,20 @@ def _candidates(wanted: int, vocabulary: int, context: int) -> Iterator[LlamaHyp
 
 
 def _depth(hidden: int) -> tuple[int, int, int]:
-    """Layers, and heads of queries and of keys, for a width."""
+    """Layers, query heads and key heads for a width."""
     heads = hidden // 32
     return max(2, round(hidden / _WIDTH_BY_LAYERS)), heads, heads // 2 if heads % 2 == 0 else heads
 
 
 def _most(vocabulary: int, context: int) -> int:
-    """Parameters of the largest shape that is chosen."""
+    """Parameters of the largest shape considered."""
     hidden = _WIDTHS[-1]
     layers, heads, kv_heads = _depth(hidden)
     return parameters(_hyper(layers, hidden, heads, kv_heads, _WIDEST * hidden, vocabulary, context))
 
 
 def _stated(given: ScratchOptions, vocabulary: int) -> LlamaHyper:
-    assert given.hidden is not None and given.layers is not None  # the recipe's reader saw to it
+    assert given.hidden is not None and given.layers is not None  # the recipe's reader has checked it
     heads, feed_forward = given.hidden // 32, STEP * round(given.hidden * _FEED_FORWARD / STEP)
     return _hyper(given.layers, given.hidden, heads, heads, feed_forward, vocabulary, given.context)
 

@@ -1,4 +1,4 @@
-"""An adapter that training goes on from: whether it is of the recipe's kind, and its weights in the network."""
+"""The adapter that training continues: checks that it fits the recipe, and loads its weights."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 
 def check(folder: Path, spec: Spec, tools: str | None = None) -> None:
-    """Raises InputError for an adapter of another base than the spec's source, FormatError for one that was
-    trained under another chat template than the spec's. tools: the text in the template that lists the tools,
-    which may have changed."""
+    """Raises InputError for an adapter of another base than the spec's source, FormatError for one trained
+    under another chat template. tools: the template's text that lists the tools, which may have changed."""
     peft_folder.read(folder, spec, with_vision=spec.vision is not None)
     peft_folder.check_base(folder, peft_folder.base_digest(folder), spec.source)
     _check_name(folder, spec)
@@ -32,7 +31,7 @@ def check(folder: Path, spec: Spec, tools: str | None = None) -> None:
 
 
 def _check_name(folder: Path, spec: Spec) -> None:
-    """Adapters that were trained elsewhere name the base as they like."""
+    """Adapters trained elsewhere may name the base freely."""
     trained = peft_folder.base_name(folder) if peft_folder.template(folder) is not None else None
     given = spec.general.get("name")
     if trained and isinstance(given, str) and trained != given:
@@ -43,17 +42,17 @@ def _check_name(folder: Path, spec: Spec) -> None:
 
 
 def runs_in(folder: Path, options: TrainOptions) -> int:
-    """Of how many adapters of these options the one in the folder is the mean."""
+    """The number of adapters with these options that the one in the folder averages."""
     count = peft_folder.mean_of(folder)
     return count if peft_folder.rank(folder) == count * options.rank else 1
 
 
 def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
-    """Gives the network's adapter the weights of the one in the folder; or of the mean of so many copies of it,
-    which computes the same with so many times the rank.
+    """Loads the folder's adapter into the network, or the mean of that many copies, which computes the same
+    with a multiple of the rank.
 
-    Raises InputError, naming the recipe's key, where that one adapts other layers, or has other ranks or scales
-    than the recipe's."""
+    Raises InputError, with the recipe's key, for other layers, ranks or scales than the recipe's.
+    """
     import torch
 
     from tinsmith.train.model import vision_adapter
@@ -102,5 +101,5 @@ def _paths(network: Network, spec: Spec) -> list[str]:
 
 
 def _layer(path: str) -> str:
-    """The name that [train] targets has for a layer."""
+    """A layer's name in [train] targets."""
     return path.removesuffix(".weight").rpartition(".")[2]

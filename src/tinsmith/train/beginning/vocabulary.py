@@ -9,18 +9,18 @@ from typing import Any
 from tinsmith.errors import MissingExtraError
 from tinsmith.spec import Tokenizer
 
-# The end of a text, and what a turn begins and ends with.
+# The end of a text, and the begin and end of a turn.
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-LEAST = len(CONTROL) + 256  # every byte is a token, so that any text can be encoded
-_ROUND = 32  # the vocabulary is the rows of a matrix, which are packed in tiles
+LEAST = len(CONTROL) + 256  # every byte is a token, so any text can be encoded
+_ROUND = 32  # the vocabulary is the rows of a matrix, which is packed in tiles
 
 
 def train_tokenizer(texts: Iterable[str], size: int, more: Sequence[str] = ()) -> Tokenizer:
-    """At most `size` tokens, fewer where the texts hold fewer pairs to merge, with unused ones up to a multiple
-    of 32. more: texts of further control tokens.
+    """A tokenizer of at most `size` tokens: fewer if the texts have fewer pairs to merge, padded with unused
+    tokens to a multiple of 32.
 
-    Words are cut as SmolLM's tokenizer cuts them: digits one by one, then GPT-2's pattern. The same texts in
-    the same order give the same tokens. Raises MissingExtraError without `tokenizers`.
+    more: further control tokens. Words are split as SmolLM's tokenizer does: single digits, then GPT-2's
+    pattern. Equal texts in equal order give equal tokens. Raises MissingExtraError without `tokenizers`.
     """
     try:
         import tokenizers
@@ -42,7 +42,7 @@ def train_tokenizer(texts: Iterable[str], size: int, more: Sequence[str] = ()) -
 
 
 def _tokenizer(model: dict[str, Any], size: int, control: int) -> Tokenizer:
-    """control: how many of the first tokens are."""
+    """control: the number of control tokens, which come first."""
     tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
     unused = min(-len(tokens) % _ROUND, max(0, size - len(tokens)))
     end, _, turn_end = range(len(CONTROL))

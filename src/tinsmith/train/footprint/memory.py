@@ -1,9 +1,9 @@
-"""Predicts the peak memory of training before its first step, and chooses what makes it fit: quantized base
+"""Predicts the peak memory of training before its first step, and chooses how to fit it: quantized base
 weights, recomputed activations, or batches in parts.
 
-A trial finds the memory of activations: the largest batch runs forward and backward through the first layers,
-one of each kind at least, while every allocation is recorded (room.py). The other layers need what their kind
-needs. A batch that does not fit the trial is tried in part. The trial's results are dropped.
+A trial measures the memory of activations: the largest batch runs forward and backward through the first
+layers, at least one of each kind, while every allocation is recorded (room.py). Other layers count as those of
+their kind. A batch too large for the trial is tried in part. The trial's results are dropped.
 """
 
 from __future__ import annotations
@@ -33,17 +33,15 @@ if TYPE_CHECKING:
 
 _GB = 1e9
 _SHARE = 0.95  # of the free memory: allocators waste some, and other programs run
-# Upper bounds of the bytes that a step takes: per token, for each input and output of a matrix (4 to 15 were
-# measured over all families), and per answer token for each token of the vocabulary.
+# Upper bounds of a step's bytes: per token, for each input and output of a matrix (4 to 15 measured over all
+# families), and per answer token for each token of the vocabulary.
 _BYTES, _LOGIT_BYTES = 16, 32
-_LITTLE = 1 << 28  # bytes that a trial may take in any case
+_LITTLE = 1 << 28  # bytes that a trial may always take
 
 
 def keeps_packed(spec: Spec, stated: str, device: torch.device = CPU) -> tuple[bool, str]:
-    """Whether the base's matrices stay quantized, and the reason in words, "" where there is none.
-
-    stated: the recipe's "auto", "quantized" or "float". Raises InputError for a base without quantized weights.
-    """
+    """Whether the base's matrices stay quantized, and the reason in words, "" if none. stated: the recipe's
+    "auto", "quantized" or "float". Raises InputError for a base without quantized weights."""
     formats = {tensor.format for tensor in spec.tensors.values() if tensor.rows > 1}
     has_blocks = any(weight_format(format).block > 1 for format in formats)
     if stated == "quantized":
@@ -63,11 +61,14 @@ def keeps_packed(spec: Spec, stated: str, device: torch.device = CPU) -> tuple[b
 
 @dataclass(frozen=True)
 class Prediction:
-    """Bytes at the peak. held: in use by the process now; optimizer: kept between steps; activations: the most
-    that a step adds, with gradients; checkpoint: what writing one adds instead; drawing: for answers drawn
-    between steps, which the C library seldom returns."""
+    """Bytes at the peak.
 
-    held: int
+    in_use: by the process now; optimizer: kept between steps; activations: the most that a step adds, with
+    gradients; checkpoint: added by writing one instead; drawing: for answers sampled between steps, which the
+    C library seldom returns.
+    """
+
+    in_use: int
     optimizer: int
     activations: int
     checkpoint: int = 0
@@ -75,10 +76,10 @@ class Prediction:
 
     @property
     def peak(self) -> int:
-        return self.held + self.optimizer + self.drawing + max(self.activations, self.checkpoint)
+        return self.in_use + self.optimizer + self.drawing + max(self.activations, self.checkpoint)
 
     def __str__(self) -> str:
-        parts = {"in use": self.held, "optimizer": self.optimizer}
+        parts = {"in use": self.in_use, "optimizer": self.optimizer}
         if self.drawing:
             parts["drawn answers"] = self.drawing
         if self.checkpoint > self.activations:
@@ -91,10 +92,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Demand:
-    """A method's needs. kept: bytes per parameter between steps; copied: bytes per parameter that a checkpoint
-    takes on the device; drawing: as in Prediction; passes: the number of passes of a batch side by side, each
-    with its own gradients, None where these are small; losses: of a batch, or what takes as much memory, None
-    for its answers' cross entropy; less: advice for less memory."""
+    """A method's needs.
+
+    kept: bytes per parameter between steps; copied: bytes per parameter that a checkpoint takes on the device;
+    drawing: as in Prediction; passes: the number of a batch's passes side by side, each with its own gradients,
+    None if these are small; losses: of a batch, or work with as much memory, None for its answers' cross
+    entropy; less: advice for less memory.
+    """
 
     kept: float = 8  # AdamW's moments
     copied: float = 0
@@ -105,8 +109,8 @@ class Demand:
 
 
 class Plan(NamedTuple):
-    """words: the choice, "" where everything fits; predicted: None there, and where the system reports no
-    memory; part_tokens: the most tokens of a part of a batch, None where batches stay whole."""
+    """words: the choice, "" if everything fits; predicted: None then, and if the system reports no memory;
+    part_tokens: the most tokens of a part of a batch, None if batches stay whole."""
 
     words: str
     predicted: Prediction | None = None
@@ -122,38 +126,38 @@ def plan(
     splits: bool = False,
     demand: Demand | None = None,
 ) -> Plan:
-    """Sets which layers are recomputed: as few as memory allows, but for a quantized base, where memory is
-    short, at least half. Where recomputing all does not suffice, batches are cut.
+    """Chooses the recomputed layers: as few as memory allows, but at least half for a quantized base when
+    memory is short. If recomputing all is not enough, cuts batches.
 
     batches: all of the run; shared: as for Network.pack; more: bytes of weights that are made later; splits:
-    whether a batch may be cut. Raises InputError where no choice suffices.
+    whether a batch may be cut. Raises InputError if no choice fits.
     """
     demand = demand or Demand()
     predictor = Predictor(network, shared, demand)
     place, first = room.of(network.device), LEVELS[keep_packed]
-    held, free = place.held(), place.free()
+    in_use, free = place.in_use(), place.free()
     set_level(network.trunk, first)
-    if held is None or free is None:
+    if in_use is None or free is None:
         return Plan(WORDS[first] if keep_packed else "")
     largest = max(batches, key=_tokens)
     layers: Any = network.trunk.layers
-    if not keep_packed and held < free / 8:
-        most = predictor.total(largest, held, predictor.most([*layers], largest), in_parts=True)
-        if most.peak - held <= _SHARE * free:
+    if not keep_packed and in_use < free / 8:
+        most = predictor.total(largest, in_use, predictor.most([*layers], largest), in_parts=True)
+        if most.peak - in_use <= _SHARE * free:
             return Plan("")
     place.give_back()
-    held = place.held() or held
+    in_use = place.in_use() or in_use
     for level in LEVELS[LEVELS.index(first) :]:
         set_level(network.trunk, level)
-        predicted = predictor.predict(largest, held + more)
-        if predicted.peak - held <= _SHARE * free:
+        predicted = predictor.predict(largest, in_use + more)
+        if predicted.peak - in_use <= _SHARE * free:
             return Plan(f"peak {predicted}; {WORDS[level]}", predicted)
     limit = _tokens(largest)
     while splits and len(largest) > 1:
         limit = -(-limit // 2)
         largest = max((part for batch in batches for part in cut(batch, limit, shared)), key=_tokens)
-        predicted = predictor.predict(largest, held + more, in_parts=True)
-        if predicted.peak - held <= _SHARE * free:
+        predicted = predictor.predict(largest, in_use + more, in_parts=True)
+        if predicted.peak - in_use <= _SHARE * free:
             parts = f"batches in parts of {limit} tokens, whose gradients are added"
             return Plan(f"peak {predicted}; {WORDS[level]}; {parts}", predicted, limit)
     raise InputError(
@@ -175,20 +179,20 @@ class Predictor:
     shared: int
     demand: Demand = field(default_factory=Demand)
 
-    def predict(self, batch: Sequence[TokenSequence], held: int, *, in_parts: bool = False) -> Prediction:
-        """held: bytes in use by the process, all weights included; in_parts: whether the gradients of earlier
-        parts lie beside the batch's."""
-        return self.total(batch, held, self._activations(batch), in_parts=in_parts)
+    def predict(self, batch: Sequence[TokenSequence], in_use: int, *, in_parts: bool = False) -> Prediction:
+        """in_use: bytes in use by the process, all weights included; in_parts: whether the gradients of earlier
+        parts are in memory with the batch's."""
+        return self.total(batch, in_use, self._activations(batch), in_parts=in_parts)
 
     def total(
-        self, batch: Sequence[TokenSequence], held: int, activations: int, *, in_parts: bool = False
+        self, batch: Sequence[TokenSequence], in_use: int, activations: int, *, in_parts: bool = False
     ) -> Prediction:
         """activations: with the gradients of one pass."""
         demand = self.demand
         count = sum(value.numel() for value in self.network.parameters().values())
         others = (demand.passes(batch) - 1 if demand.passes else 0) + in_parts
         step = activations + 4 * count * others
-        return Prediction(held, int(demand.kept * count), step, int(demand.copied * count), demand.drawing)
+        return Prediction(in_use, int(demand.kept * count), step, int(demand.copied * count), demand.drawing)
 
     def most(self, layers: Sequence[nn.Module], batch: Sequence[TokenSequence]) -> int:
         """An upper bound for a batch in some layers and the head, without a trial; images count as their
@@ -231,7 +235,7 @@ class Predictor:
     def _affordable(
         self, layers: Sequence[nn.Module], batch: Sequence[TokenSequence]
     ) -> Sequence[TokenSequence]:
-        """The batch, or as much of it as surely fits these layers."""
+        """The batch, or the largest part of it that is sure to fit these layers."""
         free, most = room.of(self.network.device).free(), self.most(layers, batch)
         allowed = max(_LITTLE, _SHARE * free) if free is not None else most
         if most <= allowed:
@@ -267,13 +271,13 @@ class Predictor:
                 parameter.grad = None
             place.give_back()
         kept = {kinds[k]: after - before for k, (before, after) in enumerate(pairwise(measure.levels))}
-        # The other layers have activations first, then, as these are freed, gradients.
+        # Activations of the other layers come first; as these are freed, gradients follow.
         weights = (value for layer in layers[first:] for value in layer.parameters() if value.requires_grad)
         gradients = sum(value.nbytes for value in weights)
         return int(measure.peak + max(gradients, sum(kept[kind] for kind in kinds[first:])))
 
 
 def _kind(layer: nn.Module) -> tuple[Any, ...]:
-    """Equal for layers alike in modules, sizes and recomputation."""
+    """Equal for layers with the same modules, sizes and recomputation."""
     sizes = tuple((type(part).__name__, getattr(part, "out_features", 0)) for part in layer.modules())
     return sizes, is_recomputed(layer)

@@ -1,4 +1,4 @@
-"""The memory of the device that training runs on: its size, what is in use, and what a piece of work adds."""
+"""The memory of the training device: its size, its use, and the bytes that a computation adds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MARK = "tinsmith:mark"
 
 @dataclass
 class Measure:
-    """Bytes above those in use at its beginning. mark: notes the bytes in `levels`; peak: the most."""
+    """Bytes above those in use at the start. mark: adds the current bytes to `levels`; peak: the most."""
 
     mark: Callable[..., None]
     levels: list[int] = field(default_factory=list)
@@ -32,29 +32,29 @@ def of(device: torch.device) -> Host:
 
 
 class Host:
-    """The machine's memory, which Apple's GPUs share, in bytes; None where the system does not report it."""
+    """The machine's memory, which Apple's GPUs share, in bytes; None if the system does not report it."""
 
     def total(self) -> int | None:
         """The most that this process may use."""
         return memory.total()
 
-    def held(self) -> int | None:
+    def in_use(self) -> int | None:
         """In use by this process."""
         return memory.resident()
 
     def free(self) -> int | None:
-        """Available beside that."""
+        """Available to this process besides its own."""
         return memory.available()
 
     def give_back(self) -> None:
-        """Returns unused memory of the allocator."""
+        """Returns the allocator's unused memory."""
         memory.give_back()
 
     @contextmanager
     def measured(self) -> Iterator[Measure]:
-        """Measures the work in the block; the numbers are there after it."""
+        """Measures the block; the numbers are complete after it."""
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler
-        gc.collect()  # an earlier measure's cycles would count as freed in this one
+        gc.collect()  # an earlier measurement's cycles would count as freed in this one
 
         def mark(*_: Any) -> None:
             with torch.profiler.record_function(_MARK):
@@ -84,11 +84,11 @@ class Card(Host):
     def total(self) -> int:
         return torch.cuda.mem_get_info(self.device)[1]
 
-    def held(self) -> int:
+    def in_use(self) -> int:
         return torch.cuda.memory_allocated(self.device)
 
     def free(self) -> int:
-        unused = torch.cuda.memory_reserved(self.device) - self.held()
+        unused = torch.cuda.memory_reserved(self.device) - self.in_use()
         return torch.cuda.mem_get_info(self.device)[0] + unused
 
     def give_back(self) -> None:
@@ -97,7 +97,7 @@ class Card(Host):
     @contextmanager
     def measured(self) -> Iterator[Measure]:
         torch.cuda.reset_peak_memory_stats(self.device)
-        before = self.held()
-        measure = Measure(lambda *_: measure.levels.append(self.held() - before))
+        before = self.in_use()
+        measure = Measure(lambda *_: measure.levels.append(self.in_use() - before))
         yield measure
         measure.peak = torch.cuda.max_memory_allocated(self.device) - before

@@ -1,1 +1,1 @@
-"""A network's layers as training computes them: over packed rows, in blocks of a GGUF file, on all cores."""
+"""Layers as training computes them: over packed rows, in a GGUF file's blocks, on all cores."""

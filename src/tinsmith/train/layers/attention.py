@@ -1,4 +1,4 @@
-"""Attention over a packed or padded batch, in the shape that transformers calls attention in."""
+"""Attention over a packed or padded batch, with the interface of transformers."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def packed_attention(
     softcap: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: query [rows, heads, row, width], key and value [rows, kv heads, row,
-    width] to [rows, row, heads, width]. Masks are made here, whatever transformers made."""
-    before = key.shape[2] - query.shape[2]  # tokens that a trained prefix stands for
+    """Implements transformers' attention interface: query [rows, heads, row, width], key and value [rows, kv
+    heads, row, width] to [rows, row, heads, width]. Ignores transformers' masks and makes its own."""
+    before = key.shape[2] - query.shape[2]  # length of a trained prefix
     settings = scaling, sliding_window, softcap
     if packing.is_padded or before:
         query, key = query.to(value.dtype), key.to(value.dtype)
@@ -57,8 +57,8 @@ def attend_by_torch(
     window: int | None,
     softcap: float | None,
 ) -> Tensor:
-    """fused.attend by torch's operations, on any device: the sequences lie side by side, each after the shared
-    prefix; in value's type."""
+    """fused.attend by torch's operations, on any device: sequences side by side, each after the shared prefix;
+    in value's type."""
     query, key = query.to(value.dtype), key.to(value.dtype)
     (_, heads, width), groups = query.shape, key.shape[1]
     q, k, v = (one.flatten(1) for one in (query, key, value))

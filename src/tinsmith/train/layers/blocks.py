@@ -1,7 +1,7 @@
-"""Matrices in the blocks of a GGUF file, as torch layers multiply by them: a part is unpacked at a time.
+"""Matrices in a GGUF file's blocks, which torch layers multiply by, unpacking a part at a time.
 
 The CPU unpacks with the core's C function, other devices with torch's operations on the blocks; the values are
-the same.
+equal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _memory = threading.local()
 
 
 class Part(NamedTuple):
-    """`rows` rows from `first` on, and of these `columns` columns from `column` on."""
+    """`rows` rows from `first` on, and `columns` of their columns from `column` on."""
 
     first: int
     rows: int
@@ -34,10 +34,10 @@ class Part(NamedTuple):
 
 
 class Blocks(nn.Module):
-    """A frozen matrix [rows, inputs] in a weight format: row r is row order[r] of the data, and column c of the
-    data is its column columns[c]; None for the same order.
+    """A frozen matrix [rows, inputs] in a weight format.
 
-    data: uint8 [rows, bytes a row]; dtype: of products, where the other side does not decide it; less: a pair
+    Row r is row order[r] of the data, and column c of the data is its column columns[c]; None for the same
+    order. data: uint8 [rows, bytes a row]; dtype: of products whose other side does not decide it; less: a pair
     b [rows, rank], a [rank, inputs], whose product is subtracted from the matrix.
     """
 
@@ -60,7 +60,7 @@ class Blocks(nn.Module):
         return len(self.data)
 
     def part(self, first: int, rows: int) -> Blocks:
-        """Some of the rows, sharing memory."""
+        """Some of the rows, in shared memory."""
         assert self.order is None, "a matrix whose rows have another order is used whole"
         return Blocks(self.format, self.data[first : first + rows], self.inputs, None, self.columns)
 
@@ -72,7 +72,7 @@ class Blocks(nn.Module):
         return other
 
     def copy(self) -> Blocks:
-        """Shares memory; `become` leaves it as it is."""
+        """A copy that shares memory, which a later `become` does not change."""
         other = Blocks(self.format, self.data, self.inputs, self.order, self.columns)
         other.dtype, other.less = self.dtype, self.less
         return other
@@ -134,7 +134,7 @@ class Blocks(nn.Module):
         return self.unpacked(dtype, part, memory[:size].view(part.rows, part.columns))
 
     def unpacked(self, dtype: torch.dtype, part: Part, out: Tensor | None = None) -> Tensor:
-        """A part of the data, rows in the matrix's order; in `out` where its type is float32 or bfloat16."""
+        """A part of the data, rows in the matrix's order; in `out` if its type is float32 or bfloat16."""
         data, order = self.data, self.order
         first, rows, column, columns = part
         if data.device.type != "cpu":
@@ -155,7 +155,7 @@ class Blocks(nn.Module):
 
 
 def from_buffer(format: str, data: Any, rows: int, inputs: int) -> Tensor:
-    """uint8 [rows, bytes a row] on a buffer's own memory, which may be pages of a mapped file: not written."""
+    """uint8 [rows, bytes a row] on a buffer's own memory, which may be a mapped file's pages: read-only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the buffer cannot be written
         flat = torch.frombuffer(data, dtype=torch.uint8)
@@ -194,8 +194,8 @@ def _layout(format: str) -> dict[str, Any]:
 
 
 def unpack_by_torch(data: Tensor, format: str, column: int, columns: int) -> Tensor:
-    """Columns column … of rows of blocks [rows, bytes a row], float32 [rows, columns], by torch's operations,
-    in the order in which the core's dequantize does them."""
+    """Columns column … of rows of blocks [rows, bytes a row], float32 [rows, columns], by torch's operations in
+    the order of the core's dequantization."""
     kind = weight_format(format)
     begin, end = column // kind.block * kind.bytes, (column + columns) // kind.block * kind.bytes
     rows, data = len(data), data[:, begin:end].contiguous()

@@ -1,4 +1,4 @@
-"""What needs the logits of each position, of which a few rows exist at a time."""
+"""Functions of each position's logits, computed a few rows at a time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ROWS = 64  # of logits that exist at a time: x 50,000 floats they stay in the cache of most processors
+ROWS = 64  # logits in memory at a time: with 50,000 floats a row they stay in most processors' caches
 
-# From rows of states, and which of all rows they are, to what is learned of each row, and more of each that is
-# not; [rows] each.
+# Maps rows of states, and their indices among all rows, to each row's learned value and to further values
+# without gradient; [rows] each.
 OfRows = Callable[[Tensor, slice], tuple[Tensor, ...]]
 
 
 class _ByRows(torch.autograd.Function):
-    """A row's value hangs on its states alone, so the sum's gradient is that of each, and is made at once."""
+    """Computes the gradient in the forward pass: a row's value depends on its states alone, so each row's
+    gradient is that of the sum."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, of: OfRows) -> tuple[Tensor, ...]:

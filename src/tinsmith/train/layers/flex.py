@@ -1,6 +1,6 @@
-"""Attention over a packed row by torch's flex attention: one fused kernel, where torch compiles for the device.
+"""Attention over a packed row by torch's flex attention, one fused kernel where torch compiles for the device.
 
-The mask is by blocks: a token sees the shared prefix and its own sequence, and blocks of other sequences are
+The mask is by blocks: a token sees the shared prefix and its own sequence, and other sequences' blocks are
 never computed (Dong et al., "Flex Attention", 2024).
 """
 
@@ -19,7 +19,7 @@ from tinsmith.train.batches.packing import Packing
 
 
 def is_for(device: torch.device) -> bool:
-    """Compiled, it is fast; written out, it makes every score of every pair."""
+    """Whether torch compiles flex attention here; otherwise it would compute every pair's score."""
     return device.type == "cuda" and find_spec("triton") is not None
 
 
@@ -32,11 +32,8 @@ def attend(
     window: int | None,
     softcap: float | None,
 ) -> Tensor:
-    """query [1, heads, width, dim], key and value [1, kv heads, width, dim] to [1, heads, width, dim].
-
-    window: the number of latest tokens, its own included, that a token sees; softcap: scores are bent to stay
-    within it.
-    """
+    """query [1, heads, width, dim], key and value [1, kv heads, width, dim] to [1, heads, width, dim]. window:
+    the number of latest tokens, its own included, that a token sees; softcap: a soft bound of scores."""
 
     def bend(score: Tensor, *_: Any) -> Tensor:
         return score if softcap is None else softcap * torch.tanh(score / softcap)
@@ -53,7 +50,7 @@ def attend(
     )
 
 
-@lru_cache(maxsize=2)  # every layer of a batch asks for the same one, or with windows for one of two
+@lru_cache(maxsize=2)  # every layer of a batch asks for the same mask, or with windows for one of two
 def _mask(packing: Packing, window: int | None) -> BlockMask:
     parts, positions, together = packing.parts, packing.positions[0], packing.together
 

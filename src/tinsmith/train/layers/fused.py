@@ -1,8 +1,9 @@
 """Layers that the core's C functions compute on the CPU (kernels/train): attention over a packed row, RMS
-norms, gated activations, short convolutions, gated delta rules, and the softmax of the output head.
+norms, gated activations, short convolutions, gated delta rules, and the output head's softmax.
 
-Torch's own operations pass over memory five times where these pass once. For attention of short sequences they
-also gather, pad and mask rows that lie side by side already."""
+These pass over memory once where torch's own operations do five times. For attention of short sequences, torch
+also gathers, pads and masks rows that are already side by side.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from tinsmith.train.layers.sharing import buffer, shared_out
 # attention costs as much as _ATTENDED of them, one of a softmax as _EXPONENTS.
 _ALONE, _ATTENDED, _EXPONENTS = 1 << 22, 32, 4
 TAPS = 8  # the longest convolution
-PASSED_OVER = 0  # the processor's better instruction sets to skip, for tests
+PASSED_OVER = 0  # the best instruction sets to skip, for tests
 
 
 def attend(
@@ -33,15 +34,15 @@ def attend(
     window: int | None,
     softcap: float | None,
 ) -> Tensor:
-    """query [row, heads, width], key and value [row, kv heads, width], to [row, heads, width]; in float32,
-    the result in value's type."""
+    """query [row, heads, width], key and value [row, kv heads, width], to [row, heads, width]; in float32, the
+    result in value's type."""
     floats = (one.float().contiguous() for one in (query, key, value))
     out = _Attend.apply(*floats, packing, scaling, window or 0, softcap or 0.0)  # type: ignore[no-untyped-call]
     return out.to(value.dtype)  # type: ignore[no-any-return]
 
 
 class _Attend(torch.autograd.Function):
-    """The backward pass computes the weights again, which costs less than keeping them."""
+    """The backward pass computes the attention weights again, which costs less than keeping them."""
 
     @staticmethod
     def forward(
@@ -105,7 +106,7 @@ def _by_rows(name: str, weight: Tensor | None, epsilon: float, dtype: torch.dtyp
 
 
 class _Rows(torch.autograd.Function):
-    """A function of each row by its name in the core, whose gradient is named with _back; dtype: the
+    """A function of each row by its name in the core, with its gradient's name ending in _back; dtype: the
     result's."""
 
     @staticmethod
@@ -176,9 +177,12 @@ class _Convolve(torch.autograd.Function):
 def delta_rule(
     mixed: Tensor, rates: Tensor, steps: Tensor, sizes: tuple[int, int], packing: Packing, epsilon: float
 ) -> Tensor:
-    """mixing.delta_rule over a packed row: mixed [width, queries, keys and values side by side], float32 or
-    bfloat16; sizes: the number of heads of keys, and the keys of one; rates and steps [width, heads], float32.
-    To [width, heads, values], like mixed, the filler 0."""
+    """mixing.delta_rule over a packed row.
+
+    mixed [width, queries, keys and values side by side], float32 or bfloat16; sizes: the number of key heads,
+    and a head's width; rates and steps [width, heads], float32. Returns [width, heads, values], like mixed, the
+    filler 0.
+    """
     rows = (rates.contiguous(), steps.contiguous())
     return _DeltaRule.apply(mixed.contiguous(), *rows, sizes, packing, epsilon)  # type: ignore[no-untyped-call, no-any-return]
 
@@ -221,18 +225,19 @@ class _DeltaRule(torch.autograd.Function):
 
 
 def _run(function: Any, sizes: tuple[Any, ...], count: int, values: int, *tensors: Tensor) -> None:
-    """Calls function(sizes, first, end, *memory of the tensors) for all of `count`; values: the work, by which
-    threads are chosen."""
+    """Calls function(sizes, first, end, *the tensors' memory) for all of `count`; values: the work, which
+    decides the number of threads."""
     memory = [buffer(one) for one in tensors]
     shared_out(count, _threads(values), lambda first, end: function(sizes, first, end, *memory))
 
 
 def weigh_logits(logits: Tensor, scale: float, begin: int, targets: Tensor, seen: Sequence[Tensor]) -> Tensor:
-    """Replaces a tile's products [labels, tokens from `begin` on] by weights: the exponentials of scale *
-    products that softmax divides by their sum, 0 for the targets [labels].
+    """Replaces a tile's products [labels, tokens from `begin` on] by softmax weights before their division by
+    the sum: exponentials of scale * products, 0 for the targets [labels].
 
     seen: per label the greatest logit so far, the sum of the others' weights, the target's logit, float32, and
-    the likeliest token; all are updated. Returns [labels, 1]: the factor of earlier sums."""
+    the most likely token; all are updated. Returns [labels, 1]: the factor for earlier sums.
+    """
     shrink = torch.empty_like(seen[0])
 
     def work(first: int, end: int) -> None:
@@ -246,7 +251,7 @@ def weigh_logits(logits: Tensor, scale: float, begin: int, targets: Tensor, seen
 
 
 def _unfilled(like: Tensor, packing: Packing) -> Tensor:
-    """A new tensor of rows, those of the filler 0."""
+    """A new tensor of rows, with the filler's set to 0."""
     out = torch.empty_like(like)
     out[len(out) - packing.filler :] = 0
     return out
@@ -256,7 +261,7 @@ def takes(rows: Tensor) -> bool:
     return rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.bfloat16)
 
 
-# The layers of transformers that are known to compute these, by class; others keep their own code.
+# transformers' layers that are known to compute these, by class; others keep their own code.
 _NORMS = (
     "Ernie4_5 FalconH1 Gemma4 Granite GraniteMoeHybrid HunYuanDenseV1 Lfm2 Lfm2Moe Lfm3 Llama Olmo2 Phi3 Qwen2 "
     "Qwen3 Qwen3Moe Qwen3VLText SmolLM3"

@@ -1,8 +1,8 @@
-"""The loss of answers, from the states before the output head: the matrix of logits never exists.
+"""The loss of answers from the states before the output head, without a matrix of all logits.
 
-The vocabulary is walked a tile at a time, with the sum of exponentials taken against the greatest logit so far
-and set right when a greater one comes (Milakov and Gimelshein, arXiv 1805.02867). The gradient of the states is
-summed in the same pass, so that the head is read once, and each logit made once.
+The vocabulary is processed in tiles. The sum of exponentials is relative to the greatest logit so far, and
+rescaled when a greater one comes (Milakov and Gimelshein, arXiv 1805.02867). The states' gradient is summed in
+the same pass, so the head is read once, and each logit computed once.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from torch import Tensor
 from tinsmith.train.layers import fused
 from tinsmith.train.layers.blocks import Blocks
 
-TILE = 4096  # rows of the head: with a batch's labels their logits stay in the cache of most processors
+TILE = 4096  # rows of the head: with a batch's labels their logits stay in most processors' caches
 
 
 class AnswerLoss(torch.autograd.Function):
-    """Cross entropy of each labelled row, and the token it finds likeliest.
+    """Cross entropy of each labelled row, and its most likely token.
 
-    states [labels, dim], head [vocabulary, dim] (frozen, it may be in blocks), targets [labels] to losses
-    [labels] float32 and tokens [labels]. Logits are scale * states head^T, and where there is a cap, cap *
-    tanh(that / cap). learn: whether a gradient is wanted."""
+    states [labels, dim], head [vocabulary, dim] (frozen, maybe in blocks), targets [labels] to losses [labels]
+    float32 and tokens [labels]. Logits are scale * states head^T, with a cap cap * tanh(that / cap). learn:
+    whether a gradient is needed.
+    """
 
     @staticmethod
     def forward(

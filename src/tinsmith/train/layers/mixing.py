@@ -2,8 +2,8 @@
 updates.
 
 Their projections run on the row as it is. Between tokens the sequences lie side by side, as in attention: the
-shared prefix runs once, and each sequence continues from its state, so that none sees another. Matrix products
-are in the projections' type; sums over time and the triangle that a delta rule solves are float32.
+shared prefix runs once, and each sequence continues from its state, so sequences do not see each other. Matrix
+products have the projections' type; sums over time and a delta rule's triangular system are float32.
 """
 
 from __future__ import annotations
@@ -19,16 +19,14 @@ from torch.nn import functional
 from tinsmith.train.batches.packing import Packing
 from tinsmith.train.layers import fused
 
-# Tokens whose delta rule is solved at once: a longer chunk has a larger triangle, and fewer states.
+# Tokens of a delta rule's chunk: a longer one has a larger triangle, and fewer states.
 _CHUNK = 64
 _L2_EPS = 1e-6
 
 
 def install(model: nn.Module) -> bool:
-    """Makes the layers of transformers' model take a packed row, before peft wraps it. Returns whether all can.
-
-    Padded batches go through transformers' own code.
-    """
+    """Makes the layers of transformers' model take a packed row, before peft wraps it. Returns whether all
+    support it. Padded batches go through transformers' own code."""
     kinds = getattr(model.config, "layer_types", None) or ()
     carrying = [kind for kind in kinds if kind not in ("full_attention", "sliding_attention")]
     known = 0
@@ -48,7 +46,7 @@ def _forward(
     packing: Packing,
     **options: Any,
 ) -> Tensor:
-    """Replaces a layer's own: hidden_states [rows, width, dim], to the same."""
+    """Replaces a layer's own forward: hidden_states [rows, width, dim], to the same."""
     if packing.is_padded:
         return padded(hidden_states, **options)
     return mix(module, hidden_states[0], packing)[None]
@@ -98,7 +96,7 @@ def _by_head(rows: Tensor, heads: int) -> Tensor:
 
 def _pieces(packing: Packing, *rows: Tensor) -> Iterator[tuple[Any, ...]]:
     """A packed row's tensors by piece, [sequences, length, ...]: the shared prefix, if any, as one sequence,
-    then the sequences side by side; before them whether other sequences continue from the piece."""
+    then the sequences side by side. The first value says whether other sequences continue from the piece."""
     if packing.shared:
         yield True, *(one[None, : packing.shared] for one in rows)
     yield False, *(packing.side_by_side(one) for one in rows)
@@ -192,11 +190,11 @@ def delta_rule(
 
     query, key [heads, sequences, length, keys], not yet of length 1; value [heads, sequences, length, values];
     rates (of decay, at most 0) and steps [heads, sequences, length], float32; state [heads, 1 or sequences,
-    keys, values], or None for zeros. Returns out, like value, and where it `continues` the last state.
+    keys, values], or None for zeros. Returns out, like value, and the last state if it `continues`.
 
-    Within a chunk the corrections that tokens write solve a unit triangular system, and the rest is products of
-    matrices: Yang et al., "Gated Delta Networks", 2024, section 3.3. Scales of rows are applied to the
-    products, which are smaller than the rows or have scales already.
+    Within a chunk the tokens' corrections solve a unit triangular system; the rest is matrix products (Yang et
+    al., "Gated Delta Networks", 2024, section 3.3). Scales of rows are applied to the products, which are
+    smaller than the rows or have scales already.
     """
     parts = []
     length = query.shape[2]
@@ -206,7 +204,7 @@ def delta_rule(
         q, k, v = query[:, :, part], key[:, :, part], value[:, :, part]
         q_scale, k_scale = query_scales[:, :, part, None], key_scales[:, :, part, None]
         step, decay = steps[:, :, part, None], rates[:, :, part].cumsum(-1)
-        # Between two tokens of the chunk; above the diagonal, where it would grow, it is not used.
+        # Between two tokens of the chunk; the part above the diagonal, which would grow, is not used.
         between = (decay[..., None] - decay[..., None, :]).tril().exp().tril() * k_scale.transpose(2, 3)
         known, across = decay.exp()[..., None], k.transpose(2, 3)
         wanted = v * step
@@ -238,8 +236,9 @@ def state_update(
 
     value (x) [heads, sequences, length, width]; before, after (b, c) [1 or heads, sequences, length, states];
     rates, at most 0, and steps [heads, sequences, length], float32; state [heads, 1 or sequences, states,
-    width], or None for zeros. Returns out, like value, and where it `continues` the last state. Within a chunk
-    it is attention whose scores decay: Dao and Gu, "Transformers are SSMs", 2024, section 6.
+    width], or None for zeros. Returns out, like value, and the last state if it `continues`.
+
+    Within a chunk it is attention whose scores decay: Dao and Gu, "Transformers are SSMs", 2024, section 6.
     """
     parts = []
     length = value.shape[2]
@@ -247,7 +246,7 @@ def state_update(
         part = slice(begin, begin + _CHUNK)
         x, b, c = value[:, :, part] * steps[:, :, part, None], before[:, :, part], after[:, :, part]
         decay, across = rates[:, :, part].cumsum(-1), b.transpose(2, 3)
-        # Above the diagonal, where it would grow, it is not used.
+        # The part above the diagonal, which would grow, is not used.
         between = (decay[..., None] - decay[..., None, :]).tril().exp().tril()
         known = decay.exp()[..., None]
         out = ((c @ across) * between).to(value.dtype) @ x.to(value.dtype)

@@ -1,5 +1,4 @@
-"""Work that is shared out to threads beside torch's own: of the core's C functions on tensors' memory, and
-passes through a network."""
+"""Work on threads besides torch's own: C functions on tensors' memory, and passes through a network."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from tinsmith.spec import Buffer
 
 
 def shared_out(count: int, threads: int, work: Callable[[int, int], None]) -> None:
-    """Calls work(first, end) for all of `count`, by so many threads."""
+    """Calls work(first, end) for all of `count`, on that many threads."""
     cuts = [count * k // threads for k in range(threads + 1)]
     others = [_helpers().submit(work, *cut) for cut in pairwise(cuts[1:])]
     work(*cuts[:2])
@@ -34,8 +33,8 @@ Result = TypeVar("Result")
 
 
 def side_by_side(items: Sequence[Item], work: Callable[[Item], Result]) -> list[Result]:
-    """What `work` gives for each, in order; each has a thread, and in it a like part of torch's threads. Those
-    wait for each other after every operation; these do not."""
+    """The results of `work` for each item, in order; each item has a thread, with an equal part of torch's
+    threads. Torch's threads wait for each other after every operation; these do not."""
     whole = torch.get_num_threads()
 
     def alone(item: Item) -> Result:
@@ -53,13 +52,13 @@ def side_by_side(items: Sequence[Item], work: Callable[[Item], Result]) -> list[
 
 @cache
 def _passes() -> ThreadPoolExecutor:
-    """Apart from the helpers, for which a pass may wait. A thread that asks torch for the first time how many
-    it has gets the latest number of any thread, so it asks before it is told its own."""
+    """Kept apart from the helper threads, for which a pass may wait. A thread that first asks torch for its
+    number of threads gets any thread's latest setting, so it asks before it sets its own."""
     return ThreadPoolExecutor(thread_name_prefix="tinsmith-pass", initializer=torch.get_num_threads)
 
 
 def buffer(tensor: Tensor) -> Buffer:
-    """The tensor's memory; numpy knows no bfloat16."""
+    """The tensor's memory; numpy has no bfloat16."""
     tensor = tensor.detach()
     array: Any = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return memoryview(array)

@@ -1,9 +1,8 @@
-"""Methods: what a training run trains, and on which loss.
+"""Methods: the trained parameters and the loss of a training run.
 
-A method is one module of this folder, called as the method is, with an instance of a Method subclass named
-`method`; what several share is in modules whose names begin with `_`. Adding a module adds the method: recipes,
-training, merging and reports ask it; no table lists them. None imports
-torch before it trains.
+A method is one module of this folder, named like it, with an instance of a Method subclass called `method`;
+shared code is in modules whose names begin with `_`. A new module adds a method: recipes, training, merging and
+reports ask it, and no table lists methods. None imports torch before it trains.
 """
 
 from __future__ import annotations
@@ -23,21 +22,23 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
     from tinsmith.train.steps.trainee import Trainee
 
-DEFAULT = "lora"  # of a recipe that states no method
-ORIGINALS_ONCE = "originals_once"  # the key of methods that learn what the examples answer
+DEFAULT = "lora"  # of a recipe without a method
+ORIGINALS_ONCE = "originals_once"  # the key of methods that learn the examples' answers
 
 
 class Method(ABC):
-    """name: as a recipe has it; folder: in the run's folder, where the result lies; what: is trained, in a
-    report's words; keys, reads: the keys of [train] and of [data] that not every method reads, and this one
-    does; needs: tables and keys of what must be there, first what it learns from; share, unit: what a
-    validation finds, and what it is in: a share of the examples, or a mean that has no unit; merges: whether a
-    model can be built from what is trained; is_beside: whether it can stand beside the base as an adapter;
-    packs: whether the base may stay in its blocks; starts: whether it goes on from an adapter; one_adapter:
-    whether files of every format are built from one adapter; gentle: of a new adapter's learning rate, what it
-    then takes; replays: whether it then learns new examples, and some of the old ones again; passes: over the
-    examples where none are stated, None for as many as most methods take; renew: steps from one checkpoint to
-    the next; takes_images: whether it learns from images; reads_examples: whether it reads [data] train."""
+    """name: in recipes; folder: of the result, in the run's folder; what: the trained parameters, in a report's
+    words.
+
+    keys, reads: the keys of [train] and of [data] that only some methods read; needs: required tables and keys,
+    the source of its lessons first; share, unit: the measure of a validation, and its unit: a share of the
+    examples, or a mean without a unit; merges: whether a model can be built from the result; is_beside: whether
+    it can be an adapter beside the base; packs: whether the base may stay in its blocks; starts: whether it can
+    continue an adapter; one_adapter: whether files of every format use one adapter; gentle: the factor of a new
+    adapter's learning rate to continue one; replays: whether it then replays earlier examples beside the new
+    ones; passes: default number of epochs, None for the usual one; renew: steps between checkpoints;
+    takes_images: whether it learns from images; reads_examples: whether it reads [data] train.
+    """
 
     name: ClassVar[str]
     folder: ClassVar[str]
@@ -60,31 +61,31 @@ class Method(ABC):
     reads_examples: ClassVar[bool] = True
 
     def found(self, value: float) -> str:
-        """What a validation found, in words: a share, or what else decides which epoch is the best."""
+        """A validation's result in words: a share, or another value that chooses the best epoch."""
         return f"{value:.1%} {self.share}"
 
     @abstractmethod
     def trainee(self, job: Job) -> Trainee:
-        """What the loop trains. Raises InputError or DataError for a job that does not fit."""
+        """The trainee for the loop. Raises InputError or DataError for an invalid job."""
 
     def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
-        """Bytes that what is trained takes in a tin beside its base, at most, and its part of a session's
-        adapter_rank; found before it is trained."""
+        """The most bytes that the result takes in a tin beside its base, and its part of a session's
+        adapter_rank; known before training."""
         from tinsmith.compiler.adapter import planned_factors
         from tinsmith.train.model import network
 
         return planned_factors(network.adapted(spec, options.widened(options.seeds)), program)
 
     def check(self, job: Job) -> None:
-        """Raises InputError for a job that has nothing to learn or to validate on, or shows what the method
-        does not see."""
+        """Raises InputError for a job without data to learn or validate on, or with inputs that the method does
+        not support."""
         if not job.examples or not job.validation:
             raise InputError("training needs at least one training example and one validation example")
         if not self.takes_images and any(example.images for example in (*job.examples, *job.validation)):
             raise InputError(f'method = "{self.name}" trains on no images; use "lora", or leave out the images')
 
     def check_lengths(self, job: Job) -> None:
-        """Raises DataError for what is too long to be learned, or says too little; no network is made."""
+        """Raises DataError for an example that is too long or has nothing to learn; makes no network."""
         tokenize = job.tokenization()
         tokenize(job.examples)
         tokenize(job.validation)
@@ -97,7 +98,7 @@ def names() -> tuple[str, ...]:
 
 
 def by_name(name: str) -> Method:
-    """Raises UnsupportedError for an unknown one, listing those there are."""
+    """Raises UnsupportedError for an unknown name, with the known ones."""
     if name not in names():
         raise UnsupportedError(f'method "{name}" does not exist; the methods are {", ".join(names())}')
     method = import_module(f"{__name__}.{name}").method

@@ -1,8 +1,8 @@
-"""Learning from preferences by an adapter: what DPO, KTO and ORPO share.
+"""The common part of DPO, KTO and ORPO: an adapter learns from preferences.
 
-The reference model is the network before its first step: the base, to which a new adapter adds nothing, or
-the base with the adapter that training goes on from. So its log-probabilities are computed then, once, and no
-second copy is held.
+The reference model is the network before its first step: the base, to which a new adapter adds nothing, or the
+base with the adapter that training continues. Its log-probabilities are computed then, once, so no second copy
+is in memory.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
 REFERENCE = "reference"  # the folder, in the run's, of the base's log-probabilities
-HELD_OUT = 10  # one of so many inputs is held out where nothing is given to validate on
+HELD_OUT = 10  # one of this many inputs is held out if no validation set is given
 _BATCHES = 64  # of a part of the reference
 
 
 @dataclass(frozen=True)
 class Judged:
-    """answers: the chosen and the rejected sequence of a pair, or the one that is rated; good: what a rating
-    says; other: KTO's mismatched sequence, an input with the answer to another."""
+    """answers: the chosen and the rejected sequence of a pair, or the rated one; good: the rating; other: KTO's
+    mismatched sequence, an input with the answer to another."""
 
     answers: tuple[TokenSequence, ...]
     good: bool = True
@@ -66,7 +66,7 @@ class PreferenceMethod(Method):
 
 
 class PreferenceTrainee(AdapterTrainee):
-    """Its batches are of Judged. reference: the base's log-probability of each sequence; validation: on
+    """Trains on batches of Judged. reference: the base's log-probability of each sequence; validation: on
     preferences, given or held out."""
 
     default_rate = staticmethod(default_preference_rate)
@@ -116,7 +116,7 @@ class PreferenceTrainee(AdapterTrainee):
         return [one for row in batch for one in row.answers]
 
     def log_probabilities(self, sequences: Sequence[TokenSequence]) -> Tensor:
-        """Of each sequence's answer, the sum over its tokens; [sequences]."""
+        """The sum over each answer's tokens; [sequences]."""
         import torch
 
         packing = self.network.pack(sequences, self.shared)
@@ -136,13 +136,13 @@ class PreferenceTrainee(AdapterTrainee):
 
     @abstractmethod
     def verdict(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
-        """The rows' mean loss, and which of them the network judges as they say; [rows]."""
+        """The rows' mean loss, and which of them the network judges as stated; [rows]."""
 
     def loss(self, batch: Sequence[Judged]) -> Tensor:
         return self.verdict(batch)[0]
 
     def examine(self) -> tuple[float, float]:
-        """The mean loss, and the share that the network judges as the rows say."""
+        """The mean loss, and the share of rows that the network judges as stated."""
         import torch
 
         from tinsmith.train.quantized.importance import recorded
@@ -157,7 +157,7 @@ class PreferenceTrainee(AdapterTrainee):
 
 
 def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
-    """Raises DataError for one that is too long."""
+    """Raises DataError for an answer that is too long."""
     tokenize = job.tokenization()
     return [
         Judged(tuple(tokenize([Example(row.input, output, where=row.where) for output in row.outputs])))
@@ -166,8 +166,8 @@ def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
 
 
 def split(job: Job) -> tuple[list[Preference], list[Preference]]:
-    """What is learned, and what is validated on. Where nothing is given for this, all rows of some inputs are
-    held out: one input of ten, and at least one."""
+    """The training and the validation rows. Without a validation set, all rows of one input in ten are held
+    out, of at least one input."""
     if job.validation_preferences:
         return list(job.preferences), list(job.validation_preferences)
     inputs = list(dict.fromkeys(row.input for row in job.preferences))

@@ -1,4 +1,4 @@
-"""continue: an adapter that learns plain text, a language or a voice, and the examples beside it."""
+"""continue: an adapter learns plain text, such as a language or a voice, beside the examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
-HELD_OUT = 10  # one piece of so many is held out, to be validated on
+HELD_OUT = 10  # one piece of this many is held out for validation
 
 
 class Continue(Method):
@@ -49,32 +49,34 @@ def pieces_of(job: Job) -> list[TokenSequence]:
 
 
 class ContinueTrainee(AdapterTrainee):
-    """Of the texts every token is learned, in pieces of max_length tokens. What is best is chosen by the
-    validation examples; the loss on the pieces that are held out stands beside it."""
+    """Learns every token of the texts, in pieces of max_length tokens. The validation examples choose the best
+    epoch; the loss of the held-out pieces is reported too."""
 
     def plan(self, job: Job) -> None:
         super().plan(job)
-        self.digest += hashlib.sha256(repr(self.held).encode()).hexdigest()
+        self.digest += hashlib.sha256(repr(self.held_out).encode()).hexdigest()
 
     def sequences(self, job: Job) -> list[TokenSequence]:
         pieces = pieces_of(job)
         chance = random.Random(f"{job.options.seed}/held out")
-        held = set(chance.sample(range(len(pieces)), max(1, len(pieces) // HELD_OUT)))
-        self.held = batches([pieces[number] for number in sorted(held)], job.options.batch_tokens, 0, 0, 0)
-        learned = [piece for number, piece in enumerate(pieces) if number not in held]
-        self.note += f"; {len(held)} of {len(pieces)} pieces of text held out"
+        held_out = set(chance.sample(range(len(pieces)), max(1, len(pieces) // HELD_OUT)))
+        self.held_out = batches(
+            [pieces[number] for number in sorted(held_out)], job.options.batch_tokens, 0, 0, 0
+        )
+        learned = [piece for number, piece in enumerate(pieces) if number not in held_out]
+        self.note += f"; {len(held_out)} of {len(pieces)} pieces of text held out"
         return [*super().sequences(job), *learned]
 
     def validate_on(self, count: int) -> None:
         super().validate_on(count)
-        self.held = some(self.held, count)
+        self.held_out = some(self.held_out, count)
 
     def examine(self) -> tuple[float, float]:
         import torch
 
         total, tokens = 0.0, 0
         with torch.no_grad():
-            for batch in self.in_parts(self.held):
+            for batch in self.in_parts(self.held_out):
                 losses, _ = self.network.answer_losses(self.network.pack(batch, 0))
                 total, tokens = total + float(losses.sum()), tokens + len(losses)
         self.text_loss = total / tokens

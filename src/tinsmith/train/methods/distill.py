@@ -1,6 +1,8 @@
-"""distill: an adapter that learns from a teacher's probabilities (Hinton et al., arXiv 1503.02531): those of a
-larger model, or of the base itself with examples or a passage in its context (Snell et al., arXiv
-2209.15189)."""
+"""distill: an adapter learns from a teacher's probabilities (Hinton et al., arXiv 1503.02531).
+
+The teacher is a larger model, or the base itself with examples or a passage in its context (Snell et al., arXiv
+2209.15189).
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ class Distill(Method):
     folder = FOLDER
     what = "an adapter"
     starts = True
-    takes_images = False  # the teacher is asked by its tokens alone
+    takes_images = False  # the teacher gets tokens alone
     keys = (*KEYS, "teacher", ORIGINALS_ONCE)
     needs = (("data", "train"), ("train", "teacher"))
 
@@ -60,9 +62,9 @@ class Distill(Method):
 
 
 class DistillTrainee(AdapterTrainee):
-    """prompts: by sequence, what the teacher is given in the place of its prompt; of all sequences of the job,
-    so that it is asked once for all of its runs; taught: by sequence, the teacher's likeliest tokens at the
-    answer's positions and their probabilities, [answer, top] each."""
+    """prompts: by sequence, the teacher's prompt in place of its own, for all sequences of the job, so that the
+    teacher runs once for all of its runs; taught: by sequence, the teacher's most likely tokens at the answer's
+    positions and their probabilities, [answer, top] each."""
 
     def plan(self, job: Job) -> None:
         from tinsmith.formats.model_files import model_digest
@@ -81,8 +83,8 @@ class DistillTrainee(AdapterTrainee):
 
     @staticmethod
     def longer_prompts(job: Job) -> dict[tuple[int, ...], tuple[int, ...]]:
-        """For a base that is its own teacher, by prompt, the prompt with the example's passage in it. Where no
-        example has one, with some of the training examples before it; no example is shown itself."""
+        """For a base that is its own teacher: each prompt with the example's passage or, if no example has one,
+        with some other training examples before it."""
         if job.options.teacher != BASE_TEACHER:
             return {}
         chance, tokenize = random.Random(f"{job.options.seed}/shots"), job.tokenization()
@@ -111,11 +113,11 @@ class DistillTrainee(AdapterTrainee):
                 for name in ("tokens", "probabilities")
             )
             self.taught |= zip(chunk, zip(tokens, probabilities, strict=True), strict=True)
-        if vars(self).pop("teacher", None):  # whose memory is the steps'
+        if vars(self).pop("teacher", None):  # shares its memory with the steps
             gc.collect()  # a model is held by what it made
 
     def asked(self, sequences: Sequence[TokenSequence]) -> parts.Part:
-        """The teacher's likeliest tokens and their probabilities, of all the sequences' answers in order."""
+        """The teacher's most likely tokens and their probabilities, for all the sequences' answers in order."""
         import torch
 
         from tinsmith.train.distillation import TOP, answer_logits, likeliest
@@ -166,7 +168,8 @@ class DistillTrainee(AdapterTrainee):
         from tinsmith.train.footprint.memory import Demand
 
         def losses(packing: Packing) -> Tensor:
-            """By a teacher that is sure of nothing: it is asked when there is room."""
+            """Uses a teacher that is sure of nothing, to measure memory; the real one runs once memory is
+            planned."""
             kept = torch.zeros(len(packing.targets), TOP)
             return self.losses(packing, kept, kept)
 
@@ -174,7 +177,7 @@ class DistillTrainee(AdapterTrainee):
 
 
 def check_vocabulary(where: str, teacher: Tokenizer, own: Tokenizer) -> None:
-    """Raises InputError where the teacher's tokens are not the base's. Unused ones do not count."""
+    """Raises InputError if the teacher's tokens differ from the base's. Unused ones do not count."""
     for place, (token, kind) in enumerate(zip(own.tokens, own.types, strict=True)):
         if kind == "unused" or teacher.tokens[place : place + 1] == [token]:
             continue

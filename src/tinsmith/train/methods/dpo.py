@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def losses(margins: Tensor, beta: float) -> Tensor:
-    """-log sigmoid(beta * margin) of each pair. margins [pairs]: by how much more, in log-probability, the
-    network prefers the chosen output than the reference does."""
+    """-log sigmoid(beta * margin) of each pair. margins [pairs]: the network's difference in log-probability
+    between chosen and rejected output, less the reference's."""
     from torch.nn.functional import logsigmoid
 
     return -logsigmoid(beta * margins)

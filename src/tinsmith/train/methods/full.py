@@ -1,4 +1,4 @@
-"""full: every weight, of a small base or of a new model."""
+"""full: every weight of a small base or a new model is trained."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ModelTrainee(Trainee):
         self.in_8_bits = self._chosen(job)
         if self.in_8_bits:
             self.note += "; the optimizer's moments in 8 bits"
-        if job.options.mean_of == 1:  # the mean of what was trained needs less
+        if job.options.mean_of == 1:  # averaging the trained weights needs less
             self.note = "; ".join(part for part in (self.note, self.fit(self._demand(job.options))) if part)
 
     def _demand(self, options: TrainOptions) -> Demand:
@@ -73,8 +73,7 @@ class ModelTrainee(Trainee):
         return Demand(kept, copied, passes=lambda batch: len(self.shares(batch)), less=less)
 
     def _chosen(self, job: Job) -> bool:
-        """Whether moments are kept in 8 bits: a run goes on with those that it began with, whatever memory
-        there is now."""
+        """Whether moments have 8 bits: a resumed run keeps its choice, whatever memory there is now."""
         from tinsmith.train.steps import checkpoint, together
 
         begun = checkpoint.moments(job.out_dir / checkpoint.NAME, self.digest)
@@ -105,15 +104,15 @@ class ModelTrainee(Trainee):
         from tinsmith.train.model import network
 
         spec = models.load(folder)
-        held = network.weights(spec)
+        weights = network.weights(spec)
         if spec.vision:
             from tinsmith.train.vision import model as vision_model
 
-            held |= vision_model.weights(spec.vision, f"model.{network.VISION}.")
-        return {name: held[name] for name in self.parameters()}
+            weights |= vision_model.weights(spec.vision, f"model.{network.VISION}.")
+        return {name: weights[name] for name in self.parameters()}
 
     def trained(self) -> Spec:
-        """The model with the weights that it has now."""
+        """The model with the current weights."""
         from tinsmith.chat.chat_template import DIGEST, digest
         from tinsmith.models import family
         from tinsmith.train.tensors import from_folder
@@ -130,8 +129,8 @@ class ModelTrainee(Trainee):
 
 
 def in_8_bits(parameters: int, device: torch.device) -> bool:
-    """Whether weights, gradients and both moments as float32, and on the host what a
-    checkpoint copies of these, all but the gradients, take more than half of the device's memory."""
+    """Whether float32 weights, gradients and moments take more than half of the device's memory. On the host, a
+    checkpoint's copy of all but the gradients counts too."""
     from tinsmith.train.footprint import room
 
     whole = room.of(device).total()

@@ -1,8 +1,9 @@
-"""grpo: an adapter that learns from what its own answers are worth, by group relative policy optimization
-(Shao et al., DeepSeekMath, arXiv 2402.03300).
+"""grpo: an adapter learns from rewards of its own answers, by group relative policy optimization (Shao et al.,
+DeepSeekMath, arXiv 2402.03300).
 
-A step draws some answers to each of its prompts. An answer's advantage is by how much its reward is above the
-mean of its prompt's. Where all have the same reward there is nothing to learn, and the prompt is set aside.
+A step samples several answers to each of its prompts. An answer's advantage is the distance of its reward from
+its group's mean, over the group's spread. A prompt whose answers all have one reward teaches nothing and is
+dropped.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ class Grpo(Method):
     share, unit = "reward", ""
     starts = True
     one_adapter = True
-    takes_images = False  # rollouts are drawn by tokens alone
+    takes_images = False  # rollouts are sampled from tokens alone
     gentle = 1.0  # the rate is low as it is
     passes = 1
     renew = 10  # a step takes its time
     keys: ClassVar[tuple[str, ...]] = (*KEYS, "reward", "rollouts", "prompts")
 
     def found(self, value: float) -> str:
-        """A mean of rewards, which are any numbers."""
+        """A mean of rewards, which may be any numbers."""
         return f"{self.share} {value:.3f}"
 
     def trainee(self, job: Job) -> GrpoTrainee:
@@ -59,9 +60,8 @@ class Grpo(Method):
 
 
 class GrpoTrainee(AdapterTrainee):
-    """Its planned batches are of prompts with the right answers, and what a step learns of one is Rollouts.
-
-    asked: by planned sequence, its example; seen: sums over choices of the step that is under way."""
+    """Plans batches of prompts with the right answers; a step learns from their Rollouts. asked: by planned
+    sequence, its example; seen: sums over the current step's choices."""
 
     default_rate = staticmethod(default_policy_rate)
 
@@ -78,7 +78,7 @@ class GrpoTrainee(AdapterTrainee):
         self.labels = by_name(job.options.task).labels(example.output for example in job.examples)
         if self.constraint:
             self.digest += hashlib.sha256(self.constraint.data).hexdigest()
-        # What rewards are given of an example, besides the tokens that are asked.
+        # An example's data for rewards, besides the prompt's tokens.
         given = [asdict(replace(one, where=None)) for one in (*self.asked.values(), *self.judged)]
         self.digest += hashlib.sha256(json.dumps(given, default=str).encode()).hexdigest() + job.reward_digest
         self.told: Rolled | None = None
@@ -86,7 +86,7 @@ class GrpoTrainee(AdapterTrainee):
         self.weights: list[float] = []
 
     def epoch(self, number: int) -> list[list[TokenSequence]]:
-        """The lesson's prompts in an order of their own."""
+        """The lesson's prompts, in an order that depends on the epoch."""
         order, size = list(self.lessons[number]), self.options.prompts
         random.Random(f"{self.options.run_seed}/{number}").shuffle(order)
         return [order[begin : begin + size] for begin in range(0, len(order), size)]
@@ -94,7 +94,7 @@ class GrpoTrainee(AdapterTrainee):
     def demand(self) -> Demand:
         from tinsmith.train.footprint.memory import Demand
 
-        on_host = self.network.device.type != "cuda"  # where the runtime draws
+        on_host = self.network.device.type != "cuda"  # where the runtime samples
         self.sampler.take(self.network)
         asked = [one.prompt for one in self.asked]
         count = max(self.options.prompts * self.options.rollouts, len(self.questions))
@@ -102,7 +102,7 @@ class GrpoTrainee(AdapterTrainee):
         drawing = self.sampler.memory([longest] * count) if on_host else 0
 
         def losses(packing: Packing) -> Tensor:
-            """As of answers of which nothing had to come."""
+            """As for answers without forced tokens."""
             every = b"\xff" * -(-self.spec.hyper.vocab // 8)
             return self.policy_of(packing, [every] * len(packing.targets) if self.constraint else ()).chosen
 
@@ -132,7 +132,7 @@ class GrpoTrainee(AdapterTrainee):
         return self.drawn(batch, step)
 
     def drawn(self, batch: Sequence[TokenSequence], step: int) -> list[Rollout]:
-        """Answers to the batch's prompts: those of the prompts whose answers are not all worth the same."""
+        """Answers to the batch's prompts, of those whose answers differ in reward."""
         options, sampler = self.options, self.sampler
         sampler.take(self.network)
         chance, count = random.Random(f"{options.run_seed}/rollouts/{step}"), options.rollouts
@@ -171,7 +171,7 @@ class GrpoTrainee(AdapterTrainee):
         return TokenSequence(prompt, answer, tuple(place for place in range(len(answer)) if place not in free))
 
     def policy(self, rollouts: Sequence[Rollout]) -> Policy:
-        """Over the tokens that were allowed."""
+        """Over the allowed tokens."""
         packing = self.network.pack([one.sequence for one in rollouts], self.shared)
         if self.constraint is None:
             return self.policy_of(packing)
@@ -179,7 +179,7 @@ class GrpoTrainee(AdapterTrainee):
         return self.policy_of(packing, [mask for one in asked for _, mask in self.sampler.choices(*one)])
 
     def policy_of(self, packing: Packing, masks: Sequence[bytes] = ()) -> Policy:
-        """masks: which tokens were allowed, a bit each; none where all were."""
+        """masks: the allowed tokens, a bit each; none if all were."""
         import torch
 
         from tinsmith.train.layers.by_rows import by_rows
@@ -198,8 +198,11 @@ class GrpoTrainee(AdapterTrainee):
         return Policy(chosen, entropy, packing.owner)
 
     def loss(self, batch: Sequence[Any]) -> Tensor:
-        """The mean over answers of the means over their choices. A step learns from its rollouts once, so the
-        ratio to the policy that drew is 1, and its gradient that of the log-probability."""
+        """The mean over answers of the means over their choices.
+
+        A step learns from its rollouts once, so the ratio to the sampling policy is 1, and its gradient is that
+        of the log-probability.
+        """
         import torch
 
         policy = self.policy(batch)
@@ -213,8 +216,8 @@ class GrpoTrainee(AdapterTrainee):
         return (sums / torch.tensor([len(one.sequence.learned) for one in batch], device=device)).mean()
 
     def correction(self, batch: Sequence[Rollout], policy: Policy) -> Tensor:
-        """By rollout, how much likelier it is to the network than to the sampler, whose products are rounded
-        otherwise; at most CAP."""
+        """By rollout, its probability under the network over that of the sampler, whose products round
+        differently; at most CAP."""
         import torch
 
         drawn = torch.tensor([one.drawn for one in batch], device=policy.chosen.device)
@@ -225,7 +228,7 @@ class GrpoTrainee(AdapterTrainee):
         return len(batch)
 
     def rows(self, batch: Sequence[TokenSequence]) -> Sequence[TokenSequence]:
-        """As many of a planned batch as go through the network at once."""
+        """The part of a planned batch that goes through the network at once."""
         return cut(batch, self.part, self.shared)[0]
 
     def most(self, batch: Sequence[TokenSequence]) -> Sequence[TokenSequence]:
@@ -236,7 +239,7 @@ class GrpoTrainee(AdapterTrainee):
 
     @property
     def part(self) -> int:
-        """Tokens that go through the network at once: what a step draws is not bounded by them."""
+        """Tokens that go through the network at once: a step's rollouts have no bound."""
         return self.options.batch_tokens
 
     def watched(self, step: int) -> Rolled | None:
@@ -251,7 +254,7 @@ class GrpoTrainee(AdapterTrainee):
         )
 
     def examine(self) -> tuple[float, float]:
-        """The mean loss of the right answers, and the mean reward of the likeliest ones."""
+        """The mean loss of the right answers, and the mean reward of the most likely ones."""
         loss, _ = super().examine()
         self.sampler.take(self.network)
         answers = self.sampler.draw(self.questions, self.end)
@@ -259,7 +262,7 @@ class GrpoTrainee(AdapterTrainee):
         return loss, fmean(self.reward(answer.text, example) for answer, example in pairs)
 
     def state(self) -> dict[str, Tensor]:
-        """What was told of the latest step."""
+        """The report of the latest step."""
         import torch
 
         told = json.dumps(self.told and asdict(self.told)).encode()

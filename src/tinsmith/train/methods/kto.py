@@ -1,4 +1,4 @@
-"""kto: an adapter from outputs that are rated good or bad, by Kahneman-Tversky optimization (Ethayarajh et al.,
+"""kto: an adapter learns from outputs rated good or bad, by Kahneman-Tversky optimization (Ethayarajh et al.,
 arXiv 2402.01306)."""
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 
 def losses(ratios: Tensor, good: Tensor, divergence: Tensor, beta: float, good_weight: float) -> Tensor:
-    """1 - sigmoid(beta * (ratio - divergence)) of each good output, times its weight, and of a bad one with the
-    signs changed. ratios [outputs]: log-probability by the network over that by the reference; good [outputs]:
-    bool; divergence: an estimate of the KL divergence of the two, at least 0."""
+    """1 - sigmoid(beta * (ratio - divergence)) of each good output, times its weight; for a bad one with the
+    signs changed.
+
+    ratios [outputs]: log-probability by the network minus that by the reference; good [outputs]: bool;
+    divergence: an estimate of the KL divergence of the two, at least 0.
+    """
     import torch
 
     margins = torch.where(good, ratios - divergence, divergence - ratios)
@@ -28,9 +31,9 @@ def losses(ratios: Tensor, good: Tensor, divergence: Tensor, beta: float, good_w
 
 
 def others(answers: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """Of each answer, the next that differs, again from the start after the last; itself where none does."""
+    """For each answer, the next one that differs, cyclically; itself if none does."""
     found, count = list(answers), len(answers)
-    for place in reversed(range(-count, count - 1)):  # twice: the last follow from the first
+    for place in reversed(range(-count, count - 1)):  # twice: the last ones continue at the start
         after = answers[place + 1]
         found[place] = after if after != answers[place] else found[place + 1]
     return found
@@ -46,9 +49,9 @@ class Kto(PreferenceMethod):
 
 
 class KtoTrainee(PreferenceTrainee):
-    """The divergence is estimated, as in the paper, from inputs with the answers to others: of each row, the
-    next answer in the file that is not its own. good_weight: of a good output where a bad one counts 1, so that
-    both kinds count the same in all."""
+    """As in the paper, estimates the divergence from mismatched pairs: each row's input with the file's next
+    answer that differs. good_weight: of a good output relative to a bad one, so that both kinds weigh the same
+    in all."""
 
     def plan(self, job: Job) -> None:
         super().plan(job)
@@ -74,8 +77,8 @@ class KtoTrainee(PreferenceTrainee):
         good = torch.tensor([row.good for row in rows], device=device)
         others = [row.other for row in rows if row.other]
         with torch.no_grad():
-            held = torch.tensor([self.reference[one] for one in others], device=device)
-            apart = self.log_probabilities(others) - held
+            reference = torch.tensor([self.reference[one] for one in others], device=device)
+            apart = self.log_probabilities(others) - reference
             divergence = apart.mean().clamp(min=0)
         each = losses(ratios, good, divergence, self.beta, self.good_weight)
         return each.mean(), (ratios > divergence) == good

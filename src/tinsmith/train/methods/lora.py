@@ -31,8 +31,8 @@ FOLDER = "adapter"
 # Where the network's vision model lies within peft's wrapper.
 VISION = "vision"
 VISION_PREFIX = f"base_model.model.model.{VISION}."
-FEEDBACK_TURNS = 2  # checkpoints from one making of quantized weights with error feedback to the next
-FIRST_BATCHES = 8  # of training data, whose inputs are weighed before there is a validation
+FEEDBACK_TURNS = 2  # checkpoints between two quantizations with error feedback
+FIRST_BATCHES = 8  # of training data, which weigh inputs before the first validation
 KEYS = ("rank", "alpha", "targets", "qat")  # of every method that trains an adapter
 
 
@@ -49,7 +49,7 @@ class Lora(Method):
 
 
 def _choose(network: Network, options: TrainOptions) -> None:
-    """Freezes what the options leave as it is, and gives a vision half that they name factors of its own.
+    """Freezes the parts that the options leave unchanged, and adds factors to a vision model that they name.
     Raises InputError for a base without one."""
     if tuple(options.parts) != (LANGUAGE,) and not network.has_vision:
         raise InputError(
@@ -64,10 +64,11 @@ def _choose(network: Network, options: TrainOptions) -> None:
 
 
 class AdapterTrainee(Trainee):
-    """An adapter of the base, written in peft's format with the chat template that it was trained under.
+    """An adapter of the base, written in peft's format with its chat template.
 
-    The mean of several is one more, exactly: all factors side by side, of so many times the rank, by which
-    alpha is divided. learns: False for one that is only measured, where no memory has to hold a step."""
+    The mean of several is one more adapter, exactly: all factors side by side at a multiple of the rank, which
+    divides alpha. learns: False to measure only, without memory for steps.
+    """
 
     marker = peft_folder.CONFIG
     default_rate = staticmethod(default_learning_rate)
@@ -103,13 +104,13 @@ class AdapterTrainee(Trainee):
         self.steps_qat = options.renew * (FEEDBACK_TURNS if job.feedback else 1)
         super().__init__(job, adapted, job.out_dir / FOLDER, self.default_rate)
         if count > 1 or not learns:
-            return  # what was trained is validated, and needs less memory than that took
+            return  # the trained network has been validated, which takes less memory
         planned = self.fit(self.demand(), keep_packed, self.qat.size if self.qat else 0)
         told = self._qat_note(options.qat)
         self.note = "; ".join(part for part in (self.note, told, why, planned) if part)
 
     def demand(self) -> Demand:
-        """What the steps will hold besides what is held; makes what they work with all the time."""
+        """The memory of the steps besides that in use; allocates what they keep all the time."""
         from tinsmith.train.footprint import memory
 
         return memory.Demand()
@@ -148,7 +149,7 @@ class AdapterTrainee(Trainee):
         self._make_qat(self.qat)
 
     def _make_qat(self, qat: FakeQuantization) -> None:
-        """In every process, though the first alone validates."""
+        """In every process, though only the first validates."""
         from tinsmith.train.steps import together
 
         self.importance = together.from_first(self.importance)
@@ -212,7 +213,7 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _sort(config: Path) -> None:
-    """peft writes sets in any order; the same adapter is the same bytes."""
+    """peft writes sets in any order; equal adapters get equal bytes."""
     from tinsmith.system.files import write_text
 
     given = json.loads(config.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""orpo: an adapter by odds ratio preference optimization, which needs no reference (Hong et al., arXiv
+"""orpo: an adapter learns by odds ratio preference optimization, without a reference (Hong et al., arXiv
 2403.07691)."""
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Orpo(PreferenceMethod):
 
 
 class OrpoTrainee(PreferenceTrainee):
-    """The loss is also the chosen outputs' cross entropy, as an example's is."""
+    """Adds the chosen outputs' cross entropy, as for examples, to the loss."""
 
     default_rate = staticmethod(default_learning_rate)
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
-        """There is no reference."""
+        """ORPO has no reference."""
 
     def verdict(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
         import torch

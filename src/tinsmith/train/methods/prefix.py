@@ -42,7 +42,7 @@ class Prefix(Method):
 
 
 class PrefixTrainee(Trainee):
-    """A prefix in a folder of its own: tensors by layer and kind, and a config that says what they are."""
+    """A prefix in a folder of its own: tensors by layer and kind, and a config that describes them."""
 
     marker = CONFIG
 
@@ -81,8 +81,8 @@ class PrefixTrainee(Trainee):
 
 
 def first_tokens(job: Job) -> list[int]:
-    """The first tokens of the training conversations, which the prefix begins as: one after the other, again
-    from the start where there are too few."""
+    """The first tokens of the training conversations, the prefix's initial text, one after the other and
+    cyclically if too few."""
     length = job.options.prefix_length
     tokens: list[int] = []
     while len(tokens) < length:
@@ -94,7 +94,7 @@ def first_tokens(job: Job) -> list[int]:
 
 
 def described(job: Job, built: Any) -> dict[str, Any]:
-    """What a runtime must know: of each layer its kind, its window, and the shapes of its states."""
+    """The config for a runtime: each layer's kind, window and state shapes."""
     config = built.model.config
     count = config.num_hidden_layers
     kinds = getattr(config, "layer_types", None) or ["full_attention"] * count

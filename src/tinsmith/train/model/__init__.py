@@ -1,1 +1,1 @@
-"""The base in torch, with what is trained on it."""
+"""The base in torch, with its trained parts."""

@@ -1,4 +1,4 @@
-"""The device that training runs on, and the type that multiplies matrices fast there."""
+"""The training device, and the fastest type for matrix products on it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ CPU = torch.device("cpu")
 
 
 def present() -> list[str]:
-    """The kinds of device that torch finds here, the fastest first."""
+    """The kinds of device that torch finds here, fastest first."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     return [name for name in TORCH_DEVICES if available.get(name)]
 
 
 def choose(wanted: str) -> torch.device:
-    """wanted: one of TORCH_DEVICES. Raises InputError for one that is not there."""
+    """wanted: one of TORCH_DEVICES. Raises InputError for a missing one."""
     there = present()
     if wanted == AUTO_DEVICE:
         return torch.device(there[0])
@@ -40,12 +40,12 @@ def has_fast_bfloat16(device: torch.device = CPU) -> bool:
 
 
 def matrices(device: torch.device) -> torch.dtype:
-    """What frozen matrices are kept and multiplied in."""
+    """The type in which frozen matrices are stored and multiplied."""
     return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
 
 
 def random_tensors(device: torch.device) -> dict[str, torch.Tensor]:
-    """The states of the generators that training on the device draws from, by names of their own."""
+    """The states of the random generators of training on the device, by name."""
     states = {"random": torch.get_rng_state()}
     if device.type != "cpu":
         states[f"random:{device.type}"] = torch.get_device_module(device).get_rng_state()
@@ -53,7 +53,7 @@ def random_tensors(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def restore_random(device: torch.device, tensors: dict[str, torch.Tensor]) -> None:
-    """What random_tensors gave; another device's is left out."""
+    """Restores random_tensors' states; another device's is ignored."""
     torch.set_rng_state(tensors["random"])
     own = tensors.get(f"random:{device.type}")
     if own is not None:

@@ -1,4 +1,4 @@
-"""Language halves that transformers has as parts of larger models alone, as models by themselves."""
+"""Language models that transformers has only as parts of larger models, as models by themselves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinsmith.vision.parts import parts_of
 
 
 def model_type(spec: Spec, alone: str) -> str:
-    """What transformers calls the spec's language model. alone: by itself, when no picture is shown to it."""
+    """transformers' name of the spec's language model. alone: without images."""
     return parts_of(spec.vision)[1].hf_text.get(alone, alone) if spec.vision else alone
 
 
@@ -27,7 +27,7 @@ def register() -> None:
     )
 
     class Qwen3VLForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
-        """With the trunk that takes positions of row and column, and further parts of pictures' rows."""
+        """Has the trunk that takes row and column positions, and further parts of image rows."""
 
         config_class = Qwen3VLTextConfig
 

@@ -1,9 +1,9 @@
-"""The base model in torch with a LoRA adapter on it, computing no more than a loss on answers needs.
+"""The base model in torch with a LoRA adapter, computing only the loss of answers.
 
-Three things keep a step short. Sequences are packed into one row without padding, and the prefix that all
-prompts share is computed once a batch (batches/packing.py). The output head, the largest matrix of a tiny
-model, is applied to the positions that have a label. And where the processor multiplies bfloat16, weights and
-activations of the matrices are bfloat16, the residual stream float32.
+Three things make a step fast. Sequences are packed into one row without padding, and the prefix that all
+prompts share is computed once a batch (batches/packing.py). The output head, a tiny model's largest matrix, is
+applied to labelled positions only. If the processor multiplies bfloat16 in hardware, weights and activations of
+the matrices are bfloat16, with a float32 residual stream.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from tinsmith.train.tensors import to_folder
 from tinsmith.train.vision.tiles import ONE_BY_ONE
 
 VISION = "vision"  # the module of a trunk that encodes images
-# Linear layers that are not adapted, by model type: peft refuses those whose kernels pass its layers by, and
-# llama.cpp takes no adapter of what is computed before the layers.
+# Linear layers that are not adapted, by model type: peft refuses those whose kernels bypass its layers, and
+# llama.cpp supports no adapter before the layers.
 _UNADAPTED = {"falcon_h1": {"out_proj"}, "gemma4_text": {"per_layer_model_projection"}}
 
 
 class _LoraLinear(torch.autograd.Function):
     """x W^T + scale (x A^T) B^T with a frozen W, computed in W's type; A and B and their gradients are float32.
 
-    x [batch, rows, inputs], W [outputs, inputs], which may be in blocks, A [rank, inputs], B [outputs, rank].
-    peft's own module does the same in more passes over memory.
+    x [batch, rows, inputs], W [outputs, inputs], maybe in blocks, A [rank, inputs], B [outputs, rank]. peft's
+    own module computes the same in more passes over memory.
     """
 
     @staticmethod
@@ -69,9 +69,9 @@ class _LoraLinear(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Network:
-    """model: peft's wrapper around transformers' model; what it trains is float32. linears: peft's modules, by
-    the role of the tensor that each adapts. packs: whether sequences may lie in one row; scale, cap: what
-    becomes of logits after the head."""
+    """model: peft's wrapper around transformers' model, with float32 trained parameters. linears: peft's
+    modules, by the role of the adapted tensor. packs: whether sequences may share one row; scale, cap: of
+    logits after the head."""
 
     model: Any
     trunk: nn.Module
@@ -91,7 +91,7 @@ class Network:
         return (pack(batch, shared, looks) if self.packs else pad(batch, looks)).to(self.device)
 
     def answer_states(self, packing: Packing) -> Tensor:
-        """What the head is applied to at each labelled position; [labels, dim]."""
+        """The head's input at each labelled position; [labels, dim]."""
         with quiet():
             states = self.trunk(
                 **self.given(packing), position_ids=packing.rotary, use_cache=False, packing=packing
@@ -105,13 +105,12 @@ class Network:
 
     @property
     def vision(self) -> Any:
-        """The vision half, which is part of the trunk."""
+        """The vision model, which is part of the trunk."""
         return self.trunk.get_submodule(VISION)
 
     def given(self, packing: Packing) -> dict[str, Any]:
-        """The trunk's input: tokens, or where pictures are shown embeddings [rows, width, dim], with the
-        pictures' rows in the places of their tokens, and what its first layers take up of those rows' further
-        parts."""
+        """The trunk's input: tokens, or for images embeddings [rows, width, dim] with image rows in place of
+        their tokens, and the parts of image rows that the first layers add."""
         if packing.seen is None:
             return {"input_ids": packing.tokens}
         model: Any = self.trunk
@@ -119,7 +118,7 @@ class Network:
         rows, *deep = self.vision.rows(packing.images).to(embeddings.dtype).split(embeddings.shape[-1], -1)
         flat = embeddings.flatten(0, 1).index_put((packing.seen,), rows)
         given: dict[str, Any] = {"inputs_embeds": flat.view_as(embeddings)}
-        if deep:  # which are added in the order of their places
+        if deep:  # added in the order of the tokens
             places = torch.zeros_like(packing.tokens, dtype=torch.bool)
             places.view(-1)[packing.seen] = True
             order = packing.seen.argsort()
@@ -127,12 +126,12 @@ class Network:
         return given
 
     def logits(self, states: Tensor) -> Tensor:
-        """What the head makes of states [rows, dim], float32 [rows, vocabulary]."""
+        """The head's logits of states [rows, dim], float32 [rows, vocabulary]."""
         logits = times_matrix(states.to(self.head.dtype), self.head).float() * self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
-        """Loss and likeliest token at each labelled position; [labels] each."""
+        """Loss and most likely token at each labelled position; [labels] each."""
         labelled = self.answer_states(packing)
         losses, best = AnswerLoss.apply(  # type: ignore[no-untyped-call]
             labelled, self.head, packing.targets, self.scale, self.cap, torch.is_grad_enabled()
@@ -140,19 +139,19 @@ class Network:
         return losses, best
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """What is trained, by name, in a fixed order."""
+        """The trained parameters by name, in a fixed order."""
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
 
 @dataclass(frozen=True)
 class Whole(Network):
-    """A model all of whose weights are trained; model and trunk are transformers' own, and float32. Where the
-    processor multiplies bfloat16, its matrices are multiplied so."""
+    """A model all of whose weights are trained; model and trunk are transformers' own, and float32. Matrix
+    products are bfloat16 if the processor multiplies it in hardware."""
 
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
         device = self.device
         narrow: AbstractContextManager[Any] = nullcontext()
-        if has_fast_bfloat16(device):  # passes side by side must not share what they cast
+        if has_fast_bfloat16(device):  # concurrent passes must not share casts
             narrow = torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
         with narrow:
             logits = self.logits(self.answer_states(packing))
@@ -161,7 +160,7 @@ class Whole(Network):
 
 
 def whole(spec: Spec, device: torch.device = CPU) -> Whole:
-    """The model with every weight to be trained."""
+    """The model with every weight trained."""
     base = base_model(spec).to(device)
     base.requires_grad_(True)
     roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
@@ -188,7 +187,7 @@ def open_vision(spec: Spec, base: Any) -> nn.Module:
 
 
 def after_head(config: Any) -> tuple[float, float | None]:
-    """What becomes of logits: their scale and their cap."""
+    """The logits' scale and cap."""
     return 1 / getattr(config, "logits_scaling", 1), getattr(config, "final_logit_softcapping", None)
 
 
@@ -201,11 +200,12 @@ def build(
     device: torch.device = CPU,
     keep_packed: bool = False,
 ) -> Network:
-    """The base with a new adapter; A is drawn by torch's seed, B is 0.
+    """The base with a new adapter: A is random by torch's seed, B is 0.
 
     targets: the linear layers to adapt, by the last part of their names in transformers ("q_proj"); none for
-    all but the head and the gates of one output, which choose and do not compute; keep_packed: the matrices
-    stay in the spec's blocks. Raises InputError for a name that the family does not have."""
+    all but the head and gates with one output, which choose and do not compute; keep_packed: matrices stay in
+    the spec's blocks. Raises InputError for a name that the family does not have.
+    """
     base = base_model(spec, keep_packed=keep_packed).to(device)
     wanted = _targets(spec.family, base, targets)
     frozen = _frozen(base)
@@ -232,7 +232,7 @@ def build(
 
 
 def _head(base: Any, matrices: torch.dtype) -> Tensor | Blocks:
-    """The output head, in the type that it is multiplied in."""
+    """The output head, in the type of its products."""
     head = packed.weight_of(base.get_output_embeddings())
     if isinstance(head, Blocks):
         head.dtype = matrices
@@ -241,7 +241,7 @@ def _head(base: Any, matrices: torch.dtype) -> Tensor | Blocks:
 
 
 def _cast(base: Any, names: Collection[str], matrices: torch.dtype) -> None:
-    """Gives the matrices of these layers the type that they are multiplied in."""
+    """Casts the matrices of these layers to the type of their products."""
     for name in names:
         weight = packed.weight_of(base.get_submodule(name))
         if isinstance(weight, Blocks):
@@ -309,7 +309,7 @@ def _plain_forward(module: Any, x: Tensor) -> Tensor:
 
 
 def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
-    """narrow: the result may stay in the weight's type; attention and feed-forward layers take either."""
+    """narrow: the result may stay in the weight's type; attention and feed-forward layers accept either."""
     weight, bias = packed.weight_of(module.base_layer), module.base_layer.bias
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
     scale = module.scaling["default"]
@@ -320,8 +320,8 @@ def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
 
 
 def base_model(spec: Spec, attend: str = attention.NAME, keep_packed: bool = False) -> Any:
-    """transformers' model of the spec, frozen, every weight float32 but those that stay in blocks (packed.py).
-    attend: the name of its attention."""
+    """transformers' model of the spec, frozen, with float32 weights except those that stay in blocks
+    (packed.py). attend: the name of its attention."""
     attention.register()
     config = _config(spec)
     with quiet():
@@ -345,8 +345,8 @@ def base_model(spec: Spec, attend: str = attention.NAME, keep_packed: bool = Fal
 
 
 def adapted(spec: Spec, options: TrainOptions) -> dict[str, tuple[int, int, int]]:
-    """Outputs, inputs and rank of the layers that an adapter is of, by role; no weight is read. Raises
-    InputError as build does."""
+    """Outputs, inputs and rank of the adapted layers, by role; reads no weight. Raises InputError as build
+    does."""
     with quiet():
         base = _bare(_config(spec))
     wanted = _targets(spec.family, base, options.targets)
@@ -371,7 +371,7 @@ def _config(spec: Spec) -> Any:
     from transformers import AutoConfig
 
     settings = family.by_name(spec.family).hyper_to_hf(spec.hyper)
-    # A family's own defaults of these may lie outside of the vocabulary.
+    # A family's own defaults of these may lie outside the vocabulary.
     settings |= {f"{key}_token_id": getattr(spec.tokenizer, key) for key in ("bos", "eos", "pad")}
     try:
         return AutoConfig.for_model(halves.model_type(spec, settings.pop("model_type")), **settings)
@@ -381,7 +381,7 @@ def _config(spec: Spec) -> Any:
 
 
 def weights(spec: Spec, elsewhere: Collection[str] = ()) -> dict[str, Tensor]:
-    """As a Hugging Face folder has them, float32; without those of the roles `elsewhere`."""
+    """In a Hugging Face folder's form, float32; without those of the roles `elsewhere`."""
     loaded: dict[str, Tensor] = {}
     for name in family.by_name(spec.family).tensors(spec.hyper):
         # A tensor that no folder has follows from the config, as the model's own tables do.
@@ -393,8 +393,8 @@ def weights(spec: Spec, elsewhere: Collection[str] = ()) -> dict[str, Tensor]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' progress bars, and its advice to install faster kernels for GPUs; the last of
-    several threads puts back what the first one found."""
+    """Hides transformers' progress bars, and its advice to install faster GPU kernels. The last of several
+    threads restores the settings that the first one found."""
     from transformers.utils import logging
 
     with _quiet_lock:
@@ -416,4 +416,4 @@ def quiet() -> Iterator[None]:
 
 
 _quiet_lock = threading.Lock()
-_quiet: list[Any] = []  # the level, whether there were bars, and how many are within
+_quiet: list[Any] = []  # the log level, whether there were bars, and the threads inside

@@ -1,8 +1,8 @@
 """A base whose frozen matrices stay in the blocks of its GGUF file: transformers' model, with modules that
-unpack a matrix when they multiply by it.
+unpack a matrix to multiply by it.
 
-QLoRA (Dettmers et al., arXiv 2305.14314) in the formats that ship: an adapter is trained on the very file that
-it will run on.
+QLoRA (Dettmers et al., arXiv 2305.14314) in the shipped formats: an adapter is trained on the very file that it
+will run on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tinsmith.train.layers.blocks import Blocks, from_buffer, times_matrix
 
 
 class Linear(nn.Linear):
-    """nn.Linear, as peft wants it, of blocks that are put in when the model is made."""
+    """nn.Linear, as peft expects it, on blocks that are set when the model is made."""
 
     blocks: Blocks
 
@@ -42,7 +42,7 @@ class Linear(nn.Linear):
 
 
 class Embedding(nn.Module):
-    """Of blocks; scale: what some families multiply by."""
+    """Embedding in blocks; scale: some families' factor."""
 
     blocks: Blocks
 
@@ -56,7 +56,7 @@ class Embedding(nn.Module):
 
 
 class Experts(nn.Module):
-    """A mixture's experts, one after the other, each with the tokens that chose it."""
+    """A mixture's experts, computed in sequence, each on the tokens that chose it."""
 
     gate: Blocks
     up: Blocks
@@ -83,13 +83,13 @@ class Experts(nn.Module):
 
 
 def weight_of(linear: nn.Linear) -> Tensor | Blocks:
-    """What a linear layer multiplies by, however it is held."""
+    """A linear layer's matrix, as floats or in blocks."""
     return linear.blocks if isinstance(linear, Linear) else linear.weight
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor's blocks go: a module's path, and the name of its attribute."""
+    """A tensor's place: a module's path, and the name of its attribute."""
 
     module: str
     attribute: str
@@ -97,8 +97,8 @@ class Place:
 
 
 def places(model: Any, spec: Spec) -> list[Place]:
-    """Of the tensors that can stay in blocks: those that are only multiplied by, or looked up in. model: as
-    transformers makes it, its weights need not be there."""
+    """The places of tensors that can stay in blocks: matrices that are only multiplied by, or looked up in.
+    model: transformers' model, possibly without weights."""
     places = []
     for name in by_name(spec.family).tensors(spec.hyper):
         path = name.hf.removesuffix(".weight")
@@ -112,7 +112,7 @@ def places(model: Any, spec: Spec) -> list[Place]:
 
 
 def hollow(kind: Any, places: Sequence[Place]) -> Any:
-    """transformers' class of model, but for the modules whose weights stay in blocks."""
+    """transformers' class of model, except the modules whose weights stay in blocks."""
 
     def build(self: Any, config: Any) -> None:
         kind.__init__(self, config)
@@ -122,14 +122,14 @@ def hollow(kind: Any, places: Sequence[Place]) -> Any:
             new = next((new for old, new in kinds.items() if isinstance(module, old)), Experts)
             self.set_submodule(path, new(module))
 
-    # A head that is tied to the embedding shares its blocks, not a parameter. transformers leaves buffers of
-    # classes from elsewhere as they are, which is uninitialized.
+    # A head tied to the embedding shares its blocks, not a parameter. transformers leaves buffers of
+    # other libraries' classes as they are, uninitialized.
     own = {"__init__": build, "_tied_weights_keys": None, "__module__": kind.__module__}
     return type(kind.__name__, (kind,), own)
 
 
 def fill(model: Any, spec: Spec, places: Sequence[Place]) -> None:
-    """Gives a hollow model its blocks, on the spec's own memory."""
+    """Sets a hollow model's blocks, on the spec's own memory."""
     made: dict[str, Blocks] = {}
     for place in places:
         role = place.name.role

@@ -1,9 +1,9 @@
-"""A frozen base behind a trained prefix: keys and values that stand before every conversation, and the states
-that recurrent layers begin with (Li and Liang, arXiv 2101.00190).
+"""A frozen base behind a trained prefix: keys and values before every conversation, and initial states of
+recurrent layers (Li and Liang, arXiv 2101.00190).
 
-transformers takes them as what a cache holds of earlier tokens. The first token's position is the prefix's
-length, and a layer with a sliding window sees of the prefix what its window reaches, so a prefix is in all that
-follows the state that a session is in after so many tokens.
+transformers takes them as a cache of earlier tokens. The first token's position is the prefix's length, and a
+layer with a sliding window sees the part of the prefix within its window. So a prefix equals the state of a
+session after that many tokens in every respect.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ from tinsmith.train.model.network import Network
 
 
 class States:
-    """What transformers' layers ask of a cache. states: by "<layer>.<kind>", without the batch, length: tokens
-    that they stand for. With none it records those of the row that it is given; else rows begin with them."""
+    """The interface that transformers' layers expect of a cache.
+
+    states: by "<layer>.<kind>", without the batch, length: tokens that they stand for. Empty, it records those
+    of its input row; else rows begin with them.
+    """
 
     def __init__(self, states: dict[str, Tensor] | None = None, length: int = 0) -> None:
         self.states = {} if states is None else states
@@ -46,7 +49,7 @@ class States:
         return torch.cat([before[0], keys], 2), torch.cat([before[1], values], 2)
 
     def update_conv_state(self, inputs: Tensor, layer: int, conv_kernel_size: int = 0, **_: Any) -> Tensor:
-        """[rows, channels, row] to the same with what a convolution reaches before it."""
+        """[rows, channels, row] to the same with the tokens before it that a convolution reaches."""
         reach = conv_kernel_size - 1
         if self.records:
             self.states[f"{layer}.{CONVOLVED}"] = functional.pad(inputs[0], (reach, 0))[:, -reach:]
@@ -63,11 +66,11 @@ class States:
         return None if self.records or state is None else state.expand(self.rows, *state.shape)
 
     def get_conv_state(self, layer_idx: int, **_: Any) -> Tensor | None:
-        """Is asked for single tokens that follow others, which training does not have."""
+        """For single tokens after others, which training does not have."""
         return None
 
     def is_recording_past(self, layer: int) -> bool:
-        return True  # a row of one token is computed as any other is
+        return True  # a row of one token is computed like any other
 
     def has_previous_state(self, layer: int | None = None) -> bool:
         return not self.records
@@ -85,7 +88,7 @@ class States:
 
 @dataclass(frozen=True)
 class Prefixed(Network):
-    """prefix: what is trained, as States has it; length: tokens that it stands for."""
+    """prefix: the trained states, as in States; length: tokens that they stand for."""
 
     prefix: dict[str, nn.Parameter]
     length: int

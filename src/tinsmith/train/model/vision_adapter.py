@@ -1,7 +1,7 @@
 """LoRA on a vision model: low-rank factors beside the linear layers of its encoder, its projector or both.
 
-They lie in a file of their own in the adapter's folder, by the roles of the graph's matrices, since what reads
-adapters of language models knows none of these layers; merging adds them to the vision model.
+They have a file of their own in the adapter's folder, by the roles of the graph's matrices, since readers of
+language models' adapters do not know these layers. Merging adds them to the vision model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FACTOR = "{}.lora_{}.weight"
 
 
 def install(vision: VisionModel, parts: Sequence[str], rank: int, alpha: float) -> None:
-    """New factors beside the linear layers of these parts; A is drawn by torch's seed, B is 0."""
+    """New factors beside the linear layers of these parts; A is random by torch's seed, B is 0."""
     from peft import LoraConfig, inject_adapter_in_model
 
     names = [role for role in vision.matrices if _part_of(role) in parts]
@@ -45,11 +45,11 @@ def _part_of(role: str) -> str:
 
 
 def weights(network: Network) -> dict[str, torch.Tensor]:
-    """Of a network's vision model, the factors by their modules' names; none where it has none."""
-    held = network.vision.state_dict() if network.has_vision else {}
+    """The factors of a network's vision model by their modules' names; none without factors."""
+    factors = network.vision.state_dict() if network.has_vision else {}
     return {
         name.replace(".default.weight", ".weight"): value.cpu().contiguous()
-        for name, value in held.items()
+        for name, value in factors.items()
         if ".lora_" in name
     }
 
@@ -63,23 +63,23 @@ def save(network: Network, folder: Path) -> None:
 
 
 def stored(folder: Path, prefix: str) -> dict[str, torch.Tensor]:
-    """What `save` wrote, by the parameters' names. prefix: of those."""
+    """The tensors that `save` wrote, by the parameters' names. prefix: of the names."""
     from safetensors.torch import load_file
 
     path = folder / VISION_WEIGHTS
-    held = load_file(path) if path.exists() else {}
-    return {f"{prefix}{name.removesuffix('.weight')}.default.weight": value for name, value in held.items()}
+    factors = load_file(path) if path.exists() else {}
+    return {f"{prefix}{name.removesuffix('.weight')}.default.weight": value for name, value in factors.items()}
 
 
 def load(vision: VisionModel, folder: Path, copies: int) -> None:
-    """Gives a vision model's factors the values of the folder's, side by side so many times. Raises InputError
-    where these are of other parts or another rank, FormatError for a damaged file."""
+    """Loads the folder's factors into a vision model, as that many copies side by side. Raises InputError for
+    other parts or another rank, FormatError for a damaged file."""
     import torch
 
-    held = _read(folder)
+    factors = _read(folder)
     own = {name.replace(".default.", "."): one for name, one in vision.named_parameters() if ".lora_" in name}
-    if own.keys() != held.keys():
-        theirs, ours = (sorted({_part_of(name) for name in names}) for names in (held, own))
+    if own.keys() != factors.keys():
+        theirs, ours = (sorted({_part_of(name) for name in names}) for names in (factors, own))
         raise InputError(
             f"{folder}: changes {' and '.join(theirs) or 'nothing'} of the vision model, and by the recipe's "
             f"[train] parts it would be {' and '.join(ours) or 'nothing'}; state parts as it was trained with, "
@@ -87,7 +87,7 @@ def load(vision: VisionModel, folder: Path, copies: int) -> None:
         )
     for name, parameter in own.items():
         axis = 0 if ".lora_A." in name else 1
-        value = torch.cat([torch.from_numpy(held[name])] * copies, axis)
+        value = torch.cat([torch.from_numpy(factors[name])] * copies, axis)
         if value.shape != parameter.shape:
             raise InputError(
                 f"{folder}: {name} is {list(value.shape)}, and by the base and the recipe's [train] rank it "
@@ -97,36 +97,36 @@ def load(vision: VisionModel, folder: Path, copies: int) -> None:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """The folder's factors, numpy, by their names in the file; none where there is no such file."""
+    """The folder's factors, numpy, by their names in the file; none without the file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     path = folder / VISION_WEIGHTS
     try:
-        held = load_file(path) if path.exists() else {}
+        factors = load_file(path) if path.exists() else {}
     except SafetensorError as error:
         raise FormatError(f"{path}: damaged: {error}; train the adapter again") from None
-    for name, value in held.items():
+    for name, value in factors.items():
         check_finite(path, name, value)
-    return held
+    return factors
 
 
 def merge(vision: Vision, folder: Path) -> Vision:
-    """The vision model with the folder's factors added: what they change is F32. Raises FormatError for a file
-    that is damaged or of another vision model."""
-    path, held = folder / VISION_WEIGHTS, _read(folder)
-    if not held:
+    """The vision model with the folder's factors added; changed tensors are F32. Raises FormatError for a
+    damaged file or another vision model's."""
+    path, factors = folder / VISION_WEIGHTS, _read(folder)
+    if not factors:
         return vision
     scale = _scale(json.loads((folder / CONFIG).read_text("utf-8")))
     graph = graph_of(vision)[0]
-    roles = {name.rpartition(".lora_")[0] for name in held}
+    roles = {name.rpartition(".lora_")[0] for name in factors}
     parts = {_part_of(role) for role in roles}
     wanted = {role for role in matrices_of(graph) if _part_of(role) in parts}
-    if held.keys() != {_FACTOR.format(role, half) for role in wanted for half in "AB"}:
-        odd = min(roles ^ wanted, default=min(held))
+    if factors.keys() != {_FACTOR.format(role, half) for role in wanted for half in "AB"}:
+        odd = min(roles ^ wanted, default=min(factors))
         raise FormatError(f"{path}: {odd} is not in both, or has not both factors; give the adapter's own base")
     for role in wanted:
-        a, b = held[_FACTOR.format(role, "A")], held[_FACTOR.format(role, "B")]
+        a, b = factors[_FACTOR.format(role, "A")], factors[_FACTOR.format(role, "B")]
         weight = to_float32(graph.tensors[role])
         if weight.shape != (len(b), a.shape[1]):
             raise FormatError(f"{path}: {role} is of another size; give the adapter's own base")

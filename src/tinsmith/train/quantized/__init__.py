@@ -1,1 +1,1 @@
-"""What training does for files whose weights are quantized."""
+"""Training for files with quantized weights."""

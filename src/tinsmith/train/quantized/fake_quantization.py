@@ -1,11 +1,10 @@
-"""The frozen weights as the shipped file would hold them, so that an adapter learns to live with their errors.
+"""The frozen weights with the shipped file's quantization errors, so that an adapter learns to compensate them.
 
-The error of a quantized file is not noise that averages out: it is the same for every token. Where training
-sees W + (Q(W + scale B A) - (W + scale B A)) in W's place, with the gradient passed straight
-through, the adapter moves to where the exact model and the quantized one are both right. The error is made anew
-from time to time, as A and B move on. Q is the encoder that the files are built by, tensor by tensor in the
-formats of the preset, and weighs errors by the inputs as they were seen last; what no adapter changes is
-quantized too, the embedding and the output head among it.
+The error of a quantized file is not noise that averages out: it is the same for every token. Training replaces
+W by W + (Q(W + scale B A) - (W + scale B A)), with a straight-through gradient, so the adapter moves to where
+the exact and the quantized model are both right. The error is computed again from time to time, as A and B
+change. Q is the encoder of the built files, tensor by tensor in the preset's formats, and weighs errors by
+recent inputs. Weights without an adapter are quantized too, including the embedding and the output head.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ _GROUP = 1 << 24  # weights that are float32 at once, encoded on all cores
 
 
 @dataclass
-class _Held:
-    """What the network computes with, its exact value and its quantized one. columns: by role, where in
-    dimension 1 a tensor lies that shares it with others."""
+class _Target:
+    """A tensor of the network, with its exact and its quantized value. columns: by role, the range in dimension
+    1 of a tensor that shares it with others."""
 
     target: Tensor | Blocks
     exact: Tensor | Blocks
@@ -59,7 +58,7 @@ class _Held:
             self.target.data = value
 
     def put(self, role: str, tensor: SpecTensor, name: TensorName, factors: Factors | None) -> None:
-        """The quantized value is that of a tensor, without what the adapter will add."""
+        """The quantized value is that of a tensor, without the adapter's own addend."""
         if isinstance(self.exact, Blocks):
             less = None
             if factors is not None:
@@ -81,11 +80,12 @@ class _Held:
 
 
 class FakeQuantization:
-    """preset: a preset's name or a mix, whose formats the file has; feedback: as quant.encoder takes it, where
-    the file is made with it.
+    """preset: a preset's name or a mix, with the file's formats; feedback: as for quant.encoder, if the file is
+    built with it.
 
-    used: what it was made of last, which a checkpoint keeps: by name, the adapter's factors and the mean
-    squares of inputs; is_made: whether there are quantized weights."""
+    used: the source of the current quantized weights, which a checkpoint keeps: by name, the adapter's factors
+    and the mean squares of inputs; is_made: whether there are quantized weights.
+    """
 
     def __init__(
         self, spec: Spec, network: Network, preset: str | Mix, feedback: Feedback | None = None
@@ -96,33 +96,33 @@ class FakeQuantization:
         formats = self.encode.formats
         names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.hf]
         self.names = [name for name in names if formats.get(name.role, "F32") != "F32"]
-        every: dict[int, _Held] = {}
-        self.held: dict[str, list[_Held]] = {}
+        every: dict[int, _Target] = {}
+        self.tensors: dict[str, list[_Target]] = {}
         for name in self.names:
             for target, columns in _targets(network, name, spec.hyper.tied):
                 known = target.copy() if isinstance(target, Blocks) else target.data
-                one = every.setdefault(id(target), _Held(target, known))
+                one = every.setdefault(id(target), _Target(target, known))
                 if columns is not None:
                     one.columns[name.role] = columns
-                self.held.setdefault(name.role, []).append(one)
+                self.tensors.setdefault(name.role, []).append(one)
         self.every = list(every.values())
         self.used: dict[str, Tensor] = {}
         self.is_made = False
 
     @property
     def size(self) -> int:
-        """Bytes that the quantized weights take, about."""
+        """Approximate bytes of the quantized weights."""
         total = 0
         for name in self.names:
             kind, count = weight_format(self.encode.formats[name.role]), name.all_rows * name.inputs
-            for one in self.held[name.role]:
+            for one in self.tensors[name.role]:
                 is_packed = isinstance(one.exact, Blocks)
                 total += count // kind.block * kind.bytes if is_packed else count * one.exact.dtype.itemsize
         return total
 
     @torch.no_grad()
     def renew(self, squares: Mapping[str, Tensor]) -> None:
-        """Quantizes the model as it is now. squares: of the inputs of what is adapted, by role."""
+        """Quantizes the current model. squares: of the adapted layers' inputs, by role."""
         weighed = {} if self.encode.feedback else squares
         self.used = {f"square:{role}": one.clone() for role, one in weighed.items()}
         for role, module in self.network.linears.items():
@@ -131,15 +131,15 @@ class FakeQuantization:
         self.make()
 
     def make(self) -> None:
-        """Of what `used` holds."""
+        """Quantizes from `used`."""
         for name, tensor, factors in self.encoded():
-            for one in self.held[name.role]:
+            for one in self.tensors[name.role]:
                 one.put(name.role, tensor, name, factors)
         self.is_made = True
 
     def encoded(self) -> Iterator[tuple[TensorName, SpecTensor, Factors | None]]:
-        """The tensors as the file would hold them, the adapted ones with what the adapter adds, which comes
-        with them; the others the first time only."""
+        """The tensors in the file's formats: the adapted ones, given with the adapter's update, every time; the
+        others the first time only."""
         squares = {
             key.removeprefix("square:"): one for key, one in self.used.items() if key.startswith("square:")
         }
@@ -174,7 +174,7 @@ class FakeQuantization:
 
 
 def _targets(network: Network, name: TensorName, is_tied: bool) -> list[tuple[Tensor | Blocks, slice | None]]:
-    """What the network computes with where a tensor is meant, and the part that is this tensor's."""
+    """The network's tensors for a tensor of the spec, and its part of each."""
     if name.role in network.linears:
         return [(weight_of(network.linears[name.role].base_layer), None)]
     if name.role == "head":
@@ -191,7 +191,7 @@ def _targets(network: Network, name: TensorName, is_tied: bool) -> list[tuple[Te
 
 
 def _experts(base: Any, path: str, name: TensorName) -> tuple[Tensor | Blocks, slice | None]:
-    """Of a mixture's routed experts: transformers holds gate and up of all as one, gate first."""
+    """A mixture's routed experts: transformers has gate and up of all experts in one tensor, gate first."""
     experts, part = base.get_submodule(path.partition(".*.")[0]), name.expert_part
     if isinstance(packed := getattr(experts, part, None), Blocks):
         return packed, None

@@ -1,6 +1,6 @@
-"""How much each input column of a matrix matters: the mean square of what the answers' conversations put there.
+"""The importance of a matrix's input columns: the mean square of their values in the answers' conversations.
 
-Quantization that weighs its errors so costs a small model far less than one that minimizes plain error.
+Quantization that weighs errors by it costs a small model far less than one that minimizes plain error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = "importance.safetensors"  # in the adapter's folder
 
 @contextmanager
 def recorded(network: Network) -> Iterator[dict[str, Tensor]]:
-    """Records within the block; after it the dictionary holds, by role, mean squares, float32 [inputs]."""
+    """Records within the block; after it the dictionary has mean squares by role, float32 [inputs]."""
     squares: dict[str, Tensor] = {}
     packings: list[Packing] = []
 
@@ -53,7 +53,7 @@ def recorded(network: Network) -> Iterator[dict[str, Tensor]]:
 
 
 def seen(network: Network, packings: Iterable[Packing]) -> dict[str, Tensor]:
-    """By role, mean squares in one pass over some batches, with the network as it is now."""
+    """Mean squares by role in one pass over some batches, with the network as it is now."""
     import torch
 
     network.model.eval()
@@ -64,7 +64,7 @@ def seen(network: Network, packings: Iterable[Packing]) -> dict[str, Tensor]:
 
 
 def weights(means: dict[str, Tensor]) -> dict[str, bytes]:
-    """By role, the float32 weight of each input column, as quant.encoder takes it."""
+    """The float32 weight of each input column by role, as for quant.encoder."""
     return {role: mean.float().cpu().numpy().tobytes() for role, mean in means.items()}
 
 
@@ -76,10 +76,8 @@ def save(folder: Path, means: dict[str, Tensor]) -> None:
 
 
 def load(adapter_dir: Path) -> dict[str, bytes]:
-    """What was saved, as `weights` gives it.
-
-    Raises InputError when the adapter's folder has none, FormatError when the file is damaged.
-    """
+    """The saved values, as from `weights`. Raises InputError for an adapter's folder without them, FormatError
+    for a damaged file."""
     try:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file

@@ -1,8 +1,9 @@
-"""An adapter of its own for low-precision files: quantization-aware training continues the one that was
-trained, under the errors of the lowest-precision file alone.
+"""A second adapter for low-precision files: quantization-aware training continues the first one under the
+errors of the lowest-precision file alone.
 
-One adapter that half of the steps prepare for them costs the other files answers
-(docs/decisions/quantization-aware-adapter.md)."""
+A single adapter that half of the steps prepare for these errors costs the other files answers
+(docs/decisions/quantization-aware-adapter.md).
+"""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
 FOLDER = "qat"  # in a run's
-SHARE = 0.25  # of the first adapter's epochs, and of its rate: it has learned its task
+SHARE = 0.25  # of the first adapter's epochs and rate: it has learned its task
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """preset: whose errors are prepared for; feedback, feedback_of: as a Job has them."""
+    """preset: whose errors are simulated; feedback, feedback_of: as in a Job."""
 
     preset: str | Mix
     feedback: Feedback | None = None
@@ -30,7 +31,7 @@ class Preparation:
 
 
 def job_of(job: Job, first: TrainResult, preparation: Preparation) -> Job:
-    """What goes on from the first adapter, with the same examples."""
+    """The job that continues the first adapter, with the same examples."""
     options = job.options
     epochs = max(1, round(SHARE * options.epochs))
     return replace(

@@ -1,1 +1,1 @@
-"""Learning from answers that the model draws: rollouts, what they are worth, and the loss."""
+"""Learning from sampled answers: rollouts, rewards and the loss."""

@@ -1,4 +1,4 @@
-"""A policy's answers as they are learned: their advantages, and what a network says of them."""
+"""A policy's sampled answers: their advantages, and their probabilities under a network."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _TINY = 1e-4  # beside a spread, which may be 0
 
 @dataclass(frozen=True)
 class Rollout:
-    """sequence: a prompt and its drawn answer, forced what the constraint left no choice of; drawn: its
-    log-probability where it was drawn."""
+    """sequence: a prompt and its sampled answer, with the tokens that the constraint forced; drawn: its
+    log-probability under the sampler."""
 
     sequence: TokenSequence
     advantage: float
@@ -31,7 +31,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Policy:
-    """What a network says of rollouts' choices, in order. chosen, entropy [choices]; owner [choices]: the
+    """A network's probabilities of rollouts' choices, in order. chosen, entropy [choices]; owner [choices]: the
     number of the rollout."""
 
     chosen: Tensor
@@ -54,7 +54,7 @@ def _spread(values: Sequence[float]) -> float:
 
 
 def bits(masks: Sequence[bytes], like: Tensor) -> Tensor:
-    """[choices, vocabulary], of masks that have a bit a token."""
+    """[choices, vocabulary], from masks with a bit a token."""
     import numpy as np
     import torch
 

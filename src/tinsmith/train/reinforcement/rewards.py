@@ -1,5 +1,5 @@
-"""What an answer is worth, by rules that can be checked: exact match, validity, its fields, a user's
-function, or a weighted mean of these."""
+"""Rewards of answers by verifiable rules: exact match, validity, fields, a user's function, or a weighted mean
+of these."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ if TYPE_CHECKING:
     from tinsmith.data.readers import Example
 
 EXACT, VALID, FIELDS = NAMES = "exact", "valid", "fields"
-# What is allowed of an answer besides what its task says of it.
+# Whether an answer's text keeps a constraint besides its task's rules.
 Allows = Callable[[str], bool]
 _Rule = Callable[[str, "Example"], float]
 
 
 def of_function(name: str) -> tuple[str, str] | None:
-    """The file and the function that a name such as "rewards.py:score" gives; None for other names."""
+    """The file and the function of a name such as "rewards.py:score"; None for other names."""
     file, colon, function = name.rpartition(":")
     return (file, function) if colon and file and function.isidentifier() else None
 
 
 class Reward:
-    """weights: by name, of NAMES or a function's file and name; task: a task's name; labels: those of the
-    training examples; allows: where answers are to keep a constraint, whether a text does. Rewards of the
-    rules named above are from 0 to 1, and the weights are shares of the whole.
+    """weights: by name, one of NAMES or a function's file and name; task: a task's name; labels: those of the
+    training examples; allows: with a constraint, whether a text satisfies it.
 
-    Raises UnsupportedError for an unknown name, InputError for a file that can't be run."""
+    Rewards of the rules named above are from 0 to 1, and the weights are shares of the whole. Raises
+    UnsupportedError for an unknown name, InputError for a file that can't be run.
+    """
 
     def __init__(
         self, weights: Mapping[str, float], task: str, labels: frozenset[str], allows: Allows | None = None
@@ -71,8 +72,8 @@ class Reward:
         return float(is_valid and (self.allows is None or self.allows(answer)))
 
     def fields(self, answer: str, example: Example) -> float:
-        """Of the values in the answer and in the right one, each at its place: twice those in common over all
-        of both (Dice's coefficient); the best over all right answers."""
+        """Dice's coefficient of the values in the answer and in the right one, each at its place: twice the
+        common ones over both counts. The best over all right answers."""
         value = self.task.parse(answer)
         wanted = (self.task.parse(one) for one in (example.output, *example.accept))
         return 0.0 if value is None else max(_alike(value, one) for one in wanted)
@@ -85,21 +86,21 @@ def _alike(value: Any, wanted: Any) -> float:
 
 
 def _fields(value: Any, path: tuple[str, ...] = ()) -> Counter[Any]:
-    """Scalars of a JSON value with the keys that lead to them, a list's in any order."""
+    """A JSON value's scalars with their paths of keys; a list's items in any order."""
     if isinstance(value, dict):
         return sum((_fields(one, (*path, key)) for key, one in value.items()), Counter())
     if isinstance(value, list):
         return sum((_fields(one, (*path, ITEM)) for one in value), Counter())
-    # As JSON tells them apart: true is no 1, and 1 is 1.0.
+    # As JSON distinguishes them: true is not 1, and 1 is 1.0.
     return Counter({(path, isinstance(value, bool), value): 1})
 
 
 def _function(path: Path, name: str) -> _Rule:
-    """The user's function: `name(answer, example)`, of the answer's text and the example as a dict."""
+    """The user's function: `name(answer, example)`, with the answer's text and the example as a dict."""
     source = reading.read_text(path, InputError)
     module = ModuleType(f"tinsmith.rewards.{path.stem}")
     module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # where dataclasses look for what their annotations name
+    sys.modules[module.__name__] = module  # where dataclasses look up the names in annotations
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
@@ -122,7 +123,7 @@ def _function(path: Path, name: str) -> _Rule:
 
 
 def _fault(path: Path, error: Exception | SystemExit, what: str) -> InputError:
-    """One line, with the line of the file where it went wrong."""
+    """One line, with the line of the file that failed."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) and error.lineno else (lines or [1])[-1]
     text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())

@@ -1,8 +1,8 @@
-"""Rollouts: answers that the policy of the moment draws, by our own runtime.
+"""Rollouts: answers of the current policy, sampled by the runtime.
 
-The base is compiled once, and the adapter that is being trained is swapped in before each batch of answers.
-Where the base is of floats it is rounded to Q8_0, whose errors are of the size of those of the bfloat16 that
-torch multiplies in; one in blocks is taken as it is, for these are what torch computes with too.
+The base is compiled once, and the adapter under training is swapped in before each batch of answers. A float
+base is rounded to Q8_0, whose errors are of the size of torch's bfloat16 products; one in blocks is used as it
+is, as torch uses it too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CONCURRENCY = 32
 
 @dataclass(frozen=True)
 class Drawn:
-    """tokens: with the end that was chosen, where the answer ended; log_probability: of its choices, by the
+    """tokens: with the chosen end token, if the answer ended; log_probability: of its choices under the
     runtime, before temperature."""
 
     text: str
@@ -46,7 +46,7 @@ class Drawn:
 
 
 class Sampler:
-    """room: most tokens of an answer; constraint: what is allowed, as compiled; threads: that compute."""
+    """room: most tokens of an answer; constraint: compiled, of the answers; threads: their number."""
 
     def __init__(self, spec: Spec, room: int, constraint: Constraint | None, threads: int) -> None:
         self.spec, self.room, self.constraint = spec, room, constraint
@@ -58,7 +58,7 @@ class Sampler:
         self.walk = None if constraint is None else _core.Constraint(self.model.core, constraint.data)
 
     def take(self, network: Network) -> None:
-        """Draws from the network's adapter as it is now."""
+        """Samples from the network's current adapter."""
         factors: Mapping[str, Factors] = {
             role: Factors(
                 self.names[role],
@@ -74,7 +74,7 @@ class Sampler:
     def draw(
         self, prompts: Sequence[Sequence[int]], end: int, temperature: float = 0.0, seeds: Sequence[int] = ()
     ) -> list[Drawn]:
-        """An answer a prompt. end: the token that ends one where nothing else could follow, so that none was
+        """An answer per prompt. end: the token that ends an answer where nothing else could follow, so none was
         chosen; seeds: one a prompt, with a temperature."""
         asked = self._asked(prompts, temperature, seeds or [0] * len(prompts))
         answers = generate_many(self.model, asked, CONCURRENCY)
@@ -88,7 +88,7 @@ class Sampler:
         ]
 
     def memory(self, prompts: Sequence[Sequence[int]]) -> int:
-        """Bytes that drawing an answer to each of these takes besides the model."""
+        """Bytes that sampling an answer to each of these takes besides the model."""
         asked = self._asked(prompts, 1.0, [0] * len(prompts))
         with closing(scheduler_for(self.model, asked, CONCURRENCY)) as scheduler:
             return scheduler.memory
@@ -108,8 +108,8 @@ class Sampler:
         ]
 
     def choices(self, prompt: Sequence[int], answer: Sequence[int]) -> list[tuple[int, bytes]]:
-        """Where the constraint left a choice in an answer that it allows: the place, and which tokens it
-        allowed there, a bit each, least significant first. Any thread may ask."""
+        """The positions of an answer where the constraint left a choice, and the tokens that it allowed there,
+        a bit each, least significant first. Any thread may call this."""
         walk, found = self.walk, []
         assert walk is not None
         with self.walking:
@@ -119,7 +119,7 @@ class Sampler:
                     break
                 mask = walk.mask(self.room - place)
                 is_only = int.from_bytes(mask, "little").bit_count() == 1
-                # The runtime cuts what must come as the tokenizer would, though shorter tokens could come too.
+                # The runtime cuts forced text as the tokenizer would, though shorter tokens are allowed too.
                 run = walk.forced([*prompt, *answer[:place]], self.room - place)
                 if not is_only and run[:1] != [token]:
                     found.append((place, mask))
@@ -143,7 +143,7 @@ class Sampler:
 
 
 def _compiled(spec: Spec) -> Spec:
-    """Without its chat template: prompts come as tokens."""
+    """Without its chat template: prompts are tokens."""
     matrices = [tensor for tensor in spec.tensors.values() if tensor.rows > 1]
     in_blocks = any(weight_format(tensor.format).block > 1 for tensor in matrices)
     return replace(spec if in_blocks else quant.apply(spec, FORMAT), chat_template=None)

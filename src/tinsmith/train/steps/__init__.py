@@ -1,1 +1,1 @@
-"""One run, step by step: its loop, and what is kept of it."""
+"""One run, step by step: its loop and its state."""

@@ -23,7 +23,7 @@ _kept: set[Path] = set()
 
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """state: anything JSON holds."""
+    """state: anything that JSON represents."""
     from safetensors.torch import save as to_bytes
 
     data = to_bytes({name: value.contiguous() for name, value in tensors.items()}, {"state": json.dumps(state)})
@@ -32,7 +32,7 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """What `save` wrote; None when there is no such file or it is not a whole checkpoint."""
+    """The result of `save`; None without a file or for a damaged one."""
 
     def take(file: Any, state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
@@ -57,14 +57,13 @@ def drop(folder: Path) -> None:
 
 
 def moments(path: Path, digest: str) -> set[str]:
-    """What AdamW's moments are called in a run's checkpoint; nothing where it is of another run, or of no step
-    yet."""
+    """The names of AdamW's moments in a run's checkpoint; none for another run's, or before the first step."""
     names = _read(path, lambda file, state: file.keys() if state.get("digest") == digest else [])
     return {name.rpartition("|")[2] for name in names or () if "|" in name}
 
 
 def _read(path: Path, take: Callable[[Any, dict[str, Any]], Read]) -> Read | None:
-    """What `take` makes of an open checkpoint, whose tensors are read as they are asked for, and its state."""
+    """The result of `take` on an open checkpoint, whose tensors are read on demand, and its state."""
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():

@@ -1,4 +1,4 @@
-"""A training run's curves in the field's standard files, as they come: CSV, or TensorBoard's events."""
+"""A training run's curves in standard files, as they come: CSV, or TensorBoard's events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tinsmith.train.options import LOGS
 
 FOLDER = "logs"  # in a run's
 CSV = "train.csv"
-TEXT_LOSS = "text_loss"  # of plain text in a validation, where some is held out
+TEXT_LOSS = "text_loss"  # of held-out plain text in a validation
 ROLLED = ("reward", "answer_tokens", "entropy", "set_aside")  # of a step's rollouts
 COLUMNS = (
     "step",
@@ -36,9 +36,11 @@ COLUMNS = (
 
 @contextmanager
 def opened(kind: str, folder: Path) -> Iterator[Callable[[Event], None]]:
-    """What takes the run's events. A run that goes on from a checkpoint goes on with its files, less the steps
-    that it takes again. Of several runs each has its files in a folder named by its seed. memory: bytes of the
-    process."""
+    """A receiver of the run's events.
+
+    A resumed run continues its files, without the steps that it repeats. Each of several runs has its files in
+    a folder named by its seed. memory: bytes of the process.
+    """
     with ExitStack() as stack:
         writers: list[Callable[[Event], None]] = []
 
@@ -54,7 +56,7 @@ def opened(kind: str, folder: Path) -> Iterator[Callable[[Event], None]]:
 
 
 def check(kind: str) -> None:
-    """Raises UnsupportedError for an unknown kind, MissingExtraError for one that needs a library."""
+    """Raises UnsupportedError for an unknown kind, MissingExtraError for one whose library is missing."""
     if kind not in LOGS:
         raise UnsupportedError(f"--log {kind}: no such kind of log; there are {', '.join(LOGS)}")
     if kind == "tensorboard" and not (find_spec("torch") and find_spec("tensorboard")):
@@ -67,7 +69,7 @@ def _csv(path: Path) -> Iterator[Callable[[Event], None]]:
     files.make_folder(path.parent)
     kept = _rows(path) if path.exists() else []
     try:
-        # A line is written out at once, so that what watches the file sees it.
+        # A line is written out at once, for programs that watch the file.
         file = path.open("w", encoding="utf-8", newline="", buffering=1)
     except OSError as error:
         raise files.write_fault(path, error) from error
@@ -87,7 +89,7 @@ def _csv(path: Path) -> Iterator[Callable[[Event], None]]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """Those that an earlier process wrote whole."""
+    """The rows that an earlier process wrote completely."""
     text = reading.read_text(path, InputError)
     rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
     names = rows.fieldnames or COLUMNS

@@ -1,4 +1,4 @@
-"""Training's loop: steps, validations and checkpoints, whatever it is that is trained."""
+"""Training's loop: steps, validations and checkpoints, for any trainee."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tinsmith.train.steps.trainee import Trainee
 if TYPE_CHECKING:
     from torch import Tensor
 
-_STATE = "state:"  # before the names of what the trainee keeps
+_STATE = "state:"  # before the names of the trainee's tensors
 
 
 @dataclass
 class _Progress:
-    """What a checkpoint holds besides tensors; all of it JSON."""
+    """A checkpoint's content besides tensors; all of it JSON."""
 
     step: int = 0
     tokens: int = 0
@@ -60,12 +60,12 @@ class Loop:
     def _lay_out(self) -> None:
         self.epoch_ends = list(accumulate(map(len, self.trainee.epochs)))
         self.plan = [batch for epoch in self.trainee.epochs for batch in epoch]
-        # Tokens up to each batch's end: a long plan is walked through once, not at every step.
+        # Tokens up to each batch's end: a long plan is summed once, not at every step.
         self.token_ends = list(accumulate(sum(len(sequence) for sequence in batch) for batch in self.plan))
 
     def finish(self) -> TrainResult:
-        """Goes on from the checkpoint, if there is one, to the end."""
-        with quiet():  # as each pass is, which is the quicker where all are
+        """Resumes from the checkpoint, if there is one, and runs to the end."""
+        with quiet():  # as is each pass, which is faster if all are
             return self._finish()
 
     def _finish(self) -> TrainResult:
@@ -114,7 +114,7 @@ class Loop:
             self.on_event(event)
 
     def _renew(self) -> None:
-        """A checkpoint, and what is made anew with it."""
+        """Writes a checkpoint, and renews what follows from it."""
         if not all(bool(value.isfinite().all()) for value in self.parameters.values()):
             raise self._diverged("weights are infinite or no numbers")
         self._save()
@@ -155,33 +155,33 @@ class Loop:
         return loss
 
     def _backward(self, batch: Sequence[Sized]) -> float:
-        """The batch's loss, its gradients left with the parameters: of several processes each takes a part, and
-        cuts it where memory asks for that."""
+        """The batch's loss, with gradients in the parameters. Each of several processes takes a part of the
+        batch, and cuts it if memory is short."""
         trainee, loss, parameters = self.trainee, 0.0, list(self.parameters.values())
 
         def pass_of(share: Sequence[Sized]) -> tuple[float, Sequence[Tensor | None]]:
             own = trainee.loss(share)
             if len(share) < len(batch):
                 own = own * (trainee.weight(share) / trainee.weight(batch))
-            if not own.requires_grad:  # texts alone, where only what sees pictures is trained
+            if not own.requires_grad:  # texts alone, while only the vision parts are trained
                 return own.item(), [None] * len(parameters)
             return own.item(), torch.autograd.grad(own, parameters, allow_unused=True)
 
         for part in trainee.parts(together.share(batch)):
             with trainee.around(self.progress.step):
                 passes = side_by_side(trainee.shares(part), pass_of)
-            for own, gradients in passes:  # in order, so that sums are rounded alike
+            for own, gradients in passes:  # in order, so that sums round alike
                 loss += own
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     if gradient is not None:
                         held = parameter.grad
-                        # The optimizer takes a gradient's memory as it lies.
+                        # The optimizer takes a gradient's memory layout as it is.
                         parameter.grad = gradient.contiguous() if held is None else held.add_(gradient)
         return together.add(self.parameters, loss)
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Moves the means: of all steps at first, later of about as many as the options say (an exponential
+        """Updates the means: of all steps at first, later of about as many as the options say (an exponential
         mean of the weights, Polyak and Juditsky's averaging with a bounded memory)."""
         span = min(self.progress.step + 1, max(1.0, self.options.average * len(self.plan)))
         for name, mean in self.means.items():
@@ -215,14 +215,14 @@ class Loop:
         self.on_event(Step(step, steps, epoch, loss, rate, speed, left, resident()))
 
     def _validate(self) -> None:
-        """Keeps what is the best: as the latest step left it, or averaged."""
+        """Keeps the best weights: the latest, or the averaged."""
         self.trainee.network.model.eval()
         self._compare(averaged=False)
         if self.means:
             latest = self.trainee.importance
             with self._averaged():
                 self._compare(averaged=True)
-            self.trainee.importance = latest  # training goes on from the latest weights
+            self.trainee.importance = latest  # training continues from the latest weights
 
     def _compare(self, *, averaged: bool) -> None:
         progress = self.progress
@@ -237,10 +237,13 @@ class Loop:
         self.on_event(event)
 
     def _is_best(self, loss: float, exact: float) -> bool:
-        """Whether more answers are exact than ever before; or the loss is below that of what is kept, and what
-        is fewer may be chance: no more than a standard error of their share (Breiman et al., Classification and
-        Regression Trees, 1984, so choose among trees). Two or three points of a few hundred answers are luck,
-        and an earlier epoch's weights do worse on others."""
+        """Whether more answers are exact than ever before; or the loss is below that of the kept epoch, and the
+        loss in exact answers is within a standard error of their share (Breiman et al., Classification and
+        Regression Trees, 1984, choose among trees so).
+
+        Two or three points of a few hundred answers are luck, and an earlier epoch's weights do worse on
+        others.
+        """
         earlier = self.progress.validations
         if not earlier:
             return True
@@ -268,7 +271,7 @@ class Loop:
         )
 
     def _resume(self) -> str:
-        """Goes on from the checkpoint, if it is of this run. Returns what is to be said where it is not."""
+        """Resumes from the checkpoint, if it is of this run. Returns a note if it is not."""
         trainee = self.trainee
         trainee.prepare(self.on_event)  # of the weights that training starts from
         saved = checkpoint.load(self._checkpoint_path())
@@ -291,8 +294,8 @@ class Loop:
             self.trainee.choose(chosen)
             self._lay_out()
         self.progress = _Progress(**state)
-        # Sums of other parts are rounded otherwise: what was begun is gone on with, unless there is less
-        # memory.
+        # Other parts would round sums otherwise: a resumed run keeps its parts, unless memory has
+        # shrunk.
         limits = [limit for limit in (trainee.part_tokens, self.progress.part_tokens) if limit]
         trainee.part_tokens = self.progress.part_tokens = min(limits, default=None)
         self.progress.curve = [(step, loss) for step, loss in state["curve"]]

@@ -1,4 +1,4 @@
-"""What is computed once for a run, and kept in its folder in parts, so that a kill loses at most one part."""
+"""One-time results of a run, stored in its folder in parts, so that a kill loses at most one part."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Part = dict[str, "Tensor"]
 def kept(
     folder: Path, digest: str, count: int, make: Callable[[int], Part], tell: Callable[[Event], None]
 ) -> list[Part]:
-    """The parts 0 to count - 1: those of the same digest that lie in `folder`, and the others made, and written
-    there. digest: of all that decides what they are. Further parts in the folder are deleted."""
+    """The parts 0 to count - 1: read from `folder` if they have the digest, else made and written there.
+    digest: of everything that determines them. Deletes further parts in the folder."""
     from tinsmith.train.steps import checkpoint
 
     files.claim(folder)

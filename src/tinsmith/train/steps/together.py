@@ -1,7 +1,7 @@
-"""Several processes that train one model: each takes a part of every batch, and the gradients are added.
+"""Several processes train one model: each takes a part of every batch, and their gradients are added.
 
-The processes are started by `accelerate launch` or `torchrun`. Each holds the whole model. The first one alone
-writes files and speaks; the others are told when there is something to train.
+`accelerate launch` or `torchrun` starts the processes. Each has the whole model. The first alone writes files
+and reports; the others wait for its call to train.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item", bound=Sized)
 Value = TypeVar("Value")
 
-# What accelerate's config may ask for, by the variable that says so, and what it is called.
+# Features of accelerate's config, by the variable that requests them, with their names.
 _REFUSED = {
     "ACCELERATE_USE_FSDP": "FSDP",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
@@ -34,18 +34,18 @@ _called = False
 
 
 def count() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return int(os.environ["WORLD_SIZE"]) if _joined else 1
 
 
 def number() -> int:
-    """Which of them this one is; 0 is the one that writes."""
+    """The number of this process; 0 writes."""
     return int(os.environ["RANK"]) if _joined else 0
 
 
 def join(device: str) -> None:
-    """Meets the other processes, if a launcher started several; device: as a recipe has it. Raises
-    UnsupportedError for what accelerate's config asks for and is not supported."""
+    """Joins the other processes, if a launcher started several; device: as in a recipe. Raises UnsupportedError
+    for features of accelerate's config that are not supported."""
     global _joined
     if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         return
@@ -70,7 +70,7 @@ def join(device: str) -> None:
 
 
 def from_first(value: Value) -> Value:
-    """The first process's value, in all of them: what it decides, all do."""
+    """The first process's value, in all of them, so that all decide alike."""
     if count() == 1:
         return value
     from accelerate.utils import broadcast_object_list
@@ -81,13 +81,13 @@ def from_first(value: Value) -> Value:
 
 
 def share(batch: Sequence[Item]) -> Sequence[Item]:
-    """This process's part of a batch; none of a batch of fewer items than processes, perhaps."""
+    """This process's part of a batch, possibly empty for a batch of fewer items than processes."""
     return batch if count() == 1 else dealt(batch, count())[number()]
 
 
 def add(parameters: Mapping[str, nn.Parameter], loss: float) -> float:
-    """Makes every process's gradients the sum of all; the sum of the losses. What has a gradient in no process
-    has none: the optimizer passes it by, as in one process."""
+    """Sums every process's gradients; returns the sum of the losses. A parameter without a gradient in any
+    process gets none: the optimizer skips it, as in one process."""
     if count() == 1:
         return loss
     import torch
@@ -105,19 +105,19 @@ def add(parameters: Mapping[str, nn.Parameter], loss: float) -> float:
 
 
 def call() -> None:
-    """From the first process: there is something to train."""
+    """From the first process: calls the others to train."""
     global _called
     _called = True
     from_first(True)
 
 
 def called() -> bool:
-    """In another process: waits for that; False where the first one has ended without."""
+    """In another process: waits for the call; False if the first one has ended without it."""
     return bool(from_first(None))
 
 
 def leave() -> None:
-    """Ends what `join` began, and the others' waiting."""
+    """Ends `join`, and the others' waiting."""
     global _joined
     if not _joined:
         return

@@ -1,4 +1,4 @@
-"""What a loop trains: a network, the batches that it walks through, their loss, and where the best is kept."""
+"""The trainee of a loop: a network, its batches and their loss, and the folder of the best epoch."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 Made = Sequence[tuple["Example", TokenSequence]]
 BETAS = 0.9, 0.99  # of AdamW
-SHARE = 256  # tokens that are enough for a thread: with fewer, products are slow
+SHARE = 256  # tokens enough for a thread: with fewer, products are slow
 
 
 @dataclass(frozen=True)
 class Graded:
-    """loss: a mean over the answer's tokens that are learned; right: whether each of them is the likeliest."""
+    """loss: a mean over the answer's learned tokens; right: whether each is the most likely."""
 
     sequence: TokenSequence
     loss: float
@@ -49,17 +49,17 @@ class Graded:
 
 
 class Trainee(ABC):
-    """A network that learns sequences' answers by their cross entropy, or what a subclass plans otherwise.
+    """A network that learns sequences' answers by their cross entropy, or by a subclass's plan.
 
-    own: the job's examples beside their sequences; lessons: the sequences of each epoch, replayed ones aside;
-    epochs: batches in order, by epoch, of whatever has a length in tokens; learned: every sequence that an
-    epoch of this run, or of another of its job, may have; validation: batches; rate, note: the highest
-    learning rate, and how it was chosen; digest: of all that decides how the run goes: a checkpoint of
-    another run is not taken up; result: the folder that `keep` writes the best to; importance: mean squares
-    of the layers' inputs in the latest validation, by role; text_loss: of plain text in it, where some is
-    held out; marker: the file by which such a folder is known; part_tokens: of what goes through the
-    network at once, where memory asks for less than a batch; replay: of what was learned before, None where
-    nothing was; chosen: what it chose for the epochs that have begun, which a checkpoint keeps."""
+    own: the job's examples with their sequences; lessons: the sequences of each epoch, without replayed ones;
+    epochs: batches in order, by epoch, of anything with a length in tokens; learned: every sequence that an
+    epoch of this run, or of another of its job, may have; validation: batches; rate, note: the highest learning
+    rate, and how it was chosen; digest: of everything that determines the run: another run's checkpoint is not
+    resumed; result: the folder of the best epoch; importance: mean squares of the layers' inputs in the latest
+    validation, by role; text_loss: of held-out plain text in it; marker: the file that identifies such a
+    folder; part_tokens: of one pass, if memory asks for less than a batch; replay: of earlier examples, None
+    without them; chosen: its choices for the epochs that have begun, which a checkpoint keeps.
+    """
 
     marker: ClassVar[str]
     epochs: Sequence[Sequence[Sequence[Sized]]]
@@ -70,20 +70,20 @@ class Trainee(ABC):
     replay: Replay | None = None
 
     def __init__(self, job: Job, network: Network, result: Path, rule: Rule) -> None:
-        """rule: what the learning rate is where none is stated."""
+        """rule: the default learning rate."""
         self.network, self.result = network, result
         self.importance: dict[str, Tensor] = {}
         self.chosen: list[list[int]] = []
         self.note = ""
         self.plan(job)
-        # What goes on from an adapter would forget more at the higher rate of a short run.
+        # A continued adapter would forget more at the higher rate of a short run.
         least = SHORT_RUN if job.options.gentle < 1 else 0
         steps = max(least, sum(map(len, self.epochs)))
         self.rate, chosen = job.options.rate(rule(job.spec.parameters, steps))
         self.note = chosen + self.note
 
     def sequences(self, job: Job) -> list[TokenSequence]:
-        """What is learned, the job's variants aside."""
+        """The learned sequences, without the job's variants."""
         return [sequence for _, sequence in self.own]
 
     def plan(self, job: Job) -> None:
@@ -114,20 +114,20 @@ class Trainee(ABC):
         self.digest = job.digest(validation, *taught, *([replayed] if known else ()))
 
     def lesson(self, job: Job, plain: Sequence[TokenSequence], made: Made, epoch: int) -> list[TokenSequence]:
-        """What an epoch teaches. plain: what is learned besides what was made for it, which the adapter that
-        quantization-aware training continues has read."""
+        """The sequences of an epoch. plain: examples learned besides their augmented ones, which the adapter
+        that quantization-aware training continues has learned."""
         again = job.options.only_qat or (epoch > 0 and job.options.originals_once)
         replaced = self.replaced(job, made) if again else ()
         return [*(one for one in plain if one not in replaced), *(sequence for _, sequence in made)]
 
     def replaced(self, job: Job, made: Made) -> Collection[TokenSequence]:
-        """What was made of these, but of pictures, whose changes are small."""
+        """The originals replaced by their augmented examples; not those with images, which change little."""
         numbers = {number for one, _ in made if (number := origin(one)) and not one.images}
         origins = {id(job.examples[number - 1]) for number in numbers}
         return {sequence for example, sequence in self.own if id(example) in origins}
 
     def epoch(self, number: int) -> list[list[TokenSequence]]:
-        """An epoch's batches. What is replayed, where it is not chosen yet, is any."""
+        """An epoch's batches. Until replay is chosen, any earlier sequences stand in."""
         lesson = self.lessons[number]
         if self.replay:
             begun = number < len(self.chosen)
@@ -136,10 +136,10 @@ class Trainee(ABC):
         return self.batched(lesson, epoch=number)
 
     def fit(self, demand: Demand, keep_packed: bool = False, more: int = 0) -> str:
-        """Fits the steps into memory, and says how; as memory.plan, of all batches that there may be."""
+        """Fits the steps into memory, and reports how; as memory.plan, of all possible batches."""
         from tinsmith.train.footprint import memory
 
-        # Any of what was learned before may be replayed.
+        # Any earlier example may be replayed.
         replayed = [self.batched(self.replay.sequences, epoch=0)] if self.replay else []
         every = (batch for part in (*self.epochs, *replayed, self.validation) for batch in part)
         most = [self.most(batch) for batch in every]
@@ -148,11 +148,11 @@ class Trainee(ABC):
         return planned.words
 
     def sharing(self, every: Sequence[TokenSequence]) -> int:
-        """How many tokens the sequences begin with that are computed once for a batch."""
+        """The length of the sequences' common prefix, which a batch computes once."""
         return len(shared_prefix(every)) if self.network.packs else 0
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """What is trained, by name, in a fixed order."""
+        """The trained parameters by name, in a fixed order."""
         return self.network.parameters()
 
     def optimizer(self, options: TrainOptions) -> Optimizer:
@@ -163,12 +163,12 @@ class Trainee(ABC):
         return torch.optim.AdamW(parameters, self.rate, betas=BETAS, weight_decay=decay, fused=True)
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
-        """Before the first step, with the weights that training starts from: makes what takes a while."""
+        """Before the first step, with the initial weights: slow one-time computations."""
         if self.replay:
             self.replay.first = self.sample_losses(self.replay)
 
     def begin(self, number: int) -> Replayed | None:
-        """Before the first step of an epoch: settles what is replayed in it."""
+        """Before the first step of an epoch: chooses its replayed examples."""
         if self.replay is None or number < len(self.chosen):
             return None
         rises = self.replay.rises(self.sample_losses(self.replay)) if number else []
@@ -177,12 +177,12 @@ class Trainee(ABC):
         return Replayed(number + 1, len(places), len(self.replay.sequences), fmean(rises or [0.0]))
 
     def choose(self, chosen: list[list[int]]) -> None:
-        """Lays out the epochs that have begun by what was chosen for them."""
+        """Lays out the epochs that have begun by their recorded choices."""
         self.chosen = chosen
         self.epochs = [*map(self.epoch, range(len(chosen))), *self.epochs[len(chosen) :]]
 
     def sample_losses(self, replay: Replay) -> list[float]:
-        """By the network as it is, in the order of the sample."""
+        """Under the current network, in the order of the sample."""
         found = self.graded([replay.sequences[place] for place in replay.sample])
         losses = {one.sequence: one.loss for one in found}
         return together.from_first([losses[replay.sequences[place]] for place in replay.sample])
@@ -209,26 +209,26 @@ class Trainee(ABC):
         return batch
 
     def most(self, batch: Sequence[Any]) -> Sequence[TokenSequence]:
-        """Sequences that take as much as what a planned batch puts through the network at once."""
+        """Sequences that take as much memory as a planned batch's pass."""
         return self.rows(batch)
 
     def items(self, batch: Sequence[Any], step: int) -> Sequence[Any]:
-        """What the step learns of a planned batch: the batch itself, where nothing is made of it first."""
+        """The items that the step learns from a planned batch: the batch itself, unless a subclass makes
+        something of it first."""
         return batch
 
     def watched(self, step: int) -> Rolled | None:
-        """What is told of the step that was taken, besides its loss."""
+        """The report of the last step, besides its loss."""
         return None
 
     def loss(self, batch: Sequence[Any]) -> Tensor:
-        """The mean over the batch, to go back from."""
+        """The mean over the batch, for the backward pass."""
         losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared))
         return losses.mean()
 
     def weight(self, batch: Sequence[Any]) -> float:
-        """How much a batch's loss counts beside another's: with these weights the mean of the losses of a
-        batch's parts is the loss of the batch. Who overrides `loss` overrides this too, if there is such a
-        weight."""
+        """A batch's weight in a mean of losses: with these weights the losses of a batch's parts average to the
+        batch's loss. An override of `loss` overrides this too, if such a weight exists."""
         return sum(len(sequence.learned) for sequence in batch)
 
     @property
@@ -238,18 +238,17 @@ class Trainee(ABC):
         return "weight" in vars(kind)
 
     def parts(self, batch: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        """A batch as it goes through the network: one part after the other."""
+        """A batch's passes through the network, one part after the other."""
         if not batch or self.part_tokens is None:
             return [batch] if batch else []
         return cut(batch, self.part_tokens, self.shared)
 
     def in_parts(self, every: Sequence[Sequence[Any]]) -> Iterator[Sequence[Any]]:
-        """Batches whose order and borders say nothing, as they go through the network."""
+        """Batches in parts for one pass each, when their order and borders do not matter."""
         return chain.from_iterable(map(self.parts, every))
 
     def shares(self, part: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        """A part's rows as they go through the network side by side, each share in a thread. One share where a
-        loss is no mean of parts."""
+        """A part's rows by thread, for concurrent passes. One share if a loss is not a mean of parts."""
         import torch
 
         rows = sum(len(item) for item in part)
@@ -259,26 +258,26 @@ class Trainee(ABC):
         return dealt(part, count)
 
     def check_sharing(self) -> None:
-        """Raises UnsupportedError where several processes cannot share a batch."""
+        """Raises UnsupportedError if several processes cannot share a batch."""
         if together.count() > 1 and not self.splits:
             raise UnsupportedError(
                 "this method's loss is not the mean of a batch's parts; train in one process"
             )
 
     def before_validation(self) -> None:  # noqa: B027, most methods make nothing for it
-        """Makes what a validation takes of the weights as they are; in every process."""
+        """Prepares a validation with the current weights; in every process."""
 
     def validate(self) -> tuple[float, float]:
-        """The mean loss, and the share that is right."""
+        """The mean loss, and the share of right answers."""
         with self.around_validation():
             return self.examine()
 
     def around_validation(self) -> AbstractContextManager[None]:
-        """What a validation runs in."""
+        """The context of a validation."""
         return nullcontext()
 
     def examine(self) -> tuple[float, float]:
-        """The mean loss, and the share of answers every token of which is the likeliest."""
+        """The mean loss, and the share of answers every token of which is the most likely."""
         import torch
 
         from tinsmith.train.quantized.importance import recorded
@@ -295,19 +294,19 @@ class Trainee(ABC):
         return total / tokens, exact / count
 
     def validate_on(self, count: int) -> None:
-        """Some of the rows, so many at most, from now on."""
+        """Validates on some of the rows, at most that many, from now on."""
         self.validation = some(self.validation, count)
 
     @abstractmethod
     def keep(self) -> None:
-        """Writes what is trained, as it is now, to the folder `result`, which is replaced as a whole."""
+        """Writes the trained weights to the folder `result`, which is replaced as a whole."""
 
     @abstractmethod
     def stored(self, folder: Path) -> dict[str, Tensor]:
-        """What `keep` wrote to a folder, by the parameters' names."""
+        """A folder's tensors from `keep`, by the parameters' names."""
 
     def take_mean(self, folders: Sequence[Path]) -> None:
-        """Takes on the mean of what lies in the folders."""
+        """Takes the mean of the folders' weights."""
         import torch
 
         parameters = self.parameters()
@@ -321,16 +320,16 @@ class Trainee(ABC):
                 parameter.div_(len(folders))
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps besides what is trained."""
+        """A checkpoint's content besides the trained weights."""
         return {}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:  # noqa: B027, most methods have no state
-        """Takes up what `state` gave."""
+        """Restores the result of `state`."""
 
     def renew(self, step: int) -> None:  # noqa: B027, most methods have nothing to renew
-        """After each checkpoint, also one that was taken up: makes what follows from it alone, so that a
-        resumed run makes the same. Raises FormatError for weights that no block holds."""
+        """After each checkpoint, read or written: computes what follows from it alone, so that a resumed run
+        gets the same. Raises FormatError for weights that no block can store."""
 
     def around(self, step: int) -> AbstractContextManager[None]:
-        """What the forward and backward passes of a step run in."""
+        """The context of a step's forward and backward passes."""
         return nullcontext()

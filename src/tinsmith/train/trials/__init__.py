@@ -1,1 +1,1 @@
-"""More runs than one of the same job: rates that are tried, and seeds that differ."""
+"""Several runs of one job: trials of learning rates, and different seeds."""

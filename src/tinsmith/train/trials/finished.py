@@ -1,5 +1,4 @@
-"""A training that ended is not run again: what it gave is written down, and holds as long as what it left is
-there and what it was."""
+"""Records a finished training, so that it does not run again while its result is intact."""
 
 from __future__ import annotations
 
@@ -15,22 +14,22 @@ from tinsmith.train.steps import checkpoint, together
 
 
 def once(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
-    """What `train` gives, or gave, as `path` says, in the folder of its checkpoint and its result. digest: of
-    all that decides it."""
+    """The result of `train`, from the record `path` or new, with its checkpoint and result in the record's
+    folder. digest: of everything that determines it."""
     done = together.from_first(_read(path, digest))
     if done is None:
-        # What it led to is written down first: a kill between would lose all of it.
+        # Its result is recorded first: a kill between would lose all of it.
         with checkpoint.kept(path.parent):
             done = _trained(path, digest, train)
     if together.number() == 0:
         checkpoint.drop(path.parent)
-    together.from_first(None)  # what the first process wrote is there for all
+    together.from_first(None)  # the first process's files, for all processes
     return done
 
 
 def _trained(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
     if together.number() == 0:
-        files.remove(path)  # what it speaks of is about to be replaced
+        files.remove(path)  # its files are about to be replaced
     result = train()
     if together.number() == 0:
         record = {"digest": digest, "left": _left(result.folder), "result": result.record()}
@@ -39,7 +38,7 @@ def _trained(path: Path, digest: str, train: Callable[[], TrainResult]) -> Train
 
 
 def _read(path: Path, digest: str) -> TrainResult | None:
-    """None where it has not ended, is another's, or not as it was left."""
+    """None if the training has not ended, has another digest, or its files have changed."""
     if together.number() or not path.exists():
         return None
     try:
@@ -49,11 +48,11 @@ def _read(path: Path, digest: str) -> TrainResult | None:
         result = TrainResult.of(record["result"], path.parent)
         return result if record["left"] == _left(result.folder) else None
     except (FormatError, TypeError, KeyError):
-        return None  # what can't be read is made again
+        return None  # an unreadable record is made again
 
 
 def _left(folder: Path) -> str:
-    """Of the names and bytes of a folder's files."""
+    """A digest of the names and bytes of a folder's files."""
     paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     return hashlib.sha256(
         "".join(f"{path.name} {files.sha256_file(path)}\n" for path in paths).encode()

@@ -1,9 +1,10 @@
-"""The learning rate by search: short trials, of which the better half goes on each time.
+"""Searches the learning rate: short trials, of which the better half continues each time.
 
 Successive halving (Jamieson and Talwalkar, arXiv 1502.07943): every candidate takes a few steps of the run
 itself, then the better ones take as many again, and the last two as many as all that. A trial rises to its rate
-and stays there; what is compared is the validation loss of its averaged weights, which is where a falling rate
-would end."""
+and stays there. Trials are compared by the validation loss of their averaged weights, which estimates the end
+of a falling rate.
+"""
 
 from __future__ import annotations
 
@@ -42,17 +43,15 @@ LEAST_STEPS = 6  # of a candidate: fewer tell nothing
 
 @dataclass(frozen=True)
 class Rung:
-    """candidates: that are still in; steps: that each has taken at the end."""
+    """candidates: still in the search; steps: that each has taken at the end."""
 
     candidates: int
     steps: int
 
 
 def rungs(run_steps: int, budget: float) -> list[Rung]:
-    """What a budget allows, a share of the run's steps: seven candidates, five or three.
-
-    Raises InputError where it allows no search at all.
-    """
+    """The plan for a budget, a share of the run's steps: seven candidates, five or three. Raises InputError if
+    it allows no search."""
     for counts in ((7, 4, 2), (5, 3, 2), (3, 2)):
         # In units of the first rung's steps, which double from one to the next.
         cost = sum(count * max(1, 2 ** (place - 1)) for place, count in enumerate(counts))
@@ -71,8 +70,8 @@ def candidates(middle: float, count: int) -> list[float]:
 
 
 def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tuple[Job, list[Trial]]:
-    """The job with the best rate, and every trial, best last. What was found earlier for the same base, data,
-    method and options is taken from the cache; an interrupted search goes on."""
+    """The job with the best rate, and every trial, best last. Earlier results for the same base, data, method
+    and options come from the cache; an interrupted search resumes."""
     if together.count() > 1:
         raise InputError(
             'learning_rate = "search": trials run in one process: run tinsmith without a launcher, and '
@@ -91,7 +90,7 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
     trials = _read(cached)
     if trials is None:
         del trainee  # its memory: each trial has a network of its own
-        # Trials of another plan go on for other numbers of steps.
+        # Trials of another plan take other numbers of steps.
         claim(job.out_dir / FOLDER)
         trials = _halved(method, job, job.out_dir / FOLDER / f"{budget:g}", rates, plan, on_event)
         write_text(cached, json.dumps([asdict(trial) for trial in trials]) + "\n")
@@ -101,7 +100,7 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
 
 
 def forget(job: Job) -> None:
-    """Removes the checkpoints of trials, those of a search that was broken off too."""
+    """Removes the checkpoints of trials, also of an interrupted search."""
     folder = job.out_dir / FOLDER
     if folder.exists():
         claim(folder)
@@ -141,7 +140,7 @@ def _halved(
 
 
 def _try(method: Method, job: Job, folder: Path, begun: Trying, tell: Callable[[Event], None]) -> Trial:
-    """Goes on from the candidate's own checkpoint, where it has taken fewer steps so far."""
+    """Resumes the candidate's own checkpoint, if it has taken fewer steps so far."""
     rate, steps = begun.learning_rate, begun.steps
     options = replace(job.options, learning_rate=rate, average=AVERAGE, qat=None)
     trial = replace(
@@ -178,7 +177,7 @@ class _TrialLoop(Loop):
         return min(1.0, (step + 1) / self.rise)
 
     def loss(self) -> float | None:
-        """On the validation examples, after the last step; None where training diverged."""
+        """On the validation examples, after the last step; None if training diverged."""
         self._resume()
         progress, steps = self.progress, len(self.plan)
         losses = {row["step"]: row["loss"] for row in progress.validations}
@@ -199,7 +198,7 @@ class _TrialLoop(Loop):
         return float(losses[steps])
 
     def _tell(self, first: int, loss: float, seconds: float) -> None:
-        """first: the step that it went on from."""
+        """first: the step that it resumed from."""
         step, ends = self.progress.step, [0, *self.token_ends]
         done, speed = self.begun.done + step - first, (ends[step] - ends[first]) / seconds
         self.tell(replace(self.begun, step=step, done=done, loss=loss, tokens_per_second=speed))
@@ -212,4 +211,4 @@ def _read(path: Path) -> list[Trial] | None:
         rows = reading.read_json(path, FormatError)
         return [Trial(**row | {"curve": [Point(**one) for one in row["curve"]]}) for row in rows] or None
     except (FormatError, TypeError, KeyError):
-        return None  # a cache that can't be read is made again
+        return None  # an unreadable cache is made again

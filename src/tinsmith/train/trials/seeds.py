@@ -1,7 +1,8 @@
-"""Runs of the same job that differ by their seed: validation keeps the best of them, or their mean.
+"""Runs of the same job with different seeds: validation keeps the best of them, or their mean.
 
-Adapters that began alike lie in one basin, and the mean of their updates often is better than any of them
-(Wortsman et al., "Model soups", arXiv 2203.05482)."""
+Adapters with the same start lie in one basin, and the mean of their updates often is better than any of them
+(Wortsman et al., "Model soups", arXiv 2203.05482).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def one(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
 
 
 def _begun(method: Method, job: Job) -> Trainee:
-    """Every run of a job begins with the same weights, and draws its own numbers from there."""
+    """Every run of a job starts with the same weights, and has its own random numbers from there."""
     torch.manual_seed(job.options.seed)
     trainee = method.trainee(job)
     torch.manual_seed(job.options.run_seed)
@@ -42,8 +43,8 @@ def _begun(method: Method, job: Job) -> Trainee:
 
 
 def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
-    """job.options.seeds runs, the first with the job's own seed. Each lies in a folder of its own, which stays:
-    what has ended is not run again, after a kill or with more seeds."""
+    """job.options.seeds runs, the first with the job's own seed. Each keeps a folder of its own: finished runs
+    are not repeated, after a kill or with more seeds."""
     count, results, rows = job.options.seeds, [], []
     for offset in range(count):
         options = replace(job.options, seeds=1, offset=offset)
@@ -56,7 +57,7 @@ def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainRes
     mean = method.trainee(replace(job, options=options, kept_dir=job.kept))
     mean.prepare(tell)
     is_first = together.number() == 0
-    if is_first:  # whose files they are
+    if is_first:  # the runs' files
         mean.take_mean([result.folder for result in results])
     mean.network.model.eval()
     rows.append(Seeded(None, *together.from_first(mean.validate() if is_first else (0.0, 0.0))))
@@ -79,7 +80,7 @@ def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainRes
 
 
 def _finished(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
-    """What the run gave before, or gives now."""
+    """The run's recorded result, or a new one."""
     seed, path = job.options.run_seed, job.out_dir / RESULT
 
     def told(event: Event) -> None:
@@ -98,23 +99,26 @@ def _worth(row: Seeded) -> tuple[float, float]:
 
 
 def _is_better(mean: Seeded, others: Sequence[Seeded]) -> bool:
-    """Where no barrier lies between the runs: the loss of their mean is below the mean of their losses (Frankle
-    et al., "Linear Mode Connectivity", arXiv 1912.05671). Held to the least of the losses it would lose to
-    luck: the best of several by a few hundred answers is not the best by others."""
+    """Whether no barrier lies between the runs: the loss of their mean is below the mean of their losses
+    (Frankle et al., "Linear Mode Connectivity", arXiv 1912.05671).
+
+    Compared with the least of the losses, it would lose to luck: the best of several by a few hundred answers
+    is not the best by others.
+    """
     return mean.loss < fmean(row.loss for row in others)
 
 
 def _place(folder: Path, mean: Trainee) -> None:
-    """A run's result becomes the job's."""
+    """Makes a run's result the job's."""
     with atomic_folder(mean.result, replaces=mean.marker) as fresh:
         shutil.copytree(folder, fresh, dirs_exist_ok=True)
 
 
 def _words(method: Method, job: Job, kept: Seeded, mean: Trainee) -> str:
-    """What was kept."""
+    """A note on the kept run."""
     count = job.options.seeds
     if kept.seed is not None:
         return f"seed {kept.seed}, the best of {count} seeds"
-    runs = getattr(mean, "mean_of", count)  # more where it goes on from a mean
+    runs = getattr(mean, "mean_of", count)  # more if it continues a mean
     grown = f", an adapter of rank {runs * job.options.rank}" if "rank" in method.keys else ""
     return f"the mean of {count} seeds{grown}"

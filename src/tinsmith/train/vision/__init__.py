@@ -1,1 +1,1 @@
-"""The vision model in torch, and the places of its rows in a prompt."""
+"""The vision model in torch, and the positions of its rows in a prompt."""

@@ -1,5 +1,5 @@
-"""A vision model's graph by torch's operations, with gradients: what the core computes of an image's patches,
-of any encoder and projector that there is."""
+"""A vision model's graph by torch's operations, with gradients: the core's computation on an image's patches,
+for every encoder and projector."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tinsmith.graph import ACTIVATIONS, GRIDS, Graph, Op, Value
 from tinsmith.spec import Tensor as SpecTensor
 from tinsmith.train.tensors import from_float32, to_float32
 
-_CONSTANTS = ("ROPE_TABLE",)  # kinds of op whose tensors are no weights
+_CONSTANTS = ("ROPE_TABLE",)  # kinds of op whose tensors are not weights
 _GELU = {"gelu": "tanh", "gelu_erf": "none"}
 
 
 class GraphModule(nn.Module):
-    """A matrix is a Linear at its role with the bias that is added, any other weight a parameter there.
-    matrices: those that an adapter may be of."""
+    """A matrix is a Linear at its role, with its bias; any other weight is a parameter there. matrices: the
+    adaptable ones."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class _Run:
         self.cached[op.cache] = self.values[op.inputs[0]], self.values[op.inputs[1]]
 
     def attend(self, op: Op) -> None:
-        """All patches of an image to all."""
+        """All patches of an image attend to all."""
         given = (self.values[op.inputs[0]], *self.cached[op.cache])
         q, k, v = (torch.unflatten(one, -1, (op.u[0], -1)).transpose(1, 2) for one in given)
         out = functional.scaled_dot_product_attention(q, k, v, scale=op.f[0])
@@ -168,7 +168,8 @@ class _Run:
 
 
 def _places(grid: str, count: int, side: int) -> Tensor:
-    """How much of each place of a side each of `count` patches takes, [count, side]; op_vision.c states it."""
+    """The interpolation weight of each table position for each of `count` patches, [count, side]; op_vision.c
+    defines it."""
     own, other = torch.arange(count)[:, None], torch.arange(side)[None]
     if grid == "nearest":
         return (own * side // count == other).float()

@@ -1,7 +1,7 @@
-"""A vision model in torch: images to pixels, and pixels to rows that stand where a prompt has image tokens.
+"""A vision model in torch: images to pixels, and pixels to rows in place of a prompt's image tokens.
 
-Encoder and projector are their own graph (graph.py); how an image is cut, and what stands for it in a
-prompt, is asked of the core and of the projector, as every runtime does.
+Encoder and projector are their own graph (graph.py). The core and the projector decide how an image is cut and
+which tokens it gets, as at run time.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from tinsmith.vision.pixels import Cut, Tile
 if TYPE_CHECKING:
     from tinsmith.data.images import ImageSource
 
-KEPT = 1 << 30  # bytes of pixels that are kept for the next time that an image is seen
+KEPT = 1 << 30  # bytes of pixels that are cached for an image's next use
 
 
 class Preprocessor:
-    """How a vision model sees images: by the core's own functions, as it will when it has been trained."""
+    """A vision model's image input, by the core's own functions, as at run time."""
 
     def __init__(self, vision: Vision) -> None:
         self.vision = vision
@@ -56,8 +56,8 @@ class Preprocessor:
             raise DataError(f"{image.name}: {fault}") from None
 
     def patches(self, image: ImageSource) -> Tensor:
-        """Of all its tiles, one after the other, float32 [patches, floats of a patch], pixel by pixel. Raises
-        DataError for a damaged image."""
+        """Of all its tiles in sequence, float32 [patches, floats of a patch], pixel by pixel. Raises DataError
+        for a damaged image."""
         if image in self._kept:
             return self._floats(self._kept[image])
         shown = image.pixels()
@@ -77,8 +77,8 @@ class Preprocessor:
         return mean, deviation
 
     def _bytes_of(self, found: Tensor) -> Tensor:
-        """The pixels as they were before they were normalized, a byte for four; as they are where some were
-        none, such as what a tile is filled up with."""
+        """The pixels before normalization, a byte for four; unchanged if some are no pixels, such as a tile's
+        padding."""
         mean, deviation = self._normal
         made = ((found * deviation + mean) / pixels.SCALE).round_().clamp_(0, 255).to(torch.uint8)
         same = torch.equal(self._floats(made).view(torch.int32), found.view(torch.int32))
@@ -94,7 +94,7 @@ class Preprocessor:
 
 
 class VisionModel(GraphModule):
-    """Encoder and projector, frozen. looks: what the language model makes of their rows."""
+    """Encoder and projector, frozen. looks: the language model's use of their rows."""
 
     def __init__(self, spec: Spec) -> None:
         assert spec.vision
@@ -103,8 +103,8 @@ class VisionModel(GraphModule):
         self.requires_grad_(False)
 
     def rows(self, images: Sequence[ImageSource]) -> Tensor:
-        """The rows of all their tokens, float32 [tokens, width of all parts], in the order in which a prompt
-        has them. Tiles of one shape are seen at once."""
+        """The rows of all their tokens, float32 [tokens, width of all parts], in prompt order. Tiles of one
+        shape are computed together."""
         tiles: list[tuple[Tile, Tensor]] = []
         for image in images:
             patches = self.preprocessor.patches(image)
@@ -119,12 +119,12 @@ class VisionModel(GraphModule):
         return torch.cat([made[number] for number in range(len(tiles))])
 
     def trained(self) -> Vision:
-        """The vision model with the weights that it has now."""
+        """The vision model with the current weights."""
         return replace(self.vision, tensors=own_tensors(self.vision, self.weights()))
 
 
 def _looks(spec: Spec) -> Looks:
-    """As the language model's graph says it."""
+    """As in the language model's graph."""
     builder = GraphBuilder(spec.tensors, images=True)
     family.by_name(spec.family).graph(spec.hyper, builder)
     ops = builder.graph.ops
@@ -135,13 +135,12 @@ def _looks(spec: Spec) -> Looks:
 
 
 def weights(vision: Vision, prefix: str = "") -> dict[str, Tensor]:
-    """By the names of VisionModel' parameters, float32."""
+    """By the names of VisionModel's parameters, float32."""
     return {prefix + name: value for name, value in GraphModule(graph_of(vision)[0]).state_dict().items()}
 
 
 class ImagePrompts:
-    """Writes prompts with images, as every runtime does: as many tokens as each image has, and what stands
-    around them."""
+    """Renders prompts with images, as at run time: each image's number of tokens, and the text around them."""
 
     def __init__(self, spec: Spec) -> None:
         assert spec.vision
@@ -162,8 +161,8 @@ class ImagePrompts:
     def written(
         self, messages: Sequence[Message], images: Sequence[ImageSource], answer: str
     ) -> tuple[str, str]:
-        """The prompt, and it with its answer. Raises InputError for messages that the template does not take,
-        or that hold a control token's text."""
+        """The prompt, and the prompt with its answer. Raises InputError for messages that the template does not
+        accept, or with a control token's text."""
         contents, _ = marked(messages, self._table, self._control)
         shown = [self._shown(image) for image in images]
         answered = [*contents, {"role": "assistant", "content": answer}]
@@ -180,7 +179,7 @@ class ImagePrompts:
             raise FormatError(f"the base's vision model has no {missing}, which an image begins with") from None
 
     def tiles(self, tokens: Sequence[int], images: Sequence[ImageSource]) -> tuple[PromptTile, ...]:
-        """Where a prompt has the images' tiles."""
+        """The images' tiles in a prompt."""
         merge = self.preprocessor.vision.joint.merge
         places = iter([place for place, token in enumerate(tokens) if token == self.image])
         found = []

@@ -1,4 +1,4 @@
-"""Where images stand in a prompt, and what a language model makes of them there."""
+"""The positions of images in a prompt, and a language model's use of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class PromptTile(NamedTuple):
-    """An image or a tile of one: `down` rows of `across` tokens, from place `first` of a prompt on."""
+    """An image or a tile of one: `down` rows of `across` tokens, from position `first` of a prompt on."""
 
     first: int
     down: int
@@ -18,8 +18,8 @@ class PromptTile(NamedTuple):
 
 
 class Looks(NamedTuple):
-    """Of an image's rows. graded: they stand at positions of time, row and column, and what follows them goes
-    on behind the larger of the last two; together: they see each other."""
+    """The language model's use of an image's rows. graded: they have positions of time, row and column, and the
+    text continues after the larger of the last two; together: they attend to each other."""
 
     graded: bool = False
     together: bool = False
