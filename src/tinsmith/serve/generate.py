@@ -16,10 +16,10 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.choice import TokenChoice, token_shown
 from tinsmith.runtime.generation import Completion, Route, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt
+from tinsmith.runtime.images import images_in
 from tinsmith.runtime.receipt import receipt
 from tinsmith.serve import forward
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.images import images_in
 from tinsmith.serve.metrics import Usage
 from tinsmith.serve.prepare import GenerationRequest, Prepared, prepare
 from tinsmith.serve.stream_parser import AnswerParser, CallDelta, CallParser, TextDelta, call_openings

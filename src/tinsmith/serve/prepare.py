@@ -17,10 +17,10 @@ from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
 from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.image_prompt import ImagePrompt
+from tinsmith.runtime.images import images_in, within
 from tinsmith.runtime.offers import Offer, terms
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import SamplingFields
-from tinsmith.serve.images import decode_images, images_in
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
@@ -128,18 +128,19 @@ async def _in_thread(
 ) -> T:
     """Runs work beside the event loop. A request with images goes to the model's image encoder, which decodes
     them and sets the event when the client disconnects."""
-    images, limits, encoder = images_in(request.messages), state.limits, request.ref.served.images
-    if not images:
+    names, encoder = images_in(request.messages), request.ref.served.images
+    if not names:
         return await state.threads.run(request.client, partial(work, request, Event()))
     if encoder is None:
-        param = images[0].param
-        raise ApiError(400, f"{param}: {request.ref.name} takes no images; send text only", param)
-    if len(images) > limits.images:
-        param = images[limits.images].param
-        raise ApiError(400, limits.too_many(len(images), param), param)
+        raise ApiError(400, f"{names[0]}: {request.ref.name} takes no images; send text only", names[0])
 
     def decode_and_work(gone: Event) -> T:
-        return work(replace(request, messages=decode_images(request.messages, limits)), gone)
+        try:
+            messages = within(request.ref.model, request.messages, state.limits)
+        except InputError as error:
+            param = str(error).partition(":")[0]  # the image's field
+            raise ApiError(400, str(error), param) from None
+        return work(replace(request, messages=messages), gone)
 
     return await encoder.run(request.client, decode_and_work)
 

@@ -15,9 +15,21 @@ from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.endpoint import SSE, AnswerStream, ApiRequest, Endpoint, JsonResponse, sse_error, sse_events
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.fields import Body, Count, Name, NonEmpty, Rows, Share, Stops, TinsmithOptions, Tools, TopK
+from tinsmith.serve.fields import (
+    Body,
+    Count,
+    Name,
+    NonEmpty,
+    Rows,
+    Share,
+    Stops,
+    TinsmithOptions,
+    Tools,
+    TopK,
+    base64_image,
+    content_of,
+)
 from tinsmith.serve.generate import Answer, Answers, Delta, generate, record_usage
-from tinsmith.serve.images import RequestImage, content_of
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, count_prompt_tokens, sampling_of
 
 
@@ -217,7 +229,7 @@ def _user(blocks: Sequence[Any], path: str) -> list[dict[str, Any]]:
         if isinstance(block, TextBlock):
             parts.append({"type": "text", "text": block.text})
         elif isinstance(block, ImageBlock):
-            parts.append(RequestImage(block.source.data, f"{path}.{k}.source.data").part)
+            parts.append(base64_image(block.source.data, f"{path}.{k}.source.data"))
         else:
             text = common.text_of(block.content)
             messages.append({"role": "tool", "content": f"Error: {text}" if block.is_error else text})

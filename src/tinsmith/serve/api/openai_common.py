@@ -13,9 +13,8 @@ from pydantic import Field
 from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, JsonResponse, sse, sse_error
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions
+from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions, content_of, image_part
 from tinsmith.serve.generate import Answer, Answers, record_usage
-from tinsmith.serve.images import content_of, image_of_url
 from tinsmith.serve.prepare import OutputSchema
 
 Detail = Literal["auto", "high"]  # images are always encoded in full
@@ -110,7 +109,7 @@ def image_content(parts: Sequence[TextPart | ImagePart], path: str) -> str | lis
         [
             {"type": "text", "text": part.text}
             if isinstance(part, TextPart)
-            else image_of_url(part.image_url.url, f"{path}.{k}.image_url.url").part
+            else image_part(part.image_url.url, f"{path}.{k}.image_url.url")
             for k, part in enumerate(parts)
         ]
     )

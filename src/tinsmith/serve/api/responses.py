@@ -14,9 +14,8 @@ from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.api.responses_events import ResponseEvents
 from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, Endpoint, JsonResponse, sse, sse_events
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, Tools
+from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, Tools, content_of, image_part
 from tinsmith.serve.generate import generate
-from tinsmith.serve.images import content_of, image_of_url
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
 
 Status = Literal["in_progress", "completed", "incomplete"]
@@ -209,7 +208,7 @@ def _content(item: Message, number: int) -> str | list[dict[str, Any]]:
             message = f"{path}.file_id: no files are stored; send the image itself as image_url"
             raise ApiError(400, message, f"{path}.file_id")
         else:
-            parts.append(image_of_url(part.image_url or "", f"{path}.image_url").part)
+            parts.append(image_part(part.image_url or "", f"{path}.image_url"))
     return content_of(parts)
 
 
