@@ -18,7 +18,7 @@ from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.generation import LOOKUP, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt, later
-from tinsmith.runtime.images import within
+from tinsmith.runtime.images import decode_images
 
 if TYPE_CHECKING:
     from tinsmith.batch.items import Item, Messages
@@ -86,7 +86,7 @@ class RequestBuilder:
 
     def _read(self, messages: Messages) -> Any:
         """The messages with decoded images."""
-        return within(self.model, normalized(messages), self.settings.images)
+        return decode_images(normalized(messages), self.settings.images)
 
     def _openai_requests(self, messages: Any, body: Mapping[str, Any]) -> list[Request]:
         settings, offer, extras = openai.settings_of(body, self.settings)

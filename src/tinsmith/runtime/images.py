@@ -13,7 +13,6 @@ from tinsmith.errors import FormatError, InputError, RuntimeFault
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.loaded import Loaded
     from tinsmith.runtime.messages import Message
 
 MOST_BYTES = 1 << 29  # of a decoded image
@@ -50,9 +49,9 @@ class Image:
 
 def image_of(part: Mapping[str, Any], where: str, most: int = MOST_BYTES) -> Image:
     """Decodes a message's part, which has one of "path", "bytes" (of a PNG or JPEG), "pixels" (a buffer of
-    uint8 [height, width, 3], such as a NumPy array, or an Image) and "image_url" (a data: URL). most: bytes that
-    the file may have and decoding may take. Raises InputError for an invalid part, FormatError for a damaged
-    file."""
+    uint8 [height, width, 3], such as a NumPy array, or an Image) and "image_url" (a data: URL). most: bytes
+    that the file may have and decoding may take. Raises InputError for an invalid part, FormatError for a
+    damaged file."""
     given = [key for key in ("path", "bytes", "pixels", "image_url") if part.get(key) is not None]
     if len(given) != 1:
         raise InputError(
@@ -123,13 +122,12 @@ def images_in(messages: Sequence[Message]) -> list[str]:
     ]
 
 
-def within(model: Loaded, messages: Sequence[Message], limits: ImageLimits) -> list[Message]:
-    """The messages with their images decoded. Raises InputError for a model without image input, an invalid
-    image, and images over the limits; its message begins with the image's name."""
+def decode_images(messages: Sequence[Message], limits: ImageLimits) -> list[Message]:
+    """The messages with their images decoded. Raises InputError for an invalid image and for images over the
+    limits; its message begins with the image's name."""
     names = images_in(messages)
     if not names:
         return list(messages)
-    _ = model.vision  # raises before anything is decoded
     if len(names) > limits.images:
         raise InputError(limits.too_many(len(names), names[limits.images]))
     remaining, pixels = iter(names), 0

@@ -3,7 +3,7 @@ are errors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -168,20 +168,3 @@ def thinking(effort: Effort | None, switch: bool | None) -> bool | None:
 def prompts_of(given: Any) -> list[Any]:
     """The prompts of a field with one prompt or a list."""
     return [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
-
-
-def image_part(url: str, param: str) -> dict[str, Any]:
-    """An image in a message's content for the runtime. param: the request's field."""
-    return {"type": "image_url", "image_url": url, "where": param}
-
-
-def base64_image(data: str, param: str) -> dict[str, Any]:
-    """As image_part, for a PNG or JPEG in base64."""
-    return image_part(f"data:;base64,{data}", param)
-
-
-def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """A message's content for the runtime: a text, or a list of parts with images."""
-    if any(part["type"] != "text" for part in parts):
-        return list(parts)
-    return "".join(part["text"] for part in parts)

@@ -17,7 +17,7 @@ from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
 from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.image_prompt import ImagePrompt
-from tinsmith.runtime.images import images_in, within
+from tinsmith.runtime.images import decode_images, images_in
 from tinsmith.runtime.offers import Offer, terms
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import SamplingFields
@@ -136,7 +136,7 @@ async def _in_thread(
 
     def decode_and_work(gone: Event) -> T:
         try:
-            messages = within(request.ref.model, request.messages, state.limits)
+            messages = decode_images(request.messages, state.limits)
         except InputError as error:
             param = str(error).partition(":")[0]  # the image's field
             raise ApiError(400, str(error), param) from None

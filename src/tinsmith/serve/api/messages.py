@@ -15,20 +15,7 @@ from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.endpoint import SSE, AnswerStream, ApiRequest, Endpoint, JsonResponse, sse_error, sse_events
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.fields import (
-    Body,
-    Count,
-    Name,
-    NonEmpty,
-    Rows,
-    Share,
-    Stops,
-    TinsmithOptions,
-    Tools,
-    TopK,
-    base64_image,
-    content_of,
-)
+from tinsmith.serve.fields import Body, Count, Name, NonEmpty, Rows, Share, Stops, TinsmithOptions, Tools, TopK
 from tinsmith.serve.generate import Answer, Answers, Delta, generate, record_usage
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, count_prompt_tokens, sampling_of
 
@@ -229,11 +216,11 @@ def _user(blocks: Sequence[Any], path: str) -> list[dict[str, Any]]:
         if isinstance(block, TextBlock):
             parts.append({"type": "text", "text": block.text})
         elif isinstance(block, ImageBlock):
-            parts.append(base64_image(block.source.data, f"{path}.{k}.source.data"))
+            parts.append(common.base64_image(block.source.data, f"{path}.{k}.source.data"))
         else:
             text = common.text_of(block.content)
             messages.append({"role": "tool", "content": f"Error: {text}" if block.is_error else text})
-    content = content_of(parts)
+    content = common.content_of(parts)
     return [*messages, {"role": "user", "content": content}] if content or not messages else messages
 
 

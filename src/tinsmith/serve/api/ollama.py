@@ -15,9 +15,10 @@ from tinsmith import _core
 from tinsmith.runtime.choice import logprob
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
+from tinsmith.serve.api.openai_common import base64_image, content_of
 from tinsmith.serve.endpoint import NDJSON, AnswerStream, ApiRequest, Endpoint, JsonResponse, json_line
 from tinsmith.serve.errors import ApiError, ollama_error
-from tinsmith.serve.fields import Body, Name, Penalty, Rows, TopCount, base64_image, content_of
+from tinsmith.serve.fields import Body, Name, Penalty, Rows, TopCount
 from tinsmith.serve.generate import Answer, Answers, generate, record_usage
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
 from tinsmith.serve.state import ModelRef

@@ -13,7 +13,7 @@ from pydantic import Field
 from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, JsonResponse, sse, sse_error
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions, content_of, image_part
+from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions
 from tinsmith.serve.generate import Answer, Answers, record_usage
 from tinsmith.serve.prepare import OutputSchema
 
@@ -101,6 +101,23 @@ def text_of(content: Any) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(str(getattr(part, "text", "") or getattr(part, "refusal", "")) for part in content)
+
+
+def image_part(url: str, param: str) -> dict[str, Any]:
+    """An image in a message's content for the runtime. param: the request's field."""
+    return {"type": "image_url", "image_url": url, "where": param}
+
+
+def base64_image(data: str, param: str) -> dict[str, Any]:
+    """As image_part, for a PNG or JPEG in base64."""
+    return image_part(f"data:;base64,{data}", param)
+
+
+def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """A message's content for the runtime: a text, or a list of parts with images."""
+    if any(part["type"] != "text" for part in parts):
+        return list(parts)
+    return "".join(part["text"] for part in parts)
 
 
 def image_content(parts: Sequence[TextPart | ImagePart], path: str) -> str | list[dict[str, Any]]:
