@@ -47,6 +47,12 @@ def terms(offer: Offer, tools: Sequence[Tool], format: ToolFormat) -> dict[str, 
     }
 
 
+def with_controls(model: Loaded, request: dict[str, Any], format: ToolFormat) -> dict[str, Any]:
+    """The terms with the format's control tokens, for tinsmith.constraint.compiler."""
+    controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
+    return {**request, "controls": {text: token for text, token in controls.items() if token is not None}}
+
+
 def offered(
     model: Loaded,
     offer: Offer,
@@ -58,10 +64,5 @@ def offered(
     format = by_name(model.skill_of(adapter).tool_format)
     tools = read_tools(offer.tools)
     request = terms(offer, tools, format)
-    if apart is None:
-        constraint = compiled(model, request)
-    else:
-        controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
-        request["controls"] = {text: token for text, token in controls.items() if token is not None}
-        constraint = apart(request)
+    constraint = compiled(model, request) if apart is None else apart(with_controls(model, request, format))
     return Toolbox(format=format, tools=tools, constraint=constraint, talk=offer.free)

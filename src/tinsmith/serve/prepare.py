@@ -14,11 +14,11 @@ from tinsmith.constraint.makers import anything
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import check_room, direct
-from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
+from tinsmith.runtime.calls import Toolbox, prompt_of
 from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import decode_images, images_in
-from tinsmith.runtime.offers import Offer, terms
+from tinsmith.runtime.offers import Offer, terms, with_controls
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import SamplingFields
 
@@ -182,11 +182,9 @@ def tools_request(offer: Offer, ref: ModelRef, limits: Limits) -> dict[str, Any]
     """The request to the constraint compiler."""
     tools, format = _read_tools(offer, limits), by_name(ref.skill.tool_format)
     try:
-        request = terms(offer, tools, format)
+        return with_controls(ref.model, terms(offer, tools, format), format)
     except InputError as error:
         raise ApiError(400, str(error), "tool_choice") from None
-    controls = {text: control_token(ref.model, text) for text in (*format.controls, format.mark) if text}
-    return {**request, "controls": {text: token for text, token in controls.items() if token is not None}}
 
 
 def _render(
