@@ -66,8 +66,8 @@ class Engine(ABC):
         self.context = context
         self.vocab = vocab
         self.chunk = chunk
-        self._held: list[int] = []  # what the cache has
-        self._applied: Outside = ()  # and under which adapters
+        self._cached: list[int] = []  # tokens in the cache
+        self._applied: Outside = ()  # adapters under which they were computed
 
     def logits(self, tokens: list[int], rows: int, applied: Outside = ()) -> Buffer:
         """Float32 logits of the last `rows` of the tokens, shape (rows, vocab).
@@ -75,16 +75,16 @@ class Engine(ABC):
         What the tokens share with those of the last call, under the same adapters, is not computed again.
         """
         if applied != self._applied:
-            self._held.clear()
+            self._cached.clear()
             self._apply(applied)
             self._applied = applied
-        start = self._rewind(min(shared(tokens, self._held), len(tokens) - rows))
-        del self._held[start:]
+        start = self._rewind(min(shared(tokens, self._cached), len(tokens) - rows))
+        del self._cached[start:]
         plain = len(tokens) - rows
         parts = []
         for end in self._ends(start, plain, len(tokens)):
             parts.append(self._compute(tokens[start:end], start, max(0, end - max(start, plain))))
-            self._held += tokens[start:end]
+            self._cached += tokens[start:end]
             start = end
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -124,7 +124,7 @@ class Conversation:
         self._engine = engine
         self._applied: Outside = ()
 
-    def put_on(self, applied: Outside) -> None:
+    def set_adapters(self, applied: Outside) -> None:
         self._applied = applied
 
     def logits(self, tokens: list[int], rows: int) -> Buffer:

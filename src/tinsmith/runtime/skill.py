@@ -29,7 +29,7 @@ class Skill:
         """entries, facts: of those of a tin and its manifest, what has to do with this skill."""
         self._entries, self._facts, self._base = entries, facts, base
         brings_template = base is None or TURNS in entries or _REFUSED in facts
-        self._asked: Skill = self if base is None or brings_template else base
+        self._template_owner: Skill = self if base is None or brings_template else base
 
     @classmethod
     def of_tin(cls, tin: Tin, facts: Mapping[str, Any], folder: str = "", base: Skill | None = None) -> Skill:
@@ -40,24 +40,24 @@ class Skill:
     @property
     def can_chat(self) -> bool:
         """Whether there is a chat template."""
-        return TURNS in self._asked._entries
+        return TURNS in self._template_owner._entries
 
     @property
     def turns(self) -> Buffer | None:
         """The chat template as the core takes it; None for the file's own."""
-        return None if self._asked._base is None else self._asked._entries[TURNS]
+        return None if self._template_owner._base is None else self._template_owner._entries[TURNS]
 
     @cached_property
     def digest(self) -> str | None:
         """SHA-256 of the chat template, as the core takes it; None where there is none."""
         import hashlib
 
-        return hashlib.sha256(self._asked._entries[TURNS]).hexdigest() if self.can_chat else None
+        return hashlib.sha256(self._template_owner._entries[TURNS]).hexdigest() if self.can_chat else None
 
     @property
     def templates(self) -> Turns:
         """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""
-        return self._asked._templates
+        return self._template_owner._templates
 
     @cached_property
     def _templates(self) -> Turns:
@@ -83,7 +83,7 @@ class Skill:
     @property
     def tool_format(self) -> str:
         """The name of the format in which the model was trained to call tools."""
-        if self._base is not None and CONSTRAINT not in self._entries and self._asked is not self:
+        if self._base is not None and CONSTRAINT not in self._entries and self._template_owner is not self:
             return self._base.tool_format
         return str(self._facts.get("constraint", {}).get("format") or self._facts.get("tools", "json"))
 

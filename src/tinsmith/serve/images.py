@@ -63,7 +63,7 @@ class ImageEncoder:
 
     def hold(self, prompt: ImagePrompt, handle: AnswerHandle) -> None:
         """Counts a prompt's embeddings until its answer ends."""
-        size, client = sum(len(tile.rows) for _, tile in prompt.tiles), handle.asked.scope
+        size, client = sum(len(tile.rows) for _, tile in prompt.tiles), handle.request.scope
         self._in_flight[client] += size
         handle.on_end(partial(self._in_flight.release, client, size))
 
