@@ -1,5 +1,5 @@
-"""What a runtime must do to stand behind a Model: logits for tokens. Sampling, constraints, drafts, chat and
-tokenizing are the core's, so a seed gives the same answer wherever the logits are the same.
+"""The interface of another runtime behind a Model: logits for tokens. The core samples, constrains, drafts and
+tokenizes, so equal logits and seeds give equal answers.
 
 A back end is a module with `open_engine`, registered here by the name of --backend; it is imported, and imports
 its runtime, when a model is opened in it.
@@ -30,7 +30,7 @@ def is_onnx(path: Path) -> bool:
 
 
 def backend_for(path: Path) -> str:
-    """The name of the back end that opens a file or folder of this kind when none is asked for."""
+    """The name of the back end that opens a file or folder of this kind by default."""
     return "onnxruntime" if is_onnx(path) else NATIVE
 
 
@@ -105,7 +105,7 @@ class Engine(ABC):
         raise UnsupportedError("this back end takes no adapters")
 
     def _apply(self, applied: Outside) -> None:
-        """Has the passes from now on be computed under these alone."""
+        """Applies these adapters, and no others, to later passes."""
         raise UnsupportedError("this back end takes no adapters")
 
     @abstractmethod
@@ -118,7 +118,7 @@ class Engine(ABC):
 
 
 class Conversation:
-    """What one session asks an engine for: logits under its own adapters."""
+    """A session's view of an engine: logits under its own adapters."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -26,7 +26,7 @@ class Offer:
     allowed: Sequence[str] | None = None  # names of the tools that may be called; None: all
 
     @property
-    def free(self) -> bool:
+    def allows_text(self) -> bool:
         """Whether a text without calls is an answer."""
         return self.choice == "auto"
 
@@ -42,8 +42,8 @@ def terms(offer: Offer, tools: Sequence[Tool], format: ToolFormat) -> dict[str, 
         "tools": [tool.declared for tool in tools if tool.name in may],
         "format": format.name,
         "parallel": format.several if offer.parallel is None else offer.parallel,
-        "none": offer.free,
-        "talk": offer.free,
+        "none": offer.allows_text,
+        "talk": offer.allows_text,
     }
 
 
@@ -65,4 +65,4 @@ def offered(
     tools = read_tools(offer.tools)
     request = terms(offer, tools, format)
     constraint = compiled(model, request) if apart is None else apart(with_controls(model, request, format))
-    return Toolbox(format=format, tools=tools, constraint=constraint, talk=offer.free)
+    return Toolbox(format=format, tools=tools, constraint=constraint, talk=offer.allows_text)

@@ -111,7 +111,7 @@ async def _constrain(
     if offer is not None:
         to_compile = await state.threads.run(client, partial(tools_request, offer, ref, state.limits))
         constraint = await state.compiler.compile(client, "tools", to_compile)
-        toolbox = _toolbox(ref, read_tools(offer.tools), constraint, offer.free)
+        toolbox = _toolbox(ref, read_tools(offer.tools), constraint, offer.allows_text)
     elif schema is not None:
         constraint = await state.compiler.compile(client, schema.param, {"schema": schema.schema})
     if request.search is not None:
