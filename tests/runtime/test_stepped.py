@@ -115,7 +115,7 @@ def test_no_thread_is_started(model: Model) -> None:
 
 @pytest.mark.parametrize("slices", [0, 1, 40])
 @pytest.mark.parametrize("options", ["greedy", "held"])
-def test_what_is_cancelled_leaves_nothing_behind(
+def test_cancel_leaves_no_state(
     model: Model, image: Callable[[str], memoryview], options: str, slices: int
 ) -> None:
     given = {"max_tokens": 60, **OPTIONS[options]}
