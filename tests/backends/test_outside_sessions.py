@@ -29,7 +29,7 @@ class Borrowed(Engine):
         self.passes: list[tuple[int, int]] = []
 
     def _rewind(self, position: int) -> int:
-        if not self.rewinds and position < len(self._held):
+        if not self.rewinds and position < len(self._cached):
             position = 0
         self._session.rewind(position)
         return position

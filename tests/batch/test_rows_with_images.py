@@ -166,7 +166,7 @@ def test_pixels_wait_in_their_files(eyes: Path, tmp_path: Path) -> None:
     path.write_bytes(drawn(1))
     asker = RequestBuilder(tinsmith.load(eyes, threads=1), Settings())
     before = images_alive()
-    tokens = asker.requests(Item(1, 1, asking({"path": str(path)}, url(drawn(2)))))[0].asked.tokens
+    tokens = asker.requests(Item(1, 1, asking({"path": str(path)}, url(drawn(2)))))[0].token_request.tokens
     assert isinstance(tokens, ImagePrompt)
     assert images_alive() == before
     path.write_bytes(drawn(3))

@@ -97,7 +97,7 @@ def test_an_unwanted_answer_ends_and_leaves_nothing(model: Model, answerer: Answ
     assert answer.token_ids == model.chat(ASKED, max_tokens=20).token_ids
 
 
-def test_what_does_not_fit_is_refused(model: Model, answerer: Answerer) -> None:
+def test_too_long_conversations_are_rejected(model: Model, answerer: Answerer) -> None:
     with pytest.raises(InputError, match=r"tokens, and the context 512"):
         answerer.answer(Question(messages=[{"role": "user", "content": "x" * 800}]))
     with pytest.raises(InputError, match="over the limit of 1,000"):
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_refused(model: Model, answerer: Answerer) -> None:
 @pytest.mark.parametrize(
     "text", ["no JSON", "3", '{"name": "turn"}', '{"arguments": {}}', '[{"name": "turn", "arguments": []}]']
 )
-def test_what_is_no_call_is_refused(text: str) -> None:
+def test_own_calls_rejects_invalid_calls(text: str) -> None:
     with pytest.raises(InputError):
         own_calls(text)
 

@@ -76,7 +76,7 @@ def test_an_answer_is_that_of_plain_decoding(case: str, sampled: bool, budget: i
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_learned_takes_fewer_passes(case: str) -> None:
+def test_learned_answers_take_fewer_passes(case: str) -> None:
     core, passes = made(case)[1], {}
     for data in (None, table(case)):
         passes[data] = 0

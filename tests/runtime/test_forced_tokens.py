@@ -25,7 +25,7 @@ def places(model: Model, pattern: str, answer: str) -> list[int]:
     return list(forced(model.tokenize("?"), [*model.tokenize(answer), END]))
 
 
-def test_what_the_constraint_allows_one_token_for_is_forced(model: Model) -> None:
+def test_only_allowed_token_is_forced(model: Model) -> None:
     pattern = "state: (on|off)"
     assert places(model, pattern, "state: on") == [*range(8), 9]  # all but the n, the end with it
     assert places(model, pattern, "state: off") == [*range(8), 9, 10]

@@ -110,7 +110,7 @@ def test_a_template_of_parts_is_a_table(made: Made) -> None:
     assert other.render(told) == model.render([{"role": "user", "content": "ab"}])
 
 
-def test_what_was_seen_is_not_seen_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_images_are_not_encoded_again(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, known = made("qwen35")
     model = Model(known.core, known._image, threads=1)
     made_rows = []
@@ -184,7 +184,7 @@ def test_forms_of_an_image(made: Made, tmp_path: Path) -> None:
     assert all(list(prompt) == list(prompts[0]) for prompt in prompts)
 
 
-def test_what_is_refused(made: Made) -> None:
+def test_invalid_images_are_rejected(made: Made) -> None:
     _, spec, model = made("smolvlm")
     pixels = photo(50, 40)
     image = {"type": "image", "pixels": pixels}

@@ -304,7 +304,7 @@ def test_a_constraint_holds_behind_an_image() -> None:
     assert b"".join(core.token(token)[0] for token in tokens) in (b"the yes", b"the no")
 
 
-def test_what_is_refused() -> None:
+def test_invalid_tiles_are_rejected() -> None:
     core, dim = core_of("llama"), dim_of("llama")
     session = _core.Session(core, context=40, tiles=1, image_rows=6)
     ids, images = laid([1, 2, Image(1, 4, 2), 3], dim)

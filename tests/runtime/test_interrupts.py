@@ -117,7 +117,7 @@ class Interrupting:
 
 
 @pytest.mark.parametrize("constraint", [None, "[a-z ]*"])
-def test_what_an_interrupted_batch_held_is_given_back(
+def test_interrupted_batch_returns_its_constraints(
     model: Model, monkeypatch: pytest.MonkeyPatch, constraint: str | None
 ) -> None:
     """Drafts are under way: sessions in a batch give nothing back until it lets them go."""

@@ -162,7 +162,7 @@ def test_stop_text_ends_before_it(model: Model) -> None:
 
 
 @pytest.mark.parametrize("given", ["hi", {"role": "user", "content": "hi"}, ["hi"], [1]])
-def test_what_are_no_messages_is_refused(given: Any) -> None:
+def test_invalid_messages_are_rejected(given: Any) -> None:
     with pytest.raises(InputError, match=r"give a list of them, such as \[.\"role\": \"user\""):
         written(given, "")
 

@@ -136,7 +136,7 @@ def test_drafts_and_constraints_exclude_each_other(model: Model) -> None:
 
 
 @pytest.mark.parametrize("given", ["[0-9]", {"type": "object"}, int])
-def test_what_is_no_constraint_is_refused(model: Model, given: Any) -> None:
+def test_invalid_constraints_are_rejected(model: Model, given: Any) -> None:
     for ask in (model.generate, model.answering, lambda prompt, **more: model.generate_many([prompt], **more)):
         with pytest.raises(InputError, match="constraint is .*; make one by tinsmith.schema"):
             ask([5, 70], constraint=given)
@@ -245,7 +245,7 @@ def test_calls_in_every_format(model: Model, name: str) -> None:
         assert 1 <= len(several) <= 8
 
 
-def test_what_a_tool_raises_is_kept(model: Model) -> None:
+def test_call_keeps_a_tools_exception(model: Model) -> None:
     [call] = model.call("the", [fail], execute=True, show=False, max_tokens=60)
     assert isinstance(call.error, ValueError)
     assert call.error.args == (call.arguments["code"],)

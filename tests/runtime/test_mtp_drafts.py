@@ -97,7 +97,7 @@ def restored(prompt: list[int]) -> _core.Session:
 
 
 @pytest.mark.parametrize("made", [whole, in_chunks, rewound, copied, restored])
-def test_what_is_drafted_is_what_the_layer_says(made: Any) -> None:
+def test_drafts_are_the_layers_predictions(made: Any) -> None:
     """Of three tokens, the second is drafted: two passes where that is right, three where it is not."""
     layer = predictions_image(spec("qwen35", FITS))
     says, right = Model(_core.Model(layer), layer, threads=1), []

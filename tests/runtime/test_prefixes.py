@@ -254,7 +254,7 @@ def test_a_prefix_comes_and_goes(prefixed: Prefixed) -> None:
     assert rows_of(session, TOKENS[:1])[: len(wanted[()])] == wanted[()]
 
 
-def test_what_a_prefix_is_refused_for(prefixed: Prefixed) -> None:
+def test_invalid_prefixes_are_rejected(prefixed: Prefixed) -> None:
     model, (short, long, factors) = prefixed.model()
     assert (short.info()["prefix"], short.info()["rank"], factors.info()["prefix"]) == (11, 0, 0)
     session = session_of(model, short, factors, context=90)

@@ -141,7 +141,7 @@ def test_its_lines_are_as_the_book_says(data: memoryview, tmp_path: Path) -> Non
     assert Receipt.of_dict(json.loads(json.dumps(made.as_dict()))) == made
 
 
-def test_whatever_differs_makes_another(data: memoryview) -> None:
+def test_every_input_changes_the_receipt(data: memoryview) -> None:
     model = loaded(data)
     base = TokenRequest(tokens=[5, 6], max_tokens=5, sampling=Sampling(), record=True)
     others = [
@@ -203,7 +203,7 @@ def test_differences_are_named(data: memoryview) -> None:
     assert difference(logits, made) == "the same tokens, by other logits"
 
 
-def test_what_is_no_receipt_is_refused(data: memoryview) -> None:
+def test_invalid_receipts_are_rejected(data: memoryview) -> None:
     model = loaded(data)
     asked = TokenRequest(tokens=[5, 6, 7], max_tokens=6, sampling=Sampling())
     ((_, made),) = recomputed(model, [asked])

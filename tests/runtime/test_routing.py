@@ -275,7 +275,7 @@ def test_a_prompt_is_answered_by_its_adapter(skilled: Model) -> None:
             assert answer.route == route == skilled.route(messages)
 
 
-def test_what_is_for_none_has_no_answer(skilled: Model) -> None:
+def test_prompts_for_no_adapter_have_no_answer(skilled: Model) -> None:
     for text in asked("none", 5, 100):
         answer = skilled.chat([{"role": "user", "content": text}], route=True)
         assert answer.route is not None
@@ -294,7 +294,7 @@ def test_states_do_not_depend_on_what_was_asked_before(skilled: Model) -> None:
     assert together[0] == together[-1]
 
 
-def test_what_is_refused(skilled: Model, image: memoryview) -> None:
+def test_invalid_routing_is_rejected(skilled: Model, image: memoryview) -> None:
     messages = [{"role": "user", "content": "0 the lamp"}]
     with pytest.raises(InputError, match="either route or an adapter"):
         skilled.chat(messages, route=True, adapter="lamps")

@@ -118,7 +118,7 @@ def test_whoever_comes_and_goes_answers_are_those_of_one_alone(case: str) -> Non
 
 
 @pytest.mark.parametrize("case", ["llama", "qwen35"])
-def test_what_prompts_begin_with_is_computed_once(case: str) -> None:
+def test_common_prefix_is_computed_once(case: str) -> None:
     """By the first of them; the others wait for it, whether they come with it or after it."""
     model = loaded(case)
     scheduler = Scheduler(model, slots=4)
@@ -131,7 +131,7 @@ def test_what_prompts_begin_with_is_computed_once(case: str) -> None:
     assert again.cached_tokens >= 71
 
 
-def test_what_one_scope_computed_is_new_to_another(model: Model) -> None:
+def test_scopes_share_no_prefix(model: Model) -> None:
     scheduler = Scheduler(model, slots=2)
     jobs = []
     for scope, applied in [("one", ()), ("other", ()), ("one", ()), ("other", ())]:
@@ -225,7 +225,7 @@ def test_a_job_that_is_cancelled_leaves_at_once(model: Model) -> None:
     assert second.completion is not None
 
 
-def test_what_can_never_fit_is_refused(model: Model, image: Callable[[str], memoryview]) -> None:
+def test_oversized_requests_are_rejected(model: Model, image: Callable[[str], memoryview]) -> None:
     adapter = aligned(compiled(image("Q8_0")))
     model.adapters.add("first", adapter)
     scheduler = Scheduler(model, slots=1, context=40, rank=0)

@@ -115,7 +115,7 @@ def test_no_thread_is_started(model: Model) -> None:
 
 @pytest.mark.parametrize("slices", [0, 1, 40])
 @pytest.mark.parametrize("options", ["greedy", "held"])
-def test_what_is_cancelled_leaves_nothing_behind(
+def test_cancel_leaves_no_state(
     model: Model, image: Callable[[str], memoryview], options: str, slices: int
 ) -> None:
     given = {"max_tokens": 60, **OPTIONS[options]}
@@ -126,7 +126,7 @@ def test_what_is_cancelled_leaves_nothing_behind(
     assert not answer.done
     answer.cancel()
     assert answer.done and answer.step_for(1) == ""
-    with pytest.raises(InputError, match="given up"):
+    with pytest.raises(InputError, match="was cancelled"):
         _ = answer.completion
     again = model.generate(PROMPT, **given)
     assert (again.text, again.token_ids) == (fresh.text, fresh.token_ids)
@@ -148,7 +148,7 @@ def test_one_whose_session_was_taken_says_so_once(model: Model) -> None:
     with pytest.raises(InputError, match="has taken its session"):
         read(answer, math.inf)
     assert answer.done and answer.step_for(1) == ""
-    with pytest.raises(InputError, match="given up"):
+    with pytest.raises(InputError, match="was cancelled"):
         _ = answer.completion
 
 

@@ -84,7 +84,7 @@ def test_an_answer_goes_on_with_the_penalties_that_it_had(model: Model) -> None:
     assert [*whole[:7], *rest] == whole
 
 
-def test_what_is_no_penalty_is_refused(model: Model) -> None:
+def test_invalid_penalties_are_rejected(model: Model) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"presence_penalty": 2.1}, "presence_penalty is 2.1; give a number from -2 to 2"),
         ({"frequency_penalty": math.nan}, "frequency_penalty is nan"),

@@ -202,7 +202,7 @@ def test_memory_is_as_planned(seen: Seen, case: str) -> None:
     assert contents.Base(spec).contents("Q8_0").weights < planned.weights
 
 
-def test_what_it_can_not_see_is_refused(seen: Seen) -> None:
+def test_invalid_patches_are_rejected(seen: Seen) -> None:
     vision = VisionEncoder(_core.Model(seen("qwen35")[2]), patches=16)
     for height, width, said in ((3, 4, "squares of 2 by 2"), (4, 6, "room for 16"), (0, 4, "no patches")):
         with pytest.raises(RuntimeFault, match=said):

@@ -90,7 +90,7 @@ class Llama(Engine):
         if position + count > self._room:
             self._grow(position + count)
             for begin in range(0, position, _BATCH):
-                self._decode(self._held[begin : min(begin + _BATCH, position)], begin, 0)
+                self._decode(self._cached[begin : min(begin + _BATCH, position)], begin, 0)
         self._decode(tokens, position, rows)
         if not rows:
             return b""

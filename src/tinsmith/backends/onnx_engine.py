@@ -104,7 +104,7 @@ class Onnx(Engine):
                 slot.value = self._zeros(slot)
 
     def _rewind(self, position: int) -> int:
-        held = len(self._held)
+        held = len(self._cached)
         if position == held:
             return held
         if not self.rewinds:

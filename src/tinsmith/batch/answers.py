@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    asked: TokenRequest
+    token_request: TokenRequest
     toolbox: Toolbox | None = None  # of the item's own tools
     thinks: bool = False  # the prompt begins the answer's thoughts
     with_choices: bool = False  # the row has log probabilities
@@ -24,7 +24,7 @@ class Request:
     @property
     def sort_key(self) -> tuple[bool, Sequence[int]]:
         """Sorts prompts with a common prefix together, and prompts with images, which are lists, last."""
-        return isinstance(self.asked.tokens, ImagePrompt), self.asked.tokens
+        return isinstance(self.token_request.tokens, ImagePrompt), self.token_request.tokens
 
 
 @dataclass(frozen=True)

@@ -45,14 +45,14 @@ class CachedAnswer:
     logits: str
     receipt: str
 
-    def problem(self, model: Loaded, key: Question, asked: TokenRequest) -> str | None:
+    def problem(self, model: Loaded, key: Question, request: TokenRequest) -> str | None:
         """Why it is no answer to the question; None where it is one."""
         completion, tokens = self.completion, self.completion.token_ids
-        if len(tokens) > asked.max_tokens or completion.prompt_tokens != len(asked.tokens):
+        if len(tokens) > request.max_tokens or completion.prompt_tokens != len(request.tokens):
             return "has a wrong length"
         if not all(0 <= token < model.core.info()["vocab"] for token in tokens):
             return "has unknown tokens"
-        answer = Answer(model.core, asked.stop)
+        answer = Answer(model.core, request.stop)
         for token in tokens:
             if answer.stopped:
                 return "continues after a stop text"
@@ -61,7 +61,7 @@ class CachedAnswer:
         if answer.text != completion.text or (answer.stopped and completion.finish != "stop"):
             return "has a text that is not its tokens'"
         ended = completion.finish == "stop" and not answer.stopped
-        if asked.constraint and not model.constraints.allows(asked.constraint, tokens, ended=ended):
+        if request.constraint and not model.constraints.allows(request.constraint, tokens, ended=ended):
             return "violates its constraint"
         if of_logits(key, completion, self.logits).digest != self.receipt:
             return "has a wrong receipt"

@@ -132,13 +132,13 @@ class Engine:
         for k, item in enumerate(window.items):
             try:
                 requests = self._builder.requests(item)
-                keys = [question(self._model, one.asked) for one in requests]
+                keys = [question(self._model, one.token_request) for one in requests]
             except TinsmithError as error:
                 self._fail(opened, k, str(error))
                 continue
             opened.answers[k] = [None] * len(requests)
             for number, (one, key) in enumerate(zip(requests, keys, strict=True)):
-                sort = key.digest, one.asked.tops if one.with_choices else None
+                sort = key.digest, one.token_request.tops if one.with_choices else None
                 if sort in pending:
                     opened.counts.known += 1
                 else:
@@ -162,7 +162,7 @@ class Engine:
         keys = {digest: one for (digest, tops), one in pending.items() if tops is None}
         for key, cached in self._cache.get(keys).items():
             one = pending.pop((key, None))
-            if (problem := cached.problem(self._model, one.key, one.request.asked)) is not None:
+            if (problem := cached.problem(self._model, one.key, one.request.token_request)) is not None:
                 raise InputError(
                     f"{self._cache.path}: the answer {key[:12]}… {problem}: it, or a merged file, is "
                     "damaged; remove it"
@@ -173,20 +173,20 @@ class Engine:
     def _feed(self) -> None:
         """Keeps the scheduler's queue short: requests need less memory here."""
         while self._ready and (self._scheduler is None or self._scheduler.waiting < self._slots):
-            asked = self._ready[0].request.asked
-            needed = prefix_of(asked.applied) + len(asked.tokens) + asked.max_tokens + 1
+            request = self._ready[0].request.token_request
+            needed = prefix_of(request.applied) + len(request.tokens) + request.max_tokens + 1
             if needed > self._context < self._max_context:
                 if self._jobs:  # they need the current scheduler
                     return
                 self._context = min(self._max_context, max(256, 1 << (needed - 1).bit_length()))
-                rank = rank_of(asked.applied)
+                rank = rank_of(request.applied)
                 self._scheduler = Scheduler(self._model, slots=self._slots, context=self._context, rank=rank)
             self._start(self._ready.popleft())
 
     def _start(self, pending: _Pending) -> None:
         assert self._scheduler is not None
         try:
-            self._jobs[self._scheduler.add(pending.request.asked)] = pending
+            self._jobs[self._scheduler.add(pending.request.token_request)] = pending
         except TinsmithError as error:
             self._fail_all(pending, error)
 

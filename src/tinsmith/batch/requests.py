@@ -18,7 +18,7 @@ from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.generation import LOOKUP, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt, later
-from tinsmith.runtime.images import within
+from tinsmith.runtime.images import decode_images
 
 if TYPE_CHECKING:
     from tinsmith.batch.items import Item, Messages
@@ -70,7 +70,7 @@ class RequestBuilder:
             return self._openai_requests(item.prompt, item.body)
         if isinstance(item.prompt, str):
             tokens = self.model.tokenize(item.prompt, special=True, bos=True)
-            return [Request(self._asked(tokens, self.settings, self.constraint))]
+            return [Request(self._token_request(tokens, self.settings, self.constraint))]
         return [self._chat(item.prompt, self.settings, self.constraint)]
 
     def _chat(self, messages: Messages, settings: Settings, constraint: Constraint | None) -> Request:
@@ -81,21 +81,24 @@ class RequestBuilder:
         def render() -> list[int]:
             return self.model.render(self._read(messages), thinking=thinking, adapter=self.adapter)
 
-        asked = self._asked(_without_pixels(render), settings, constraint)
-        return Request(asked, thinks=self.skill.templates.table(thinking).opens_thoughts)
+        token_request = self._token_request(_without_pixels(render), settings, constraint)
+        return Request(token_request, thinks=self.skill.templates.table(thinking).opens_thoughts)
 
     def _read(self, messages: Messages) -> Any:
         """The messages with decoded images."""
-        return within(self.model, normalized(messages), self.settings.images)
+        return decode_images(normalized(messages), self.settings.images)
 
     def _openai_requests(self, messages: Any, body: Mapping[str, Any]) -> list[Request]:
         settings, offer, extras = openai.settings_of(body, self.settings)
         if extras != openai.Extras() and self.settings.shape != "openai":
             raise InputError('"n" and "logprobs" need OpenAI\'s format; leave --shape rows out')
         request = self._openai_request([_plain(one) for one in messages], settings, offer)
-        asked, with_choices = replace(request.asked, tops=extras.tops or 0), extras.tops is not None
+        token_request, with_choices = (
+            replace(request.token_request, tops=extras.tops or 0),
+            extras.tops is not None,
+        )
         return [
-            replace(request, asked=_with_seed(asked, number), with_choices=with_choices)
+            replace(request, token_request=_with_seed(token_request, number), with_choices=with_choices)
             for number in range(extras.answers)
         ]
 
@@ -110,14 +113,18 @@ class RequestBuilder:
             tokens = _without_pixels(
                 lambda: prompt_of(self.model, self._read(messages), toolbox, adapter=self.adapter)
             )
-            asked = self._asked(tokens, settings, self.skill.constraint_for(toolbox.constraint, search))
-            return Request(asked, toolbox)
+            token_request = self._token_request(
+                tokens, settings, self.skill.constraint_for(toolbox.constraint, search)
+            )
+            return Request(token_request, toolbox)
         if settings.constraint is self.settings.constraint:
             return self._chat(messages, settings, self.constraint)
         constraint = self._compile_request({"schema": settings.constraint.value})
         return self._chat(messages, settings, self.skill.constraint_for(constraint, search))
 
-    def _asked(self, tokens: list[int], settings: Settings, constraint: Constraint | None) -> TokenRequest:
+    def _token_request(
+        self, tokens: list[int], settings: Settings, constraint: Constraint | None
+    ) -> TokenRequest:
         if not tokens:
             raise InputError("the prompt is empty")
         return TokenRequest(
@@ -191,10 +198,12 @@ def _sampling(settings: Settings) -> Sampling:
     return Sampling(**options)
 
 
-def _with_seed(asked: TokenRequest, number: int) -> TokenRequest:
+def _with_seed(token_request: TokenRequest, number: int) -> TokenRequest:
     """The answer of this number to a request for several."""
-    seed = (asked.sampling.seed + number) % (1 << 64)
-    return replace(asked, sampling=replace(asked.sampling, seed=seed)) if number else asked
+    seed = (token_request.sampling.seed + number) % (1 << 64)
+    return (
+        replace(token_request, sampling=replace(token_request.sampling, seed=seed)) if number else token_request
+    )
 
 
 def _without_pixels(render: Callable[[], list[int]]) -> list[int]:

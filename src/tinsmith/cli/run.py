@@ -237,11 +237,11 @@ def _messages(model: Model, args: Args, prompt: str) -> Sequence[Message]:
     asked: dict[str, Any] = {"role": "user", "content": prompt}
     if not args.image:
         return [*_system(args), asked]
-    from tinsmith.runtime.images import within
+    from tinsmith.runtime.images import decode_images
 
     images = [{"type": "image", "path": path} for path in args.image]
     asked["content"] = [*images, {"type": "text", "text": prompt}]
-    return within(model, [*_system(args), asked], _asked.image_limits(args))
+    return decode_images([*_system(args), asked], _asked.image_limits(args))
 
 
 def _opened(model: Model, args: Args) -> bool:

@@ -1,11 +1,11 @@
 """Running a model: load, generate, chat. Needs nothing but the compiled core.
 
-A name is imported when it is first asked for: a program that may never load a model starts as if without us.
+Names are imported on first use, so a program that loads no model starts as fast as without tinsmith.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # what type checkers take for typing's, whose import would be most of this one's time
+TYPE_CHECKING = False  # type checkers read it as typing's, whose import would take most of the time
 if TYPE_CHECKING:
     from tinsmith.chat.tool_formats import Call
     from tinsmith.constraint import Constraint

@@ -269,7 +269,7 @@ def prefix_of(applied: Applied) -> int:
     return sum(adapter.info()["prefix"] for adapter, _ in applied)
 
 
-def put_on(session: _core.Session, applied: Applied) -> None:
+def set_adapters(session: _core.Session, applied: Applied) -> None:
     """Gives a session these adapters and no others."""
     session.adapter(None)
     for adapter, scale in applied:

@@ -1,5 +1,5 @@
-"""What a runtime must do to stand behind a Model: logits for tokens. Sampling, constraints, drafts, chat and
-tokenizing are the core's, so a seed gives the same answer wherever the logits are the same.
+"""The interface of another runtime behind a Model: logits for tokens. The core samples, constrains, drafts and
+tokenizes, so equal logits and seeds give equal answers.
 
 A back end is a module with `open_engine`, registered here by the name of --backend; it is imported, and imports
 its runtime, when a model is opened in it.
@@ -30,7 +30,7 @@ def is_onnx(path: Path) -> bool:
 
 
 def backend_for(path: Path) -> str:
-    """The name of the back end that opens a file or folder of this kind when none is asked for."""
+    """The name of the back end that opens a file or folder of this kind by default."""
     return "onnxruntime" if is_onnx(path) else NATIVE
 
 
@@ -66,8 +66,8 @@ class Engine(ABC):
         self.context = context
         self.vocab = vocab
         self.chunk = chunk
-        self._held: list[int] = []  # what the cache has
-        self._applied: Outside = ()  # and under which adapters
+        self._cached: list[int] = []  # tokens in the cache
+        self._applied: Outside = ()  # adapters under which they were computed
 
     def logits(self, tokens: list[int], rows: int, applied: Outside = ()) -> Buffer:
         """Float32 logits of the last `rows` of the tokens, shape (rows, vocab).
@@ -75,16 +75,16 @@ class Engine(ABC):
         What the tokens share with those of the last call, under the same adapters, is not computed again.
         """
         if applied != self._applied:
-            self._held.clear()
+            self._cached.clear()
             self._apply(applied)
             self._applied = applied
-        start = self._rewind(min(shared(tokens, self._held), len(tokens) - rows))
-        del self._held[start:]
+        start = self._rewind(min(shared(tokens, self._cached), len(tokens) - rows))
+        del self._cached[start:]
         plain = len(tokens) - rows
         parts = []
         for end in self._ends(start, plain, len(tokens)):
             parts.append(self._compute(tokens[start:end], start, max(0, end - max(start, plain))))
-            self._held += tokens[start:end]
+            self._cached += tokens[start:end]
             start = end
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -105,7 +105,7 @@ class Engine(ABC):
         raise UnsupportedError("this back end takes no adapters")
 
     def _apply(self, applied: Outside) -> None:
-        """Has the passes from now on be computed under these alone."""
+        """Applies these adapters, and no others, to later passes."""
         raise UnsupportedError("this back end takes no adapters")
 
     @abstractmethod
@@ -118,13 +118,13 @@ class Engine(ABC):
 
 
 class Conversation:
-    """What one session asks an engine for: logits under its own adapters."""
+    """A session's view of an engine: logits under its own adapters."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._applied: Outside = ()
 
-    def put_on(self, applied: Outside) -> None:
+    def set_adapters(self, applied: Outside) -> None:
         self._applied = applied
 
     def logits(self, tokens: list[int], rows: int) -> Buffer:

@@ -83,7 +83,7 @@ class Completion:
     #: among the allowed ones. Tokens that the constraint forced count nothing. None unless `confidence` is on.
     log_probability: float | None = None
     least: float | None = None  #: The log probability from which the file was sealed to answer.
-    route: Route | None = None  #: The router's decision, where routing was asked for.
+    route: Route | None = None  #: The router's decision, with route=True.
     choices: tuple[TokenChoice, ...] = ()  #: How each token was chosen, where `record` is on.
     end: int | None = None  #: The end token that a scheduler's answer chose.
 

@@ -1,7 +1,7 @@
 """Prompts with images among their tokens, as sessions take them.
 
-In a list of tokens, a negative number stands for each row of a tile: equal for equal rows of equal tiles only.
-So prompts with images compare as any lists of tokens do.
+In a list of tokens, each row of a tile is a negative number, equal only for the same row of an equal tile.
+Thus prompts with images compare like any lists of tokens.
 """
 
 from __future__ import annotations

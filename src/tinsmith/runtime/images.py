@@ -1,13 +1,12 @@
-"""Images of a request: their limits and how they are read. The sender may be a stranger: a file of a few bytes
-may claim to hold gigabytes of pixels."""
+"""Decodes a request's images within limits: a hostile file of a few bytes may claim gigabytes of pixels."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.checks import UINT64, whole
 from tinsmith.errors import FormatError, InputError, RuntimeFault
@@ -16,13 +15,12 @@ from tinsmith.system import reading
 if TYPE_CHECKING:
     from tinsmith.runtime.messages import Message
 
-MOST_BYTES = 1 << 29  # of an image once it is read
-_URL = "data:"
+MOST_BYTES = 1 << 29  # of a decoded image
 
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """images: of a question; image: bytes that reading one may take; pixels: of all of them."""
+    """images: of a request; image: bytes that decoding one may take; pixels: of all of them."""
 
     images: int = 16
     image: int = 64 << 20
@@ -50,9 +48,10 @@ class Image:
 
 
 def image_of(part: Mapping[str, Any], where: str, most: int = MOST_BYTES) -> Image:
-    """Of a message's part: its "path", "bytes" (a PNG's or JPEG's), "pixels" (a buffer of uint8 [height, width,
-    3], such as a NumPy array, or a Image), or "image_url" with a data: URL. most: bytes that reading it may
-    take, and its file have. Raises InputError for another, FormatError for one that can't be read."""
+    """Decodes a message's part, which has one of "path", "bytes" (of a PNG or JPEG), "pixels" (a buffer of
+    uint8 [height, width, 3], such as a NumPy array, or an Image) and "image_url" (a data: URL). most: bytes
+    that the file may have and decoding may take. Raises InputError for an invalid part, FormatError for a
+    damaged file."""
     given = [key for key in ("path", "bytes", "pixels", "image_url") if part.get(key) is not None]
     if len(given) != 1:
         raise InputError(
@@ -102,66 +101,54 @@ def _of_url(value: Any, where: str) -> bytes:
 
     url = value.get("url") if isinstance(value, Mapping) else value
     head, comma, data = url.partition(",") if isinstance(url, str) else ("", "", "")
-    if not comma or not head.startswith(_URL) or not head.endswith(";base64"):
+    if not comma or not head.startswith("data:") or not head.endswith(";base64"):
         raise InputError(
-            f"{where}: image_url is no data: URL in base64; nothing is fetched, so give the bytes so"
+            f"{where}: {url!r:.40} is not a data: URL in base64, and nothing is fetched; send the image as "
+            "data:image/png;base64,…"
         )
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InputError(f"{where}: image_url: {error}") from None
+        raise InputError(f"{where}: invalid base64: {error}") from None
 
 
-class HasVision(Protocol):
-    """A model whose `vision` raises InputError where it takes no images."""
-
-    @property
-    def vision(self) -> object: ...
-
-
-def within(model: HasVision, messages: Sequence[Message], limits: ImageLimits) -> list[Message]:
-    """The messages with their images read. Raises InputError where the model sees none, for an image that
-    can't be read, and for more than the limits say."""
-    shown = [
-        number
+def images_in(messages: Sequence[Message]) -> list[str]:
+    """The name in errors of each image: its part's "where", or else its message."""
+    return [
+        part.get("where", f"message {number}")
         for number, message in enumerate(messages, 1)
-        if isinstance(content := message.get("content"), list | tuple)
-        for part in content
+        for part in _parts(message)
         if _is_image(part)
     ]
-    if not shown:
+
+
+def decode_images(messages: Sequence[Message], limits: ImageLimits) -> list[Message]:
+    """The messages with their images decoded. Raises InputError for an invalid image and for images over the
+    limits; its message begins with the image's name."""
+    names = images_in(messages)
+    if not names:
         return list(messages)
-    _ = model.vision  # before anything is read
-    if len(shown) > limits.images:
-        raise InputError(limits.too_many(len(shown), f"message {shown[limits.images]}"))
+    if len(names) > limits.images:
+        raise InputError(limits.too_many(len(names), names[limits.images]))
+    remaining, pixels = iter(names), 0
+    decoded: list[Message] = []
+    for message in messages:
+        parts = list(_parts(message))
+        for at, part in enumerate(parts):
+            if _is_image(part):
+                where = next(remaining)
+                image = image_of(part, where, limits.image)
+                pixels += image.width * image.height
+                if pixels > limits.pixels:
+                    raise InputError(limits.too_large(pixels, where))
+                parts[at] = {"type": "image", "pixels": image}
+        decoded.append({**message, "content": parts} if parts else message)
+    return decoded
 
-    def read(part: Message, number: int) -> tuple[Image, str]:
-        return image_of(part, f"message {number}", limits.image), f"message {number}"
 
-    return read_all(messages, limits, read)
-
-
-def read_all(
-    messages: Sequence[Message], limits: ImageLimits, read: Callable[[Message, int], tuple[Image, str]]
-) -> list[Message]:
-    """read: of a part and its message's number the image, and what errors call it. Raises InputError for more
-    pixels than the limits say."""
-    known: list[Message] = []
-    pixels = 0
-    for number, message in enumerate(messages, 1):
-        content = message.get("content")
-        if isinstance(content, list | tuple):
-            parts = list(content)
-            for at, part in enumerate(parts):
-                if _is_image(part):
-                    image, where = read(part, number)
-                    pixels += image.width * image.height
-                    if pixels > limits.pixels:
-                        raise InputError(limits.too_large(pixels, where))
-                    parts[at] = {"type": "image", "pixels": image}
-            message = {**message, "content": parts}
-        known.append(message)
-    return known
+def _parts(message: Message) -> Sequence[Any]:
+    content = message.get("content")
+    return content if isinstance(content, list | tuple) else ()
 
 
 def _is_image(part: Any) -> bool:

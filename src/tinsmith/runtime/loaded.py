@@ -12,7 +12,7 @@ from tinsmith.chat.turns import ROLES, Turns, TurnTable
 from tinsmith.checks import token_ids, whole
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
-from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, prefix_of, put_on, rank_of
+from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, prefix_of, rank_of, set_adapters
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.engine import Conversation
 from tinsmith.runtime.generation import LOOKUP, Completion, Generation, Sampling, TokenRequest, stop_texts
@@ -164,10 +164,10 @@ class Loaded:
         info = self.core.info()
         applied = self.applied(adapter)
         context = min(prefix_of(applied) + len(tokens), info["context"])
-        session, wear = self._new_session(
+        session, set_adapters = self._new_session(
             context, min(chunk or self._chunk, len(tokens)), rank=rank_of(applied)
         )
-        wear(applied)
+        set_adapters(applied)
         session.append(tokens)
         session.want_logits(0)
         rows = bytearray()
@@ -223,7 +223,7 @@ class Loaded:
             most_bytes=self._most_bytes,
             searches=True,
         )
-        return session, partial(put_on, session) if outside is None else outside.put_on
+        return session, partial(set_adapters, session) if outside is None else outside.set_adapters
 
     def skill_of(self, adapter: Chosen) -> Skill:
         """The skill of the first of these adapters, or else the file's."""

@@ -1,4 +1,4 @@
-"""Messages in OpenAI's shape to the texts that a chat template's table takes."""
+"""Converts messages in OpenAI's shape to texts for a chat template's table."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Message = Mapping[str, Any]
 
 
 def written(messages: Sequence[Message], tool_format: str) -> list[Message]:
-    """The messages with their calls and thoughts in the content, as the model itself writes
-    them. tool_format: its name. Raises InputError for what are no messages."""
+    """The messages with calls and thoughts in the content, as the model writes them. tool_format: by name.
+    Raises InputError for invalid messages."""
     if isinstance(messages, str | Mapping) or not all(isinstance(message, Mapping) for message in messages):
         raise InputError(
             f"messages are {messages!r:.60}; give a list of them, such as "
@@ -58,7 +58,7 @@ def _call(call: Any, number: int) -> Call:
 
 
 def parts_of(content: Any, where: str) -> list[Message]:
-    """A content's parts. Raises InputError for what is none."""
+    """A content's parts. Raises InputError for an invalid one."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     parts = list(content) if isinstance(content, Sequence) else []
@@ -67,14 +67,14 @@ def parts_of(content: Any, where: str) -> list[Message]:
         if kind == "text" and isinstance(part.get("text"), str):
             continue
         if kind not in ("image", "image_url"):
-            raise InputError(f"{where}: a part of a content is a text or an image, got {part!r:.60}")
+            raise InputError(f"{where}: a content part must be a text or an image, got {part!r:.60}")
     if not parts:
         raise InputError(f"{where}: content must be a text, or a list of texts and images")
     return parts
 
 
 def texts_of(messages: Sequence[Message]) -> list[Message] | None:
-    """Messages whose contents are lists of texts alone, with these joined; None where there is an image."""
+    """The messages with the text parts of each content joined; None for messages with images."""
     plain = []
     for number, message in enumerate(messages, 1):
         content = message.get("content")

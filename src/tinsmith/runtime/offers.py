@@ -26,7 +26,7 @@ class Offer:
     allowed: Sequence[str] | None = None  # names of the tools that may be called; None: all
 
     @property
-    def free(self) -> bool:
+    def allows_text(self) -> bool:
         """Whether a text without calls is an answer."""
         return self.choice == "auto"
 
@@ -42,9 +42,15 @@ def terms(offer: Offer, tools: Sequence[Tool], format: ToolFormat) -> dict[str, 
         "tools": [tool.declared for tool in tools if tool.name in may],
         "format": format.name,
         "parallel": format.several if offer.parallel is None else offer.parallel,
-        "none": offer.free,
-        "talk": offer.free,
+        "none": offer.allows_text,
+        "talk": offer.allows_text,
     }
+
+
+def with_controls(model: Loaded, request: dict[str, Any], format: ToolFormat) -> dict[str, Any]:
+    """The terms with the format's control tokens, for tinsmith.constraint.compiler."""
+    controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
+    return {**request, "controls": {text: token for text, token in controls.items() if token is not None}}
 
 
 def offered(
@@ -58,10 +64,5 @@ def offered(
     format = by_name(model.skill_of(adapter).tool_format)
     tools = read_tools(offer.tools)
     request = terms(offer, tools, format)
-    if apart is None:
-        constraint = compiled(model, request)
-    else:
-        controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
-        request["controls"] = {text: token for text, token in controls.items() if token is not None}
-        constraint = apart(request)
-    return Toolbox(format=format, tools=tools, constraint=constraint, talk=offer.free)
+    constraint = compiled(model, request) if apart is None else apart(with_controls(model, request, format))
+    return Toolbox(format=format, tools=tools, constraint=constraint, talk=offer.allows_text)

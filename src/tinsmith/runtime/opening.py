@@ -1,4 +1,4 @@
-"""A model file to a Model: a .tin as it is, another compiled in memory, or opened in another runtime."""
+"""Opens model files: a .tin as it is, others compiled in memory or in another runtime."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KV_TYPES = {"f16": _core.KV_F16, "q8": _core.KV_Q8}
 
-_DATED = "{}: a tin's date was stated when it was built; leave it out"
+_DATED = "{}: a .tin's date was set when it was built; leave date out"
 
 
 def load(
@@ -48,25 +48,23 @@ def load(
     """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory; or opens an
     ONNX model in onnxruntime.
 
-    threads: how many work on one step; None takes the cores this process may use. duty_cycle: percent of the
-    time that they work at most, asleep for the rest, so that they leave others the cores and a battery its
-    charge; answers come later, and are the same. What `Model.begin` computes in slices has the slices for its
-    duty_cycle. isa: an instruction set by name; None takes that of the environment's TIN_FORCE_ISA, or the best
-    one this processor runs. kv: how keys and values are kept, "f16", or "q8" in about half the memory, with
-    results of its own. conversations: how many the model remembers, so that they may take turns without
-    computing anything again; each takes memory for its caches. most_bytes: that each of these may take, 0 for
-    any: one that would grow beyond it is refused before it takes any, with RuntimeFault. backend: what
-    computes: "native", "llama.cpp" (of a .gguf) or "onnxruntime" (of an .onnx or its folder; anything else is
-    first exported as float32 into the cache folder). None takes onnxruntime for an ONNX model and native for
-    all others. isa, kv, conversations and most_bytes are of native alone. gpu_layers: how many layers llama.cpp
-    puts on a GPU, -1 for all. date: what a chat template that writes the date takes for today, as 2026-11-25; a
-    .tin's was stated when it was built. key: a public key of minisign, itself ("RW…") or its file: the .tin
-    must be signed by its owner, in the .minisig beside it, and be that very file, or not a weight of it is
-    used. Nobody may write to the file while it is open. min_version, now: with a key, refuse a signature that
-    states an older version, or none, or whose not-after is over on the day `now`; where only one of them is
-    given, now is today and any version will do. Raises InputError for a missing file, FormatError for a damaged
-    one, SignatureError for one that is not signed by `key`, UnsupportedError for a family, format or
-    instruction set that is not there."""
+    threads: number that compute a step; None: the cores this process may use. duty_cycle: maximum percent of
+    the time that they compute; they sleep for the rest, to save cores and battery. It changes no answer. Short
+    slices of `Model.begin` have no sleep: the caller sets their duty cycle. isa: an instruction set by name;
+    None: the environment's TIN_FORCE_ISA, else the processor's best. kv: type of cached keys and values: "f16",
+    or "q8" in about half the memory, with other results. conversations: number whose caches the model keeps, so
+    that they alternate without computing anything again. most_bytes: memory limit of each, 0 for none; a
+    conversation beyond it raises RuntimeFault before it allocates. backend: the runtime: "native", "llama.cpp"
+    (for a .gguf) or "onnxruntime" (for an .onnx or its folder; it exports other models as float32 to the cache
+    folder first). None: onnxruntime for an ONNX model, native for all others. isa, kv, conversations and
+    most_bytes apply to native only. gpu_layers: number of layers that llama.cpp puts on a GPU, -1 for all.
+    date: today for a chat template that writes the date, as 2026-11-25; a .tin has its date since it was built.
+    key: a minisign public key ("RW…") or its file. The .minisig beside the .tin must have its signature of the
+    file, which is checked before any weight is used. Nobody may write to the file while it is open.
+    min_version, now: with a key, reject a signature with an older version or none, or whose not-after has
+    passed on the day `now`. Where only one is given, now is today, and any version is allowed. Raises
+    InputError for a missing file, FormatError for a damaged one, SignatureError for one that `key` did not
+    sign, UnsupportedError for an unsupported family, format or instruction set."""
     path = Path(path)
     if threads is not None:
         threads = whole("threads", threads, 1, 64)
@@ -79,11 +77,11 @@ def load(
     if gpu_layers and backend != "llama.cpp":
         raise InputError(f"gpu_layers is for the back end llama.cpp; this is {backend}")
     if duty_cycle < 100 and backend != NATIVE:
-        raise InputError(f"duty_cycle is of the native runtime; this is {backend}")
+        raise InputError(f"duty_cycle is for the native runtime; this is {backend}")
     if key is not None and (backend != NATIVE or not _is_tin(path)):
         raise InputError(f"{path}: only a .tin is signed; give one, or no key")
     if key is None and (min_version is not None or now is not None):
-        raise InputError("min_version and now are asked of a signature; give key, whose it must be")
+        raise InputError("min_version and now check a signature; give its key too")
     if backend == NATIVE:
         check = None if key is None else partial(_check_signature, key, min_version, now)
         return _native(path, threads, duty_cycle, isa, kv, conversations, date, check, most_bytes)
@@ -167,8 +165,8 @@ def of_image(
     duty_cycle: int = 100,
     most_bytes: int = 0,
 ) -> Model:
-    """The model of a tin's bytes, which stay as they are while it is in use. path: what errors call it. The
-    rest as `load`; words and source as Loaded."""
+    """Opens a .tin's bytes, which must not change while the model is in use. path: its name in errors. words,
+    source: as Loaded's; the rest as `load`."""
     known = _core.isa_names()
     isa = isa or os.environ.get("TIN_FORCE_ISA") or None
     if isa is not None and isa not in known:
@@ -177,7 +175,7 @@ def of_image(
         raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
     conversations = whole("conversations", conversations, 1)
     if not memoryview(image).nbytes:
-        raise FormatError(f"{path}: is empty; it was not written to its end, so make or copy it again")
+        raise FormatError(f"{path}: is empty: writing it was interrupted; make or copy it again")
     try:
         core = _core.Model(image, isa)
     except RuntimeFault as fault:
@@ -200,7 +198,7 @@ def of_image(
 def _check_signature(
     key: str | Path, min_version: int | None, now: datetime.date | None, path: Path, image: memoryview
 ) -> None:
-    """By the very map that the model then computes from."""
+    """Checks the mapped bytes that the model then computes from."""
     from tinsmith.formats import minisign
 
     minisign.require(path, Tin(image), key, asked=minisign.freshness(min_version, now))
@@ -209,6 +207,6 @@ def _check_signature(
 def _is_tin(path: Path) -> bool:
     if not path.is_file() or path.suffix == ".tin":
         return path.is_file()
-    import zipfile  # costs a third of this package's import, and a .tin is known by its name
+    import zipfile  # a third of this package's import time
 
     return zipfile.is_zipfile(path)

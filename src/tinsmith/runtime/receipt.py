@@ -131,7 +131,7 @@ def question(model: Loaded, request: TokenRequest) -> Question:
 
 def receipt(
     model: Loaded,
-    asked: TokenRequest | Question,
+    request: TokenRequest | Question,
     completion: Completion,
     choices: Sequence[TokenChoice] | None = None,
 ) -> Receipt:
@@ -143,7 +143,7 @@ def receipt(
         )
     chosen = [choice.logit for choice in choices if not choice.forced]
     logits = hashlib.sha256(struct.pack(f"<{len(chosen)}f", *chosen)).hexdigest()
-    return of_logits(asked if isinstance(asked, Question) else question(model, asked), completion, logits)
+    return of_logits(request if isinstance(request, Question) else question(model, request), completion, logits)
 
 
 def of_logits(question: Question, completion: Completion, logits: str) -> Receipt:

@@ -225,7 +225,7 @@ class Scheduler:
 
     def _begin(self, slot: Slot[Job], job: Job) -> None:
         request = job.request
-        slot.put_on(request.applied, request.scope)
+        slot.set_adapters(request.applied, request.scope)
         if not self._slots.ready(slot, job.tokens):
             return
         slot.constrain(request.constraint, self._model.constraints)

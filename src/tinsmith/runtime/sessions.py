@@ -19,7 +19,7 @@ TAKEN = (
     "or load the model for each concurrent one"
 )
 
-Wear = Callable[[Applied], None]
+SetAdapters = Callable[[Applied], None]
 
 
 class Lease:
@@ -49,20 +49,22 @@ class Lease:
 class _Entry:
     """applied: the adapters of the computed tokens; rank, rows: room for adapters and image rows."""
 
-    def __init__(self, session: _core.Session, wear: Wear, context: int, rank: int, rows: int) -> None:
+    def __init__(
+        self, session: _core.Session, set_adapters: SetAdapters, context: int, rank: int, rows: int
+    ) -> None:
         self.session = session
-        self._wear = wear
+        self._set_adapters = set_adapters
         self.context = context
         self.rank = rank
         self.rows = rows
         self.applied: Applied = ()
         self.lease = Lease(session)
 
-    def put_on(self, applied: Applied) -> None:
+    def set_adapters(self, applied: Applied) -> None:
         """Sets the adapters; forgets tokens computed under others."""
         if applied != self.applied:
             self.session.rewind(0)
-            self._wear(applied)
+            self._set_adapters(applied)
             self.applied = applied
 
     def take(self) -> Lease:
@@ -80,7 +82,7 @@ class Sessions:
     """
 
     def __init__(
-        self, limit: int, make: Callable[[int, int, int], tuple[_core.Session, Wear]], most: int = 4
+        self, limit: int, make: Callable[[int, int, int], tuple[_core.Session, SetAdapters]], most: int = 4
     ) -> None:
         """limit: the model's context. make: of context, adapter_rank and image_rows, a session and the function
         that sets its adapters."""
@@ -105,7 +107,7 @@ class Sessions:
         else:
             taken = self._other(best, wanted, rank_of(applied), rows)
             lease = taken.take()
-            taken.put_on(applied)
+            taken.set_adapters(applied)
             if best is not None:
                 # A window's ring may have lost keys of the prefix; it is then computed again.
                 with contextlib.suppress(RuntimeFault):

@@ -1,4 +1,4 @@
-"""How a model is asked, and what it may answer: as its file says, or one of its adapters."""
+"""A skill: the chat template and the constraint of a file or of an adapter."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ _REFUSED = "template_refused"
 
 
 class Skill:
-    """An adapter's has the chat template and the constraint of its `base`, the file's, where it brings none."""
+    """An adapter without a chat template or a constraint takes that of `base`, the file's skill."""
 
     def __init__(
         self, entries: Mapping[str, Buffer], facts: Mapping[str, Any], base: Skill | None = None
     ) -> None:
-        """entries, facts: of those of a tin and its manifest, what has to do with this skill."""
+        """entries, facts: the skill's, from the tin and its manifest."""
         self._entries, self._facts, self._base = entries, facts, base
         brings_template = base is None or TURNS in entries or _REFUSED in facts
-        self._asked: Skill = self if base is None or brings_template else base
+        self._template_owner: Skill = self if base is None or brings_template else base
 
     @classmethod
     def of_tin(cls, tin: Tin, facts: Mapping[str, Any], folder: str = "", base: Skill | None = None) -> Skill:
-        """folder: where the skill's entries are in the tin, which have the names there that the file's have."""
+        """folder: prefix of the skill's entries in the tin; the file's have none."""
         known = {name: f"{folder}{name}" for name in (TURNS, TEMPLATE, CONSTRAINT, DRAFT)}
         return cls({name: tin.entry(at) for name, at in known.items() if at in tin.names}, facts, base)
 
     @property
     def can_chat(self) -> bool:
         """Whether there is a chat template."""
-        return TURNS in self._asked._entries
+        return TURNS in self._template_owner._entries
 
     @property
     def turns(self) -> Buffer | None:
         """The chat template as the core takes it; None for the file's own."""
-        return None if self._asked._base is None else self._asked._entries[TURNS]
+        return None if self._template_owner._base is None else self._template_owner._entries[TURNS]
 
     @cached_property
     def digest(self) -> str | None:
         """SHA-256 of the chat template, as the core takes it; None where there is none."""
         import hashlib
 
-        return hashlib.sha256(self._asked._entries[TURNS]).hexdigest() if self.can_chat else None
+        return hashlib.sha256(self._template_owner._entries[TURNS]).hexdigest() if self.can_chat else None
 
     @property
     def templates(self) -> Turns:
         """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""
-        return self._asked._templates
+        return self._template_owner._templates
 
     @cached_property
     def _templates(self) -> Turns:
@@ -70,27 +70,27 @@ class Skill:
 
     @cached_property
     def constraint(self) -> Constraint | None:
-        """What answers may be; None where they are left free."""
+        """The constraint of answers; None: unconstrained."""
         if CONSTRAINT in self._entries:
             return of_entry(self._entries[CONSTRAINT], self._facts)
         return None if self._base is None else self._base.constraint
 
     @property
     def draft(self) -> Buffer | None:
-        """Its draft table, which drafts tokens of its answers alone; None where it brings none."""
+        """The skill's own draft table, if any."""
         return self._entries.get(DRAFT)
 
     @property
     def tool_format(self) -> str:
         """The name of the format in which the model was trained to call tools."""
-        if self._base is not None and CONSTRAINT not in self._entries and self._asked is not self:
+        if self._base is not None and CONSTRAINT not in self._entries and self._template_owner is not self:
             return self._base.tool_format
         return str(self._facts.get("constraint", {}).get("format") or self._facts.get("tools", "json"))
 
     def constraint_for(self, given: Constraint | Own | None, search: int | None = None) -> Constraint | None:
-        """search: in place of the constraint's own (Constraint.with_search); new words and values then weigh as
-        in the skill's own, where that is of the same kind. Raises InputError where there is nothing to search
-        within."""
+        """The constraint to apply. search: replaces its number of backtracks (Constraint.with_search); it then
+        takes the coverage of the skill's own constraint, if that has the same kind. Raises InputError for a
+        search without a constraint."""
         chosen = self.constraint if given == "own" else given
         if not isinstance(chosen, Constraint | None):
             raise InputError(
@@ -99,7 +99,9 @@ class Skill:
         if search is None:
             return chosen
         if chosen is None:
-            raise InputError("a search looks within what a constraint allows, and these answers are free")
+            raise InputError(
+                "a search looks within what a constraint allows, and these answers are unconstrained"
+            )
         chosen, own = chosen.with_search(search), self.constraint
         weighs = chosen.coverage or chosen.copies
         if chosen.search and not weighs and own is not None and own.kind == chosen.kind:
@@ -107,8 +109,8 @@ class Skill:
         return chosen
 
     def least(self, given: Constraint | Own | None) -> float | None:
-        """The logarithm of the probability from which on an answer is given, of unconstrained answers or those
-        of the skill's own constraint; None where it was sealed with none for such."""
+        """The abstention threshold, a log probability, of unconstrained answers or of those under the skill's
+        own constraint; None without one."""
         thresholds = self._facts.get("abstention", {})
         own = given == "own" and self.constraint is not None
         kind = "constrained" if own else "unconstrained" if given in (None, "own") else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tinsmith import _core
 from tinsmith.errors import RuntimeFault
-from tinsmith.runtime.adapters import Applied, put_on
+from tinsmith.runtime.adapters import Applied, set_adapters
 from tinsmith.runtime.image_prompt import begin, session_tokens
 from tinsmith.runtime.prefix import shared
 from tinsmith.runtime.sessions import WORTH_KEEPING, Lease
@@ -54,7 +54,7 @@ class Slot(Generic[_Job]):
         self._constraint = None
         self._lent.close()
 
-    def put_on(self, applied: Applied, scope: str) -> None:
+    def set_adapters(self, applied: Applied, scope: str) -> None:
         """Sets the adapters and the scope; forgets tokens computed under others."""
         if (applied, scope) == (self.applied, self.scope):
             return
@@ -62,7 +62,7 @@ class Slot(Generic[_Job]):
         self.tokens = []
         self.scope = scope
         if applied != self.applied:
-            put_on(self.session, applied)
+            set_adapters(self.session, applied)
             self.applied = applied
 
     def leave(self) -> None:

@@ -13,12 +13,12 @@ from tinsmith.runtime.generation import Completion, Generation
 
 
 def nanoseconds(seconds: float) -> int:
-    """What a step of the core takes as its budget: at least 1, since 0 is no bound, and at most what fits."""
+    """A step's budget for the core: at least 1, since 0 means no limit, and at most 10^15."""
     return max(1, int(min(max(seconds, 0), 1e6) * 1e9))
 
 
 class Stepped:
-    """An answer under way, from `Model.begin`: computed within `step_for`, and at no other time."""
+    """An answer in progress, from `Model.begin`, which only `step_for` computes."""
 
     def __init__(self, run: Generation, opened: bool) -> None:
         """opened: as a Completion's."""
@@ -26,7 +26,7 @@ class Stepped:
         self._opened = opened
         self._pieces: Generator[str, None, None] = run.pieces()
         self._ended = self._lost = False
-        self._early = self._advance(0)  # which takes the memory that the constraint needs
+        self._early = self._advance(0)  # allocates the constraint's memory
 
     @property
     def done(self) -> bool:
@@ -50,7 +50,7 @@ class Stepped:
         if not self.done:
             raise InputError("the answer is not complete; call step_for until it is done")
         if self._lost:
-            raise InputError("the answer was given up, and has no completion; begin another")
+            raise InputError("the answer was cancelled or failed, and has no completion; begin another")
         return replace(self._run.completion(), opened=self._opened)
 
     def cancel(self) -> None:
@@ -70,7 +70,7 @@ class Stepped:
             except BaseException:
                 self._ended = self._lost = True
                 raise
-            # Nothing new: the next part of the pass does not fit into the rest of the slice.
+            # No text: the next part of the pass does not fit into the rest of the slice.
             if not new[-1] or time.perf_counter_ns() >= self._run.deadline:
                 break
         return "".join(new)

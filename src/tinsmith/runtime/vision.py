@@ -1,4 +1,4 @@
-"""A vision model at run time: images to the rows that stand in a prompt for them, and the text around."""
+"""A vision model at run time: encodes images to rows of a prompt, and writes the text around them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import hashlib
 import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property, partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.chat.turns import IMAGE, TurnTable, stripped
@@ -25,7 +25,7 @@ FindControl = Callable[[str], str | None]
 
 
 def control_of(texts: Iterable[str]) -> FindControl:
-    """What finds the first of some control tokens' texts in another text."""
+    """Finds the first of these control tokens' texts in a text."""
     longest = sorted(filter(None, texts), key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
 
@@ -37,11 +37,11 @@ def control_of(texts: Iterable[str]) -> FindControl:
 
 
 class VisionEncoder:
-    """core: of a model with vision, else RuntimeFault (TIN_ERR_UNSUPPORTED). patches: most of an image, which
-    its memory is for; 0 for as many as the model takes. One thread at a time.
+    """core: a model with vision; else raises RuntimeFault (TIN_ERR_UNSUPPORTED). patches: most of an image, for
+    which it plans memory; 0: the model's maximum. Not thread-safe.
 
-    patch: floats of a patch, [row][column][red, green, blue]; side: of the square of patches that makes a
-    state; width: floats of a state; memory: bytes that were planned and are all that it takes."""
+    patch: floats of a patch, [row][column][red, green, blue]; side: of the square of patches per state; width:
+    floats of a state; memory: planned bytes, all that it takes."""
 
     def __init__(self, core: _core.Model, *, patches: int = 0, threads: int = 1, duty_cycle: int = 100) -> None:
         self._core = _core.Encoder(core, patches, threads, duty_cycle)
@@ -51,7 +51,7 @@ class VisionEncoder:
         self.memory = info["memory_bytes"]
 
     def begin(self, patches: Buffer, height: int, width: int) -> None:
-        """patches: float32 [height * width][patch], in rows from the top left; the image before is given up."""
+        """patches: float32 [height * width][patch], in rows from the top left; drops the previous image."""
         self._core.begin(patches, height, width)
 
     def step(self, budget_ns: int = 0) -> bool:
@@ -60,7 +60,7 @@ class VisionEncoder:
 
     @property
     def states(self) -> bytes:
-        """float32 [height * width / side^2][width] of the image; b"" before they are made."""
+        """float32 [height * width / side^2][width] of the image; b"" before they are complete."""
         return self._core.states() or b""
 
     def encode(self, patches: Buffer, height: int, width: int) -> bytes:
@@ -74,7 +74,7 @@ class VisionModel:
     """Turns images into the rows of a prompt, and writes the text around them."""
 
     def __init__(self, core: _core.Model, facts: Mapping[str, Any], threads: int, duty_cycle: int) -> None:
-        """facts: the manifest's of its vision. Raises FormatError where they are damaged."""
+        """facts: the manifest's `vision`. Raises FormatError for damaged ones."""
         self._core, self._threads, self._duty_cycle = core, threads, duty_cycle
         self.vision = from_facts(facts, "manifest.json: vision")
         self.projector = projectors()[self.vision.projector]
@@ -96,7 +96,7 @@ class VisionModel:
         return pixels.rules(self.vision, self._encoder.patches)
 
     def tokenize(self, text: str) -> list[int]:
-        """Control tokens written in it are taken as such."""
+        """Reads control tokens written in the text as such."""
         return self._core.tokenize(text.encode("utf-8", "surrogatepass"), _core.TEXT_SPECIAL)
 
     @cached_property
@@ -105,17 +105,26 @@ class VisionModel:
         return control_of(data.decode("utf-8", "replace") for data, control, _ in tokens if control)
 
     def tiles(self, image: Image) -> tuple[str, list[Tile]]:
-        """The text that stands for it, the image token for each row; and its tiles, one after the other."""
+        """The text for an image, with the image token for each row; and its tiles in order."""
         cut = pixels.cut(self.vision, self._rule, image.width, image.height)
         size = struct.pack("<2I", image.width, image.height)
         key = hashlib.sha256(self._rule + size + image.rgb).digest()
-        patches, merge = _Patches(self, image), self.vision.joint.merge
+        merge = self.vision.joint.merge
+
+        @cache
+        def patches() -> list[memoryview]:
+            return self.patches(image)
+
+        def rows(tile: pixels.Tile) -> bytes:
+            end = tile.first + tile.height * tile.width
+            return self._encoder.encode(b"".join(patches()[tile.first : end]), tile.height, tile.width)
+
         tiles = [
             Tile(
                 tile.height * tile.width // merge**2,
                 tile.width // merge,
                 hashlib.sha256(key + struct.pack("<I", number)).digest(),
-                lambda tile=tile: patches.states(tile),  # type: ignore[misc]
+                partial(rows, tile),
             )
             for number, tile in enumerate(cut.tiles)
         ]
@@ -130,12 +139,8 @@ class VisionModel:
         sizes = image.width, image.height
         return list(pixels.patches(self._rule, image.rgb, *sizes, self._encoder.patch))
 
-    def states(self, patches: Sequence[memoryview], height: int, width: int) -> bytes:
-        """What the encoder and the projector make of an image's patches."""
-        return self._encoder.encode(b"".join(patches), height, width)
-
     def placed(self, ids: Sequence[int], tiles: Sequence[Tile]) -> list[int | Tile]:
-        """A prompt's tokens with tiles in the places of their tokens."""
+        """A prompt's tokens with tiles in place of their image tokens."""
         token, parts, rest = self.vision.tokens["image"], list[int | Tile](), list(tiles)
         tokens = iter(ids)
         for one in tokens:
@@ -152,43 +157,20 @@ class VisionModel:
         return parts
 
 
-class _Patches:
-    """An image's patches, made once for all of its tiles."""
-
-    def __init__(self, model: VisionModel, image: Image) -> None:
-        self._model, self._image = model, image
-
-    @cached_property
-    def _patches(self) -> list[memoryview]:
-        return self._model.patches(self._image)
-
-    def states(self, tile: pixels.Tile) -> bytes:
-        end = tile.first + tile.height * tile.width
-        return self._model.states(self._patches[tile.first : end], tile.height, tile.width)
-
-
-class Part(NamedTuple):
-    """An image of the message `where`, as it says it."""
-
-    where: str
-    said: Mapping[str, Any]
-
-
 def rendered(model: VisionModel, messages: Sequence[Message], table: TurnTable, generate: bool) -> list[int]:
-    """The tokens of the rendered text as a whole. Raises InputError as `marked`."""
+    """Renders the conversation to tokens. Raises InputError as `marked`."""
     contents, parts = marked(messages, table, model.control)
-    looks = [model.tiles(image_of(part.said, part.where)) for part in parts]
-    text = filled(table.pieces(contents, generate), [shown for shown, _ in looks], model.projector.dropped)
-    return ImagePrompt(model.placed(model.tokenize(text), [tile for _, tiles in looks for tile in tiles]))
+    images = [model.tiles(image_of(part, where)) for where, part in parts]
+    text = filled(table.pieces(contents, generate), [text for text, _ in images], model.projector.dropped)
+    return ImagePrompt(model.placed(model.tokenize(text), [tile for _, tiles in images for tile in tiles]))
 
 
 def marked(
     messages: Sequence[Message], table: TurnTable, control: FindControl
-) -> tuple[list[Message], list[Part]]:
-    """The messages with IMAGE in the place of each image, and the images. What a message says is text: one
-    that has a control token's text in it is refused, for it would be read as that. control: the first that a
-    text holds. Raises InputError."""
-    contents, images = list[Message](), []
+) -> tuple[list[Message], list[tuple[str, Message]]]:
+    """The messages with IMAGE in place of each image, and the images' parts, each with its message's name.
+    Raises InputError for the text of a control token, which the tokenizer would read as one."""
+    contents, images = list[Message](), list[tuple[str, Message]]()
     for number, message in enumerate(messages, 1):
         where = f"message {number}"
         parts = parts_of(message.get("content"), where)
@@ -202,7 +184,7 @@ def marked(
                 continue
             if message.get("role") != "user":
                 raise InputError(f"{where}: only a user's message has images")
-            images.append(Part(where, part))
+            images.append((where, part))
             content += IMAGE
         _refuse(control(content), where)
         contents.append({**message, "content": content})
@@ -212,15 +194,15 @@ def marked(
 def _refuse(found: str | None, where: str) -> None:
     if found:
         raise InputError(
-            f"{where}: its content holds {found!r}, which beside images means something to the model; "
+            f"{where}: its content holds {found!r}, which means something to the model beside images; "
             "leave it out"
         )
 
 
-def filled(pieces: Iterable[tuple[str, bool]], shown: Sequence[str], dropped: str) -> str:
-    """A conversation's text with that of each image in the place of its mark. pieces: a table's; dropped: a
-    projector's."""
-    text, rest = "", iter(shown)
+def filled(pieces: Iterable[tuple[str, bool]], images: Sequence[str], dropped: str) -> str:
+    """A conversation's text with the images' texts in place of their marks. pieces: of a turn table. dropped:
+    of a projector."""
+    text, rest = "", iter(images)
     for piece, own in pieces:
         if own:
             text += piece

@@ -16,10 +16,10 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.choice import TokenChoice, token_shown
 from tinsmith.runtime.generation import Completion, Route, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt
+from tinsmith.runtime.images import images_in
 from tinsmith.runtime.receipt import receipt
 from tinsmith.serve import forward
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.images import images_in
 from tinsmith.serve.metrics import Usage
 from tinsmith.serve.prepare import GenerationRequest, Prepared, prepare
 from tinsmith.serve.stream_parser import AnswerParser, CallDelta, CallParser, TextDelta, call_openings
@@ -104,7 +104,7 @@ class Answer:
             rest = model.detokenize(completion.token_ids)[len(completion.text) :]
             self.stop = next((text for text in self.request.stop if text and rest.startswith(text)), None)
         self.finish, self.completion, self.cached = finish, completion, cached
-        self.receipt = receipt(model, self.handle.asked, completion).digest
+        self.receipt = receipt(model, self.handle.request, completion).digest
 
 
 @dataclass
@@ -150,13 +150,13 @@ class Answers:
                     return
             request = replace(request, ref=ref)
             prepared = await prepare(state, request)
-        asked = _asked(state, request, prepared)
+        token_request = _token_request(state, request, prepared)
         state.check_in_flight(request.client, ref.worker, request.answers)
         for k in range(request.answers):
-            sampling = replace(asked.sampling, seed=(self.seed + k) % (1 << 64))
+            sampling = replace(token_request.sampling, seed=(self.seed + k) % (1 << 64))
             answer = Answer(len(self.all), request, prepared)
             deliver = partial(self._deliver, answer)
-            answer.handle = state.submit(ref.worker, replace(asked, sampling=sampling), deliver)
+            answer.handle = state.submit(ref.worker, replace(token_request, sampling=sampling), deliver)
             answers.append(answer)
             if isinstance(prepared.tokens, ImagePrompt) and ref.served.images is not None:
                 ref.served.images.hold(prepared.tokens, answer.handle)
@@ -219,7 +219,7 @@ async def _route(request: GenerationRequest) -> Route:
     return route
 
 
-def _asked(state: AppState, request: GenerationRequest, prepared: Prepared) -> TokenRequest:
+def _token_request(state: AppState, request: GenerationRequest, prepared: Prepared) -> TokenRequest:
     ref, room = request.ref, prepared.room
     least = ref.model.least(prepared.constraint, ref.adapter)
     return TokenRequest(

@@ -14,13 +14,13 @@ from tinsmith.constraint.makers import anything
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import check_room, direct
-from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
+from tinsmith.runtime.calls import Toolbox, prompt_of
 from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.image_prompt import ImagePrompt
-from tinsmith.runtime.offers import Offer, terms
+from tinsmith.runtime.images import decode_images, images_in
+from tinsmith.runtime.offers import Offer, terms, with_controls
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import SamplingFields
-from tinsmith.serve.images import decode_images, images_in
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
@@ -111,7 +111,7 @@ async def _constrain(
     if offer is not None:
         to_compile = await state.threads.run(client, partial(tools_request, offer, ref, state.limits))
         constraint = await state.compiler.compile(client, "tools", to_compile)
-        toolbox = _toolbox(ref, read_tools(offer.tools), constraint, offer.free)
+        toolbox = _toolbox(ref, read_tools(offer.tools), constraint, offer.allows_text)
     elif schema is not None:
         constraint = await state.compiler.compile(client, schema.param, {"schema": schema.schema})
     if request.search is not None:
@@ -128,18 +128,19 @@ async def _in_thread(
 ) -> T:
     """Runs work beside the event loop. A request with images goes to the model's image encoder, which decodes
     them and sets the event when the client disconnects."""
-    images, limits, encoder = images_in(request.messages), state.limits, request.ref.served.images
-    if not images:
+    names, encoder = images_in(request.messages), request.ref.served.images
+    if not names:
         return await state.threads.run(request.client, partial(work, request, Event()))
     if encoder is None:
-        param = images[0].param
-        raise ApiError(400, f"{param}: {request.ref.name} takes no images; send text only", param)
-    if len(images) > limits.images:
-        param = images[limits.images].param
-        raise ApiError(400, limits.too_many(len(images), param), param)
+        raise ApiError(400, f"{names[0]}: {request.ref.name} takes no images; send text only", names[0])
 
     def decode_and_work(gone: Event) -> T:
-        return work(replace(request, messages=decode_images(request.messages, limits)), gone)
+        try:
+            messages = decode_images(request.messages, state.limits)
+        except InputError as error:
+            param = str(error).partition(":")[0]  # the image's field
+            raise ApiError(400, str(error), param) from None
+        return work(replace(request, messages=messages), gone)
 
     return await encoder.run(request.client, decode_and_work)
 
@@ -181,11 +182,9 @@ def tools_request(offer: Offer, ref: ModelRef, limits: Limits) -> dict[str, Any]
     """The request to the constraint compiler."""
     tools, format = _read_tools(offer, limits), by_name(ref.skill.tool_format)
     try:
-        request = terms(offer, tools, format)
+        return with_controls(ref.model, terms(offer, tools, format), format)
     except InputError as error:
         raise ApiError(400, str(error), "tool_choice") from None
-    controls = {text: control_token(ref.model, text) for text in (*format.controls, format.mark) if text}
-    return {**request, "controls": {text: token for text, token in controls.items() if token is not None}}
 
 
 def _render(

@@ -141,10 +141,10 @@ class AppState:
         finally:
             self._in_flight.release(client, answers)
 
-    def submit(self, worker: Worker, asked: TokenRequest, deliver: Deliver) -> AnswerHandle:
-        handle = worker.submit(asked, deliver)
-        self._in_flight[asked.scope] += 1
-        handle.on_end(lambda: self._in_flight.release(asked.scope))
+    def submit(self, worker: Worker, request: TokenRequest, deliver: Deliver) -> AnswerHandle:
+        handle = worker.submit(request, deliver)
+        self._in_flight[request.scope] += 1
+        handle.on_end(lambda: self._in_flight.release(request.scope))
         return handle
 
     async def close(self) -> None:

@@ -51,8 +51,8 @@ Deliver = Callable[[Update | Exception], None]
 class AnswerHandle:
     """An answer in flight, for the event loop."""
 
-    def __init__(self, worker: Worker, asked: TokenRequest, deliver: Deliver) -> None:
-        self.asked = asked
+    def __init__(self, worker: Worker, request: TokenRequest, deliver: Deliver) -> None:
+        self.request = request
         self.loop = asyncio.get_running_loop()
         self.job: Job | None = None  # for the thread, as are the next two
         self.choices_sent = 0
@@ -142,11 +142,11 @@ class Worker:
             seconds = round(self._answer_seconds * self.waiting / self.slots)
             raise overloaded(f"{self.waiting} answers are waiting for a slot", min(60, max(1, seconds)))
 
-    def submit(self, asked: TokenRequest, deliver: Deliver) -> AnswerHandle:
+    def submit(self, request: TokenRequest, deliver: Deliver) -> AnswerHandle:
         """deliver: gets each update, and at the end a completion or the scheduler's error."""
-        handle = AnswerHandle(self, asked, deliver)
+        handle = AnswerHandle(self, request, deliver)
         self.in_flight.add(handle)
-        self.call(lambda: self._answers.put(asked.scope, handle))
+        self.call(lambda: self._answers.put(request.scope, handle))
         return handle
 
     def on_answer_end(self, handle: AnswerHandle) -> None:
@@ -226,7 +226,7 @@ class Worker:
     def _update(self, job: Job, handle: AnswerHandle) -> Update | Exception:
         if job.done:
             del self._jobs[job]
-            self._answers.release(handle.asked.scope)
+            self._answers.release(handle.request.scope)
             self._answer_tokens += len(job.completion.token_ids) if job.completion else 0
         if job.error is not None:
             return job.error
@@ -241,18 +241,18 @@ class Worker:
     def _fill_slots(self) -> None:
         while (handle := self._answers.next()) is not None:
             try:
-                handle.job = self._scheduler.add(handle.asked)
+                handle.job = self._scheduler.add(handle.request)
             except Exception as error:
-                self._answers.release(handle.asked.scope)
+                self._answers.release(handle.request.scope)
                 _publish([(handle, error)])
             else:
                 self._jobs[handle.job] = handle
 
     def drop(self, handle: AnswerHandle) -> None:
         if handle.job is None:
-            self._answers.remove(handle.asked.scope, handle)
+            self._answers.remove(handle.request.scope, handle)
         elif self._jobs.pop(handle.job, None) is not None:
-            self._answers.release(handle.asked.scope)
+            self._answers.release(handle.request.scope)
             self._scheduler.cancel(handle.job)
 
     def _restart(self, error: Exception) -> None:
@@ -260,7 +260,7 @@ class Worker:
         self.failed += 1
         handles, self._jobs = list(self._jobs.values()), {}
         for handle in handles:
-            self._answers.release(handle.asked.scope)
+            self._answers.release(handle.request.scope)
         _publish([(handle, error) for handle in handles])
         self._scheduler = self._new_scheduler()
 

@@ -17,7 +17,6 @@ from tinsmith.serve.endpoint import SSE, AnswerStream, ApiRequest, Endpoint, Jso
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Count, Name, NonEmpty, Rows, Share, Stops, TinsmithOptions, Tools, TopK
 from tinsmith.serve.generate import Answer, Answers, Delta, generate, record_usage
-from tinsmith.serve.images import RequestImage, content_of
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, count_prompt_tokens, sampling_of
 
 
@@ -217,11 +216,11 @@ def _user(blocks: Sequence[Any], path: str) -> list[dict[str, Any]]:
         if isinstance(block, TextBlock):
             parts.append({"type": "text", "text": block.text})
         elif isinstance(block, ImageBlock):
-            parts.append(RequestImage(block.source.data, f"{path}.{k}.source.data").part)
+            parts.append(common.base64_image(block.source.data, f"{path}.{k}.source.data"))
         else:
             text = common.text_of(block.content)
             messages.append({"role": "tool", "content": f"Error: {text}" if block.is_error else text})
-    content = content_of(parts)
+    content = common.content_of(parts)
     return [*messages, {"role": "user", "content": content}] if content or not messages else messages
 
 

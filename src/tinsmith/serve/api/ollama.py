@@ -15,11 +15,11 @@ from tinsmith import _core
 from tinsmith.runtime.choice import logprob
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
+from tinsmith.serve.api.openai_common import base64_image, content_of
 from tinsmith.serve.endpoint import NDJSON, AnswerStream, ApiRequest, Endpoint, JsonResponse, json_line
 from tinsmith.serve.errors import ApiError, ollama_error
 from tinsmith.serve.fields import Body, Name, Penalty, Rows, TopCount
 from tinsmith.serve.generate import Answer, Answers, generate, record_usage
-from tinsmith.serve.images import RequestImage, content_of
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
 from tinsmith.serve.state import ModelRef
 
@@ -147,7 +147,7 @@ def messages_of(given: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _content(images: Sequence[str] | None, text: str, path: str) -> str | list[dict[str, Any]]:
-    parts = [RequestImage(data, f"{path}.{k}").part for k, data in enumerate(images or ())]
+    parts = [base64_image(data, f"{path}.{k}") for k, data in enumerate(images or ())]
     return content_of([*parts, {"type": "text", "text": text}])
 
 

@@ -15,7 +15,6 @@ from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, JsonRes
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions
 from tinsmith.serve.generate import Answer, Answers, record_usage
-from tinsmith.serve.images import content_of, image_of_url
 from tinsmith.serve.prepare import OutputSchema
 
 Detail = Literal["auto", "high"]  # images are always encoded in full
@@ -104,13 +103,30 @@ def text_of(content: Any) -> str:
     return "".join(str(getattr(part, "text", "") or getattr(part, "refusal", "")) for part in content)
 
 
+def image_part(url: str, param: str) -> dict[str, Any]:
+    """An image in a message's content for the runtime. param: the request's field."""
+    return {"type": "image_url", "image_url": url, "where": param}
+
+
+def base64_image(data: str, param: str) -> dict[str, Any]:
+    """As image_part, for a PNG or JPEG in base64."""
+    return image_part(f"data:;base64,{data}", param)
+
+
+def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """A message's content for the runtime: a text, or a list of parts with images."""
+    if any(part["type"] != "text" for part in parts):
+        return list(parts)
+    return "".join(part["text"] for part in parts)
+
+
 def image_content(parts: Sequence[TextPart | ImagePart], path: str) -> str | list[dict[str, Any]]:
     """A user message's content for the runtime."""
     return content_of(
         [
             {"type": "text", "text": part.text}
             if isinstance(part, TextPart)
-            else image_of_url(part.image_url.url, f"{path}.{k}.image_url.url").part
+            else image_part(part.image_url.url, f"{path}.{k}.image_url.url")
             for k, part in enumerate(parts)
         ]
     )

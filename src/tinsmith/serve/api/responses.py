@@ -16,7 +16,6 @@ from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, Endpoin
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, Tools
 from tinsmith.serve.generate import generate
-from tinsmith.serve.images import content_of, image_of_url
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
 
 Status = Literal["in_progress", "completed", "incomplete"]
@@ -209,8 +208,8 @@ def _content(item: Message, number: int) -> str | list[dict[str, Any]]:
             message = f"{path}.file_id: no files are stored; send the image itself as image_url"
             raise ApiError(400, message, f"{path}.file_id")
         else:
-            parts.append(image_of_url(part.image_url or "", f"{path}.image_url").part)
-    return content_of(parts)
+            parts.append(common.image_part(part.image_url or "", f"{path}.image_url"))
+    return common.content_of(parts)
 
 
 def _add(message: dict[str, Any], item: Message | FunctionCall | ReasoningItem, number: int) -> None:
