@@ -32,15 +32,11 @@ _Q8_BLOCK, _Q8_BYTES = 32, 40
 def lower(graph: Graph) -> None:
     """All passes, in order."""
     quantize_activations(graph)
-    if is_encoder(graph):
+    if graph.ops[-1].kind == "STATES":  # an encoder
         mark_merged(graph)
         merge_early(graph)
     else:
         mark_logit_rows(graph)
-
-
-def is_encoder(graph: Graph) -> bool:
-    return graph.ops[-1].kind == "STATES"
 
 
 def quantize_activations(graph: Graph) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tinsmith.errors import FormatError
 from tinsmith.formats import gguf
-from tinsmith.formats.gguf import Buffer
+from tinsmith.spec import Buffer
 from tinsmith.system.files import atomic_write, map_file
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"

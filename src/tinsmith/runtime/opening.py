@@ -203,7 +203,7 @@ def _check_signature(
     """By the very map that the model then computes from."""
     from tinsmith.formats import minisign
 
-    minisign.require(path, Tin(image), key, asked=minisign.freshness(min_version, now))
+    minisign.require(path, Tin(image), key, required=minisign.freshness(min_version, now))
 
 
 def _is_tin(path: Path) -> bool:
