@@ -115,10 +115,6 @@ def attend_by_integers(graph: Graph) -> None:
             op.kind, op.u = _WHOLE[op.kind], op.u[:1]
 
 
-def attends_by_integers(graph: Graph) -> bool:
-    return any(op.kind == "ATTENTION_WHOLE" for op in graph.ops)
-
-
 def mark_logit_rows(graph: Graph) -> None:
     """Marks the ops after the last cache or state: they compute only the rows whose logits are wanted."""
     last = max((k for k, op in enumerate(graph.ops) if op.kind in _STORES), default=-1)
