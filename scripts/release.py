@@ -286,7 +286,7 @@ class Release:
         files.write_text(
             path.with_name("tinsmith.pub"), f"untrusted comment: minisign public key\n{key.public}\n"
         )
-        minisign.require_plain(path, path.with_name("tinsmith.pub"))
+        minisign.require(path, None, path.with_name("tinsmith.pub"))
 
     def table(self) -> str:
         width = max(len(name) for name, _, _ in self.rows)

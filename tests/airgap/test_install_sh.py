@@ -19,6 +19,7 @@ from tinsmith.compiler import build_tin
 from tinsmith.constraint.json_schema import compile_schema
 from tinsmith.formats import minisign
 from tinsmith.models import family
+from tinsmith.runtime import load
 
 
 def test_the_program_answers_as_python_does(
@@ -33,7 +34,7 @@ def test_the_program_answers_as_python_does(
     build_tin(replace(spec, chat_template=None), tmp_path / "raw.tin")
     for path in (tin, tmp_path / "held.tin", tmp_path / "raw.tin"):
         done = run(runtime / "bin/tin", "run", path, "dim it", "--tokens", "32")
-        assert done.stdout == proof.answer(path, "dim it").decode("utf-8", "replace")
+        assert done.stdout == proof.answer(load(path), "dim it").decode("utf-8", "replace")
         assert (path.stem == "held") == done.stdout.startswith("{")
 
 

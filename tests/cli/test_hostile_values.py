@@ -137,4 +137,4 @@ def test_a_key_that_is_none_verifies_nothing(key: str, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     asked: Any = SimpleNamespace(min_version=0, seconds=0)
     with pytest.raises(minisign.InputError, match="neither a public key of minisign"):
-        minisign.require_plain(tmp_path / "a", key, None, asked)
+        minisign.require(tmp_path / "a", None, key, None, asked)

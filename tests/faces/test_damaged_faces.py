@@ -185,7 +185,7 @@ def tins(source: random.Random, folder: Path) -> None:
         lambda: write_gguf(path, folder / "out.gguf"),
         lambda: tin.Tin(path).verify(),
         lambda: adapter_tin.rename(path, "short", "long", folder / "renamed.tin"),
-        lambda: adapter_tin.check(tin.Tin(path), _core.Model(tin.Tin(path)._data)),
+        lambda: adapter_tin.check(tin.Tin(path), _core.Model(tin.Tin(path).image)),
     ]
     tried(*opened)
     answered(path)

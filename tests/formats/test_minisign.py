@@ -297,28 +297,28 @@ def test_minisign_reads_a_version_and_a_day(tin: Path, tmp_path: Path) -> None:
     theirs = "tinsmith version=9 not-after=2027-01-31"
     command = [program, "-Sm", manifest, "-x", beside, "-s", secret, "-t", theirs]
     subprocess.run(command, check=True, capture_output=True, input="\n", text=True)
-    assert minisign.require(tin, Tin(tin), public, asked=minisign.Freshness(9, DAY)) == theirs
+    assert minisign.require(tin, Tin(tin), public, required=minisign.Freshness(9, DAY)) == theirs
     with pytest.raises(SignatureError, match="of version 9, and 10 is the least"):
-        minisign.require(tin, Tin(tin), public, asked=minisign.Freshness(10, DAY))
+        minisign.require(tin, Tin(tin), public, required=minisign.Freshness(10, DAY))
 
 
 def test_an_older_file_of_the_same_owner_is_refused_when_asked(tin: Path) -> None:
     beside = Path(f"{tin}.minisig")
     beside.write_text(minisign.sign(tin, KEY, "for floor 3", version=6, not_after=DAY))
     assert minisign.require(tin, Tin(tin), KEY.public).endswith(" for floor 3")
-    minisign.require(tin, Tin(tin), KEY.public, asked=minisign.freshness(6, DAY))
+    minisign.require(tin, Tin(tin), KEY.public, required=minisign.freshness(6, DAY))
     with pytest.raises(
         SignatureError, match="home.tin.minisig: the signature is of version 6, and 7 is the least"
     ):
-        minisign.require(tin, Tin(tin), KEY.public, asked=minisign.freshness(7, DAY))
+        minisign.require(tin, Tin(tin), KEY.public, required=minisign.freshness(7, DAY))
     with pytest.raises(SignatureError, match="good until 2027-01-31"):
-        minisign.require(tin, Tin(tin), KEY.public, asked=minisign.freshness(None, date(2027, 2, 1)))
+        minisign.require(tin, Tin(tin), KEY.public, required=minisign.freshness(None, date(2027, 2, 1)))
     beside.write_text(minisign.sign(tin, KEY, version=7, not_after=date(2001, 1, 1)))
     with pytest.raises(SignatureError, match="good until 2001-01-01"):  # by today's date
-        minisign.require(tin, Tin(tin), KEY.public, asked=minisign.freshness(7, None))
+        minisign.require(tin, Tin(tin), KEY.public, required=minisign.freshness(7, None))
     beside.write_text(beside.read_text().replace("version=7", "version=8"))
     with pytest.raises(SignatureError, match="trusted comment is not"):
-        minisign.require(tin, Tin(tin), KEY.public, asked=minisign.freshness(8, DAY))
+        minisign.require(tin, Tin(tin), KEY.public, required=minisign.freshness(8, DAY))
 
 
 def test_what_can_not_be_stated_is_refused(tin: Path) -> None:

@@ -94,7 +94,7 @@ def test_entries_that_change_places_are_found(tmp_path: Path, sealed: Path) -> N
     write(tmp_path / "swapped.tin", [ENTRIES[1], ENTRIES[0], *ENTRIES[2:]], MANIFEST)
     swapped, old = Tin(tmp_path / "swapped.tin"), Tin(sealed)
     manifest, theirs = bytes(old.entry("manifest.json")), bytes(swapped.entry("manifest.json"))
-    image = bytes(swapped._data).replace(theirs, manifest)
+    image = bytes(swapped.image).replace(theirs, manifest)
     image = image.replace(zlib.crc32(theirs).to_bytes(4, "little"), zlib.crc32(manifest).to_bytes(4, "little"))
     with pytest.raises(FormatError, match="not the one that the manifest lists"):
         Tin(image).verify()

@@ -35,6 +35,7 @@ from tinsmith.errors import InputError, one_line
 from tinsmith.formats import minisign
 from tinsmith.formats.sbom import with_packages
 from tinsmith.formats.tin import Tin
+from tinsmith.runtime import load
 from tinsmith.system.files import atomic_folder, atomic_write, sha256_file, write_fault
 from tinsmith.system.progress import Display
 
@@ -173,7 +174,7 @@ def contents(path: Path, runtime: Path, prompt: str) -> dict[str, Source]:
     files["LICENSES/tinsmith.txt"] = license_text().encode()
     files |= {f"LICENSES/{source.name}.txt": text for source, text in packages}
     files["prompt.txt"] = prompt.encode()
-    files["answer.txt"] = proof.answer(path, prompt)
+    files["answer.txt"] = proof.answer(load(path), prompt)
     for name in SCRIPTS:
         if name != "install.sh" or TOOL in files:
             files[name] = Path(__file__).with_name(name)

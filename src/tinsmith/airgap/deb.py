@@ -59,8 +59,8 @@ def repository(
     files |= {"Packages": index, "Packages.gz": gzip.compress(index, 9, mtime=0)}
     files["Release"] = release = _release(files, arch, signer.date if signer else tar.epoch())
     if signer:
-        files["InRelease"] = signer.clear(release)
-        files["Release.gpg"] = signer.detached(release, "--armor")
+        files["InRelease"] = signer.sign(release, "--clearsign")
+        files["Release.gpg"] = signer.sign(release, "--armor", "--detach-sign")
         files[KEYRING] = signer.public()
     return files
 

@@ -34,8 +34,8 @@ def packaged(
     which may state a version. scratch: a folder for new files."""
     machine, version = packages.arch(target, form), packages.version_of(comment)
     if form == OCI:
-        contents = oci.image(tin, files, machine, scratch, version)
-        page = check.oci(tin.name, tin.stem, oci.name(tin, version), oci.digest(scratch / oci.IMAGE), keys)
+        contents, digest = oci.image(tin, files, machine, scratch, version)
+        page = check.oci(tin.name, tin.stem, oci.name(tin, version), digest, keys)
     else:
         layout = deb.layout(machine) if form == DEB else rpm.LAYOUT
         made = list(packages.of(tin, files, machine, layout, version))

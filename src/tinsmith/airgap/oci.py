@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tarfile
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,8 +30,9 @@ _PT_INTERP = 3  # the ELF program header that names the dynamic loader
 
 def image(
     tin: Path, files: Mapping[str, Source], machine: str, folder: Path, version: str
-) -> dict[str, Source]:
-    """Writes the image into the folder, and returns it by its name. files: the pack's; version: the model's.
+) -> tuple[dict[str, Source], str]:
+    """Writes the image into the folder. Returns it by its name; and its manifest's digest, which registries
+    call the image's digest. files: the pack's. version: the model's.
 
     Raises InputError unless the pack has a static `tin`."""
     program = files.get(_TOOL)
@@ -71,26 +71,18 @@ def image(
     index = {
         "schemaVersion": 2,
         "mediaType": f"{_TYPE}.index.v1+json",
-        "manifests": [{**_blob(manifest, "manifest", blobs), "annotations": named}],
+        "manifests": [{**(entry := _blob(manifest, "manifest", blobs)), "annotations": named}],
     }
     layout = {"imageLayoutVersion": "1.0.0"}
     blobs |= {"index.json": _json(index), "oci-layout": _json(layout)}
     with (folder / IMAGE).open("wb") as file:
         tar.write_tree(blobs, file)
-    return {IMAGE: folder / IMAGE}
+    return {IMAGE: folder / IMAGE}, entry["digest"]
 
 
 def name(tin: Path, version: str) -> str:
     """The image's name after loading."""
     return f"localhost/tinsmith/{packages.plain(tin.stem)}:{version}"
-
-
-def digest(path: Path) -> str:
-    """The digest of the image's manifest, which registries call the image's digest."""
-    with tarfile.open(path) as archive:
-        index = archive.extractfile("index.json")
-        assert index is not None
-        return str(json.load(index)["manifests"][0]["digest"])
 
 
 def _layer(files: Mapping[str, Source], folder: Path, blobs: dict[str, Source]) -> dict[str, Any]:

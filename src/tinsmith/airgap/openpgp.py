@@ -36,24 +36,14 @@ class Signer:
             )
         return date
 
-    def clear(self, text: bytes) -> bytes:
-        """The text wrapped in its signature, as in InRelease."""
-        return self._sign("--clearsign", data=text)
-
-    def detached(self, data: bytes, *options: str) -> bytes:
-        return self._sign(*options, "--detach-sign", data=data)
-
-    def _sign(self, *how: str, data: bytes) -> bytes:
+    def sign(self, data: bytes, *options: str) -> bytes:
+        """options: gpg's; "--clearsign" wraps the data in its signature, "--detach-sign" gives that alone."""
         when = ["--faked-system-time", f"{self.date}!"]
-        return _gpg("--digest-algo", "SHA512", *when, "--local-user", self.fingerprint, *how, data=data)
+        return _gpg("--digest-algo", "SHA512", *when, "--local-user", self.fingerprint, *options, data=data)
 
-    def public(self) -> bytes:
-        """The key file for apt's Signed-By."""
-        return _gpg("--export-options", "export-minimal", "--export", self.fingerprint)
-
-    def armored(self) -> bytes:
-        """The key file for `rpm --import`."""
-        return _gpg("--armor", "--export-options", "export-minimal", "--export", self.fingerprint)
+    def public(self, *options: str) -> bytes:
+        """The public key. options: gpg's, such as "--armor" for `rpm --import`."""
+        return _gpg(*options, "--export-options", "export-minimal", "--export", self.fingerprint)
 
 
 def find(name: str) -> Signer:

@@ -32,17 +32,9 @@ def selftest(tin: str | Path | Buffer) -> str:
     return ", ".join(names)
 
 
-def answer(tin: Path, prompt: str, key: Path | None = None) -> bytes:
+def answer(model: Model, prompt: str) -> bytes:
     """The greedy answer of at most 32 tokens, and a newline: the same bytes on every machine, as
-    `tin run FILE PROMPT --tokens 32` prints them. A model without chat continues the prompt.
-
-    key: the public key that must have signed the tin."""
-    from tinsmith.runtime import load
-
-    return _answer(load(tin, key=key), prompt)
-
-
-def _answer(model: Model, prompt: str) -> bytes:
+    `tin run FILE PROMPT --tokens 32` prints them. A model without chat continues the prompt."""
     if model.can_chat:
         generation = model.chat([{"role": "user", "content": prompt}], max_tokens=MOST_TOKENS)
     else:
@@ -62,7 +54,7 @@ def main(pack: str, tin: str, key: str | None = None) -> None:
     prompt, expected = (Path(pack) / "prompt.txt").read_text("utf-8"), (Path(pack) / "answer.txt").read_bytes()
     try:
         model = load(tin, key=None if key is None else Path(key))
-        given = _answer(model, prompt)
+        given = answer(model, prompt)
         print(f"self-test: passed on {selftest(model.tin.image)}")
     except TinsmithError as error:
         sys.exit(str(error))

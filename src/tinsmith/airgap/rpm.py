@@ -50,7 +50,7 @@ def packages(made: Iterable[Package], machine: str, folder: Path, signer: Signer
             write(package, machine, file, signer)
         files[path.name] = path
     if signer:
-        files[KEY] = signer.armored()
+        files[KEY] = signer.public("--armor")
     return files
 
 
@@ -59,14 +59,17 @@ def write(package: Package, machine: str, file: BinaryIO, signer: Signer | None)
     file_names.check(files, package.name)
     names = sorted([*(one for one in tar.folders(files) if one not in _SYSTEM), *files])
     with tempfile.TemporaryFile() as payload:
-        plain = hashlib.sha256()
         stored = any(name.endswith(".tin") for name in names)  # weights do not compress
         with gzip.GzipFile("", "wb", 0 if stored else 9, payload, mtime=0) as packed:
-            size = _cpio(names, files, _Both(packed, plain))
+            _write_cpio(names, files, packed)
         packed_size = payload.tell()
         payload.seek(0)
+        with gzip.GzipFile(fileobj=payload) as unpacked:
+            plain = hashlib.file_digest(unpacked, "sha256").hexdigest()
+            size = unpacked.tell()
+        payload.seek(0)
         digest = hashlib.file_digest(payload, "sha256").hexdigest()
-        facts = [*_package_tags(package), *_file_tags(names, files), *_payload_tags(digest, plain.hexdigest())]
+        facts = [*_package_tags(package), *_file_tags(names, files), *_payload_tags(digest, plain)]
         header = _header(facts, _IMMUTABLE)
         file.write(_lead(package, machine))
         signatures = _header(_signatures(header, packed_size, size, signer), _SIGNATURES)
@@ -75,21 +78,8 @@ def write(package: Package, machine: str, file: BinaryIO, signer: Signer | None)
         shutil.copyfileobj(payload, file)
 
 
-class _Both:
-    """A stream into a file and a digest."""
-
-    def __init__(self, file: gzip.GzipFile, digest: hashlib._Hash) -> None:
-        self.file, self.digest = file, digest
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self.file.write(data)
-        self.digest.update(data)
-        self.size += len(data)
-
-
-def _cpio(names: Sequence[str], files: dict[str, Source], out: _Both) -> int:
-    """Writes the archive in cpio's newc format. Returns its size."""
+def _write_cpio(names: Sequence[str], files: dict[str, Source], out: gzip.GzipFile) -> None:
+    """The archive in cpio's newc format."""
     for inode, name in enumerate(names, 1):
         source = files.get(name, b"")
         size = tar.size(source)
@@ -98,10 +88,9 @@ def _cpio(names: Sequence[str], files: dict[str, Source], out: _Both) -> int:
             shutil.copyfileobj(data, out, _PIECE)
         out.write(bytes(-size % 4))
     _entry(out, "TRAILER!!!", 0, 0, 0)
-    return out.size
 
 
-def _entry(out: _Both, name: str, inode: int, mode: int, size: int) -> None:
+def _entry(out: gzip.GzipFile, name: str, inode: int, mode: int, size: int) -> None:
     encoded = name.encode()
     numbers = (inode, mode, 0, 0, 1, tar.epoch() if mode else 0, size, 0, 0, 0, 0, len(encoded) + 1, 0)
     head = b"070701" + b"".join(b"%08x" % number for number in numbers) + encoded + b"\0"
@@ -128,14 +117,12 @@ def _package_tags(package: Package) -> list[Entry]:
         needs.append((f"libc.so.6(GLIBC_{package.libc})(64bit)", "", 0))
     if package.is_python:
         needs.append(("python3", "3.11", _AT_LEAST))
-    conflicts: list[Entry] = []
-    if package.conflicts:
-        count = len(package.conflicts)
-        conflicts = [
-            (1053, _INT32, [0] * count),
-            (1054, _TEXTS, package.conflicts),
-            (1055, _TEXTS, [""] * count),
-        ]
+    count = len(package.conflicts)
+    conflicts: list[Entry] = [
+        (1053, _INT32, [0] * count),
+        (1054, _TEXTS, package.conflicts),
+        (1055, _TEXTS, [""] * count),
+    ]
     return [
         (100, _TEXTS, ["C"]),
         (1000, _TEXT, package.name),
@@ -157,7 +144,7 @@ def _package_tags(package: Package) -> list[Entry]:
         (1049, _TEXTS, [name for name, _, _ in needs]),
         (1050, _TEXTS, [version for _, version, _ in needs]),
         (5062, _TEXT, "utf-8"),
-        *conflicts,
+        *(conflicts if count else []),
     ]
 
 
@@ -208,7 +195,7 @@ def _signatures(header: bytes, packed: int, plain: int, signer: Signer | None) -
         (1007, _INT32, plain),
     ]
     if signer:
-        entries.append((268 if signer.is_rsa else 267, _BYTES, signer.detached(header)))
+        entries.append((268 if signer.is_rsa else 267, _BYTES, signer.sign(header, "--detach-sign")))
     return entries
 
 

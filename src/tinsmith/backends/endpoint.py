@@ -116,9 +116,11 @@ class Endpoint:
 
     def _once(self, data: bytes) -> Answer:
         begun = time.monotonic()
-        connection = self._connection()
+        parts = _parts(self.url)
+        kind = http.client.HTTPConnection if parts.scheme == "http" else http.client.HTTPSConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=self.timeout)
         try:
-            path = _parts(self.url).path.rstrip("/").removesuffix(COMPLETIONS) + COMPLETIONS
+            path = parts.path.rstrip("/").removesuffix(COMPLETIONS) + COMPLETIONS
             headers = {"Content-Type": "application/json", "User-Agent": "tinsmith"}
             headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
             connection.request("POST", path, data, headers)
@@ -139,14 +141,6 @@ class Endpoint:
         if response.status != 200:
             self._refused(response, raw)
         return self._answer(raw, time.monotonic() - begun)
-
-    def _connection(self) -> http.client.HTTPConnection:
-        parts = _parts(self.url)
-        assert parts.hostname is not None
-        if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self.timeout)
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=self.timeout, context=context)
 
     def _read(self, response: http.client.HTTPResponse, until: float) -> bytes:
         data = bytearray()
@@ -195,8 +189,7 @@ class Endpoint:
         if not isinstance(text, str):
             raise InputError(f"{self.where}: the answer has no text at choices[0].message.content; {advice}")
         usage = value.get("usage")
-        counts = [usage.get(key) if isinstance(usage, dict) else None for key in _COUNTS]
-        prompt, answer = (count if _count(count) else None for count in counts)
+        prompt, answer = (_count(usage, key) for key in ("prompt_tokens", "completion_tokens"))
         return Answer(text, prompt, answer, seconds, str(choice.get("finish_reason") or "stop"))
 
     def _shown(self, text: str) -> str:
@@ -205,11 +198,9 @@ class Endpoint:
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-_COUNTS = ("prompt_tokens", "completion_tokens")
-
-
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _count(usage: Any, key: str) -> int | None:
+    count = usage.get(key) if isinstance(usage, dict) else None
+    return count if type(count) is int and count >= 0 else None
 
 
 def _parts(url: str) -> urllib.parse.SplitResult:

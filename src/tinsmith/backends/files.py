@@ -7,20 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinsmith.errors import FormatError
-from tinsmith.formats.model_files import model_digest
+from tinsmith.formats.model_files import model_digest, model_files
 from tinsmith.spec import Spec
 
 
 def fingerprint(path: Path) -> str:
     """A fingerprint of a file's or a Hugging Face folder's contents: 16 hexadecimal digits."""
-    import hashlib
-
-    from tinsmith.system.files import sha256_file
-
-    files = [path] if path.is_file() else sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
-    if not files:
+    if not model_files(path):
         raise FormatError(f"{path}: no model; give a .tin, a .gguf or a Hugging Face folder")
-    return hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()[:16]
+    return model_digest(path)[:16]
 
 
 def cached(kind: str, name: str, make: Callable[[Path], None]) -> Path:

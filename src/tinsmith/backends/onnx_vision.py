@@ -8,7 +8,6 @@ MatMulNBits; the rest are standard ops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def export(vision: Vision, folder: Path, precision: str) -> None:
 
 
 class _Writer:
-    """Nodes are named like their outputs."""
+    """A public method writes the nodes of the op of that name. Nodes are named like their outputs."""
 
     def __init__(self, vision: Vision) -> None:
         self._graph: Graph
@@ -65,7 +64,7 @@ class _Writer:
         from onnx import TensorProto, helper
 
         for op in self._graph.ops:
-            _EMITTED[op.kind](self, op)
+            getattr(self, op.kind.lower())(op)
         edge = self._side * self._patch
         given = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["images", 3, edge, edge])
         made = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["images", self._tokens, self._width])
@@ -186,16 +185,3 @@ class _Writer:
 
     def states(self, op: Op) -> None:
         self._node("Identity", [self._in(op, 0)], out=OUTPUT)
-
-
-_EMITTED: Mapping[str, Callable[[_Writer, Op], None]] = {
-    "PATCHES": _Writer.patches,
-    "MATMUL": _Writer.matmul,
-    "POSITION": _Writer.position,
-    "NORM": _Writer.norm,
-    "KV_APPEND": _Writer.kv_append,
-    "ATTENTION": _Writer.attention,
-    "GATED": _Writer.gated,
-    "MERGE": _Writer.merge,
-    "STATES": _Writer.states,
-}

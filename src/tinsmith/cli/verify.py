@@ -83,16 +83,16 @@ def _check(args: Args, report: dict[str, Any]) -> None:
         if not args.json:
             print(line)
 
-    asked = minisign.freshness(args.min_version, read_day("--now", args.now))
+    required = minisign.freshness(args.min_version, read_day("--now", args.now))
     if args.plain:
-        report["signature"] = minisign.require_plain(args.file, args.key, args.signature, asked)
+        report["signature"] = minisign.require(args.file, None, args.key, args.signature, required)
         return say(f"signature by the key's owner: {report['signature']}")
     tin = Tin(args.file)
     if args.key is not None:
-        report["signature"] = minisign.require(args.file, tin, args.key, args.signature, asked)
+        report["signature"] = minisign.require(args.file, tin, args.key, args.signature, required)
         say(f"signature by the key's owner: {report['signature']}")
     tin.verify()
-    report |= {"bytes": tin.bytes, "entries": len(tin.names)}
+    report |= {"bytes": tin.image.nbytes, "entries": len(tin.names)}
     report["manifest_sha256"] = hashlib.sha256(tin.entry("manifest.json")).hexdigest()
     say(f"content   {report['entries']} entries, {report['bytes']:,} bytes: match the manifest")
     report["selftest"] = {}

@@ -4,9 +4,9 @@ prefix.h beside it."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.compiler.program import Listing, state_shapes
@@ -24,8 +24,6 @@ _WHOLE, _HALF = 34 * _core.TILE, 18 * _core.TILE  # bytes of a tile of B in Q8_0
 _FORMAT_OF = {one.number: name for name, one in WEIGHT_FORMATS.items()}
 _PREFIX_MAGIC = b"TINPREF\0"
 _PREFIX_VERSION = 1
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -105,21 +103,6 @@ def planned_factors(shapes: Mapping[str, tuple[int, int, int]], program: Listing
 def factors_of(data: Buffer, where: str) -> dict[str, LowRank]:
     """The factors of an adapter.bin, with ranks padded to whole tiles. where: the file's name in errors. Raises
     UnsupportedError for a prefix, FormatError for a damaged file."""
-    return _each(data, where, _factors)
-
-
-def own_rank(data: Buffer, where: str) -> int:
-    """The highest rank of the factors, without the rows of zeros that pad tiles. Raises as factors_of does."""
-
-    def rank(packed: memoryview, head: tuple[Any, ...]) -> int:
-        row = 4 * int(head[1])
-        return -(-len(_rows_of_a(packed, head).rstrip(b"\0")) // row)
-
-    return max(_each(data, where, rank).values(), default=0)
-
-
-def _each(data: Buffer, where: str, read: Callable[[memoryview, tuple[Any, ...]], T]) -> dict[str, T]:
-    """`read` of the packed factors and the head of each matrix, by its name."""
     view = memoryview(data).cast("B")
     if view[:8] == _PREFIX_MAGIC:
         raise UnsupportedError(f"{where}: a prefix, which only the native runtime supports")
@@ -132,24 +115,26 @@ def _each(data: Buffer, where: str, read: Callable[[memoryview, tuple[Any, ...]]
         packed = view[begin + -begin % _core.ALIGNMENT :]
         if (magic, version, len(packed)) != (_MAGIC, _VERSION, size):
             raise ValueError("its header")
-        return {text[head[0] : text.index(b"\0", head[0])].decode(): read(packed, head) for head in heads}
+        return {text[head[0] : text.index(b"\0", head[0])].decode(): _factors(packed, head) for head in heads}
     except (struct.error, ValueError, KeyError, RuntimeFault) as fault:
         raise FormatError(f"{where}: a damaged adapter ({fault}); build the file again") from fault
 
 
+def own_rank(data: Buffer, where: str) -> int:
+    """The highest rank of the factors, without the rows of zeros that pad tiles. Raises as factors_of does."""
+    factors = factors_of(data, where).values()
+    return max((-(-len(bytes(one.a).rstrip(b"\0")) // (4 * one.inputs)) for one in factors), default=0)
+
+
 def _factors(packed: memoryview, head: tuple[Any, ...]) -> LowRank:
-    _, inputs, rows, rank, _, b_number, scale, half, _, b_begin = head
+    _, inputs, rows, rank, a_number, b_number, scale, half, a_begin, b_begin = head
+    a = _unpacked(_FORMAT_OF[a_number], packed[a_begin:], rank, inputs)
     b_format = _FORMAT_OF[b_number]
     width = room_of(rank, b_format)
     b_packed = _whole(packed[b_begin:], rows) if half else packed[b_begin:]
     b = memoryview(_unpacked(b_format, b_packed, rows, width))
     own = b"".join(b[4 * row * width : 4 * (row * width + rank)] for row in range(rows))
-    return LowRank(rows, inputs, rank, scale, _rows_of_a(packed, head), own)
-
-
-def _rows_of_a(packed: memoryview, head: tuple[Any, ...]) -> bytes:
-    _, inputs, _, rank, number, *_, begin, _ = head
-    return _unpacked(_FORMAT_OF[number], packed[begin:], rank, inputs)
+    return LowRank(rows, inputs, rank, scale, a, own)
 
 
 def _halved(packed: bytes) -> bytes:

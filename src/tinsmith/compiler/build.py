@@ -127,11 +127,6 @@ def programs_of(spec: Spec) -> dict[str, bytes]:
     return {name: one.data for name, one in {"program.bin": program, **more}.items()}
 
 
-def program_of(spec: Spec) -> bytes:
-    """program.bin alone."""
-    return programs_of(spec)["program.bin"]
-
-
 def build_words(
     tokenizer: Tokenizer, chat_template: str | None, context: int, facts: Mapping[str, Any]
 ) -> memoryview:

@@ -32,15 +32,11 @@ _Q8_BLOCK, _Q8_BYTES = 32, 40
 def lower(graph: Graph) -> None:
     """All passes, in order."""
     quantize_activations(graph)
-    if is_encoder(graph):
+    if graph.ops[-1].kind == "STATES":  # an encoder
         mark_merged(graph)
         merge_early(graph)
     else:
         mark_logit_rows(graph)
-
-
-def is_encoder(graph: Graph) -> bool:
-    return graph.ops[-1].kind == "STATES"
 
 
 def quantize_activations(graph: Graph) -> None:
@@ -117,10 +113,6 @@ def attend_by_integers(graph: Graph) -> None:
     for op in graph.ops:
         if op.kind in _WHOLE:
             op.kind, op.u = _WHOLE[op.kind], op.u[:1]
-
-
-def attends_by_integers(graph: Graph) -> bool:
-    return any(op.kind == "ATTENTION_WHOLE" for op in graph.ops)
 
 
 def mark_logit_rows(graph: Graph) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tinsmith import _core
-from tinsmith.compiler.passes import attend_by_integers, attends_by_integers, lower, makes_keys_of_integers
+from tinsmith.compiler.passes import attend_by_integers, lower, makes_keys_of_integers
 from tinsmith.compiler.program import Program, write_program
 from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import UnsupportedError
@@ -103,5 +103,5 @@ def vision_entries(
         (WEIGHTS, tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
         *images_entries(vision, tokenizer).items(),
     ]
-    kv = {"kv": "q8"} if attends_by_integers(graph) else {}
+    kv = {"kv": "q8"} if any(op.kind == "ATTENTION_WHOLE" for op in graph.ops) else {}
     return entries, {"vision": to_facts(vision) | {"patches": most} | kv}

@@ -26,7 +26,6 @@ from tinsmith.system.progress import Display
 from tinsmith.targets import Target
 
 WINE = "wine"
-PACKAGES = {WINE: "wine"}
 _LINE = re.compile(r"(\w+) (\d+) ([0-9a-f]{64}) (equal|different)")
 
 
@@ -88,7 +87,7 @@ def _by_program(emulator: str | None, tin: Path, target: Target, display: Displa
     if emulator in (None, WINE) and here != target.cpu.arch:
         raise UnsupportedError(f"{target.name}: its code runs on {target.cpu.arch}; this machine is {here}")
     if emulator is not None and not shutil.which(emulator):
-        package = PACKAGES.get(emulator, "qemu-user")
+        package = "wine" if emulator == WINE else "qemu-user"
         raise InputError(f"{emulator} is not installed; install it (Debian: apt-get install {package})")
     processor = ["-cpu", target.run.cpu] if emulator and target.run.cpu else []
     (program,) = library.program(runtime.machines(target)[0])
@@ -119,7 +118,7 @@ def _module(path: Path, tin: Path, isa: str) -> Ran:
     image = map_file(tin)
     file = guest.put(image)
     model = guest.some(guest.call("tinw_open", file, len(image), guest.put(f"{isa}\0".encode())))
-    ran = guest.line(guest.call("tinw_isa", model))
+    ran = guest.text(guest.call("tinw_isa", model), 32)
     entry = guest.put(b"selftest.bin\0")
     size = guest.call("tinw_entry_size", model, entry)
     if not size:
@@ -127,13 +126,10 @@ def _module(path: Path, tin: Path, isa: str) -> Ran:
     data = guest.get(guest.some(guest.call("tinw_entry", model, entry)), size)
     digests = []
     for tokens, _ in selftest.read(data):
-        ids, into = guest.put(b"".join(token.to_bytes(4, "little") for token in tokens)), guest.put(bytes(32))
-        guest.number(guest.call("tinw_digest", model, ids, len(tokens), into))
-        digests.append(guest.get(into, 32).hex())
+        ids = guest.put(b"".join(token.to_bytes(4, "little") for token in tokens))
+        digests.append(guest.digest("tinw_digest", model, ids, len(tokens)))
     if guest.call("tinw_entry_size", model, guest.put(f"{selftest.VISION_TEST}\0".encode())):
-        into = guest.put(bytes(32))
-        guest.number(guest.call("tinw_vision_test", model, into))
-        digests.append(guest.get(into, 32).hex())
+        digests.append(guest.digest("tinw_vision_test", model))
     return Ran(ran, digests)
 
 
@@ -163,22 +159,20 @@ class _Guest:
     def get(self, address: int, size: int) -> bytes:
         return bytes(self.exports["memory"].read(self.store, address, address + size))
 
-    def line(self, address: int) -> str:
-        address &= 0xFFFFFFFF
-        return self.get(address, 32).split(b"\0")[0].decode()
+    def text(self, address: int, most: int) -> str:
+        return self.get(address & 0xFFFFFFFF, most).split(b"\0")[0].decode()
 
     def some(self, address: int) -> int:
         if address == 0:
-            raise _fault(self._error())
+            raise _fault(self.text(self.call("tinw_error"), 252))
         return address & 0xFFFFFFFF
 
-    def number(self, value: int) -> None:
-        if value < 0:
-            raise _fault(self._error())
-
-    def _error(self) -> str:
-        address = self.call("tinw_error") & 0xFFFFFFFF
-        return self.get(address, 252).split(b"\0")[0].decode()
+    def digest(self, name: str, *arguments: int) -> str:
+        """The hexadecimal digest that a function writes to its last argument."""
+        into = self.put(bytes(32))
+        if self.call(name, *arguments, into) < 0:
+            raise _fault(self.text(self.call("tinw_error"), 252))
+        return self.get(into, 32).hex()
 
 
 def _by_board(tin: Path, target: Target, display: Display) -> list[Ran]:

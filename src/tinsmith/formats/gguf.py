@@ -21,9 +21,8 @@ from typing import Any, BinaryIO, NoReturn
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.weights import WEIGHT_FORMATS, in_gguf
+from tinsmith.spec import Buffer
 from tinsmith.system.files import atomic_write, map_file
-
-Buffer = bytes | bytearray | memoryview
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)

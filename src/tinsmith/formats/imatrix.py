@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tinsmith.errors import FormatError
 from tinsmith.formats import gguf
-from tinsmith.formats.gguf import Buffer
+from tinsmith.spec import Buffer
 from tinsmith.system.files import atomic_write, map_file
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
@@ -94,7 +94,7 @@ def _from_gguf(path: Path) -> dict[str, bytes]:
         if counts is None or not is_float or prod(sums.shape[1:]) != prod(counts.shape[1:]):
             raise FormatError(f"{path}: {name!r} has no counts that fit it; the file is damaged")
         try:
-            matrices[matrix] = _given_means(_floats(sums), _floats(counts))
+            matrices[matrix] = _means(_floats(sums), _floats(counts))
         except ValueError as error:
             raise FormatError(f"{path}: {name!r}: {error}; the file is damaged") from None
     return matrices
@@ -106,6 +106,9 @@ def _floats(tensor: gguf.Tensor) -> tuple[float, ...]:
 
 
 def _means(sums: Sequence[float], counts: Sequence[float]) -> bytes:
+    """float32 [experts, inputs]. Raises ValueError for impossible numbers."""
+    if not all(0 <= one <= _LARGEST for one in sums) or not all(one == 0 or one >= 1 for one in counts):
+        raise ValueError("a sum of squares is below 0 or no number, or a count is no number of tokens")
     inputs = len(sums) // len(counts)
     means = [
         sums[at + k] / count if count > 0 else 1.0
@@ -113,13 +116,6 @@ def _means(sums: Sequence[float], counts: Sequence[float]) -> bytes:
         for k in range(inputs)
     ]
     return struct.pack(f"<{len(means)}f", *means)
-
-
-def _given_means(sums: Sequence[float], counts: Sequence[float]) -> bytes:
-    """The means of a file's numbers. Raises ValueError for impossible ones."""
-    if not all(0 <= one <= _LARGEST for one in sums) or not all(one == 0 or one >= 1 for one in counts):
-        raise ValueError("a sum of squares is below 0 or no number, or a count is no number of tokens")
-    return _means(sums, counts)
 
 
 def _from_dat(path: Path) -> dict[str, bytes]:
@@ -137,7 +133,7 @@ def _from_dat(path: Path) -> dict[str, bytes]:
             if length <= 0 or inputs <= 0 or at + 4 * inputs > len(data):
                 raise ValueError(f"matrix {len(matrices)} does not lie in the file")
             sums = struct.unpack_from(f"<{inputs}f", data, at)
-            matrices[name] = _given_means(sums, (float(uses),))
+            matrices[name] = _means(sums, (float(uses),))
             at += 4 * inputs
     except (struct.error, ValueError) as error:
         why = "it ends too soon" if isinstance(error, struct.error) else error

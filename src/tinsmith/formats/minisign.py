@@ -22,7 +22,8 @@ from pathlib import Path
 
 from tinsmith import _core
 from tinsmith.errors import InputError, RuntimeFault, SignatureError
-from tinsmith.formats.tin import MANIFEST, Buffer, Tin
+from tinsmith.formats.tin import MANIFEST, Tin
+from tinsmith.spec import Buffer
 from tinsmith.system.files import atomic_write, map_file
 
 SUFFIX = ".minisig"
@@ -229,42 +230,31 @@ def check_version(version: int, least: int = 1) -> None:
 
 def require(
     path: str | Path,
-    tin: Tin,
+    tin: Tin | None,
     key: str | Path,
     signature: str | Path | None = None,
-    asked: Freshness = Freshness(),
+    required: Freshness = Freshness(),
 ) -> str:
-    """Verifies that the owner of `key` signed the tin at `path`; returns the signature's trusted comment.
+    """Verifies that the owner of `key` signed the file at `path`; returns the signature's trusted comment.
 
-    signature: its file; by default the one beside the tin. Raises SignatureError for a missing, wrong or stale
-    signature, FormatError for bytes that the signed manifest does not match.
+    tin: the open tin, whose manifest is signed; None for any other file, which is signed as a whole. signature:
+    its file; by default the one beside `path`. Raises SignatureError for a missing, wrong or stale signature,
+    FormatError for a tin whose bytes do not match the signed manifest.
     """
-    comment = _comment(path, tin.entry(MANIFEST), key, signature, asked)
-    tin.verify()
-    return comment
-
-
-def require_plain(
-    path: str | Path, key: str | Path, signature: str | Path | None = None, asked: Freshness = Freshness()
-) -> str:
-    """As `require`, for a file that is no tin, and is signed as a whole."""
-    return _comment(path, map_file(path), key, signature, asked)
-
-
-def _comment(
-    path: str | Path, message: Buffer, key: str | Path, signature: str | Path | None, asked: Freshness
-) -> str:
     beside = Path(signature) if signature is not None else Path(f"{path}{SUFFIX}")
     public = read_public(key)
     if not beside.is_file():
-        raise SignatureError(f"{path}: is not signed: there is no {beside}; sign it, or ask for no key")
+        raise SignatureError(f"{path}: is not signed: there is no {beside}; sign it, or give no key")
     text = bytes(map_file(beside))
+    message = map_file(path) if tin is None else tin.entry(MANIFEST)
     try:
-        _core.minisign_verify(message, text, public.encode("latin-1"), asked.min_version, asked.seconds)
+        _core.minisign_verify(message, text, public.encode("latin-1"), required.min_version, required.seconds)
     except RuntimeFault as fault:
         if fault.status == "TIN_ERR_ARGUMENT":
             raise InputError(f"{key}: {fault}") from None
         raise SignatureError(f"{path}: {beside.name}: {fault}") from None
+    if tin is not None:
+        tin.verify()
     return text.decode("utf-8", "replace").splitlines()[2].removeprefix(_TRUSTED)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tinsmith.errors import FormatError, UnsupportedError
-
-Buffer = bytes | bytearray | memoryview
+from tinsmith.spec import Buffer
 
 ENTRY = "router.bin"  # of a tin
 MOST_TASKS, MOST_ROWS = 64, 128
@@ -52,8 +51,7 @@ class Router:
     def bytes_of(cls, tasks: Sequence[str], dim: int) -> int:
         """The size of a router for these tasks, with one row for no task."""
         rows = len(tasks) + 1
-        floats = cls(tuple(tasks), dim, [0.0] * (rows * dim), [0.0] * rows, [0.0] * len(tasks))
-        return len(floats.pack())
+        return len(cls(tuple(tasks), dim, [0.0] * (rows * dim), [0.0] * rows, [0.0] * len(tasks)).pack())
 
     def renamed(self, old: str, new: str) -> Router:
         return replace(self, tasks=tuple(new if name == old else name for name in self.tasks))

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.spec import Buffer
 from tinsmith.system import names, reading
 from tinsmith.system.files import atomic_write, map_file
-
-Buffer = bytes | bytearray | memoryview
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -52,13 +52,10 @@ class Bill:
     def encode(self) -> bytes:
         """The document's text. It has no time, and its serial number is a hash of its content, so that the same
         model gives the same bytes."""
-        return _encoded(self._document())
-
-    def _document(self) -> dict[str, Any]:
         parts = list(self._parts())
         model = self._model(parts)
         tool = {"type": "application", "name": "tinsmith", "version": self.version}
-        return {
+        document = {
             "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
             "bomFormat": "CycloneDX",
             "specVersion": "1.6",
@@ -67,6 +64,7 @@ class Bill:
             "components": parts,
             "dependencies": [{"ref": model["bom-ref"], "dependsOn": [part["bom-ref"] for part in parts]}],
         }
+        return _encoded(document)
 
     def _parts(self) -> Iterator[dict[str, Any]]:
         """Base, data, recipe, and the library that runs the model."""
@@ -130,21 +128,32 @@ def with_adapter(document: bytes, bill: Bill) -> bytes:
     made = bill._model(parts)
     made["properties"] = [*made.get("properties", []), {"name": _ADAPTER, "value": bill.name}]
     adapter = _named({**made, "components": parts}, bill.name)
-    return _with_adapters(document, lambda adapters: {**adapters, bill.name: adapter})
+
+    def added(components: list[Any]) -> list[Any]:
+        names = [_adapter_of(one) for one in components]
+        at = names.index(bill.name) if bill.name in names else len(names)
+        return [*components[:at], adapter, *components[at + 1 :]]
+
+    return _with_components(document, added)
 
 
 def without_adapter(document: bytes, name: str) -> bytes:
-    return _with_adapters(
-        document, lambda adapters: {other: one for other, one in adapters.items() if other != name}
+    return _with_components(
+        document, lambda components: [one for one in components if _adapter_of(one) != name]
     )
 
 
 def rename_adapter(document: bytes, old: str, new: str) -> bytes:
-    def renamed(adapters: dict[str, Any]) -> dict[str, Any]:
-        items = adapters.items()
-        return dict((new, _named(one, new)) if name == old else (name, one) for name, one in items)
+    def renamed(components: list[Any]) -> list[Any]:
+        return [_named(one, new) if _adapter_of(one) == old else one for one in components]
 
-    return _with_adapters(document, renamed)
+    return _with_components(document, renamed)
+
+
+def _adapter_of(component: dict[str, Any]) -> str | None:
+    """The name of the adapter that the component describes; None for another component."""
+    properties = component.get("properties", [])
+    return next((one["value"] for one in properties if one["name"] == _ADAPTER), None)
 
 
 def _named(component: dict[str, Any], name: str) -> dict[str, Any]:
@@ -166,24 +175,6 @@ def _named(component: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _short(component: dict[str, Any]) -> str:
     return str(component["hashes"][0]["content"])[:16]
-
-
-def _with_adapters(
-    document: bytes, change: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any]]]
-) -> bytes:
-    """change: from the components of the document's adapters, by name, to the new ones."""
-
-    def changed(parts: list[Any]) -> list[Any]:
-        adapters, others = {}, []
-        for part in parts:
-            name = next((one["value"] for one in part.get("properties", []) if one["name"] == _ADAPTER), None)
-            if name is None:
-                others.append(part)
-            else:
-                adapters[name] = part
-        return [*others, *change(adapters).values()]
-
-    return _with_components(document, changed)
 
 
 def with_packages(document: bytes, packages: Sequence[Source]) -> bytes:

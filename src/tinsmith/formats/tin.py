@@ -17,16 +17,15 @@ import reprlib
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.spec import Buffer
 from tinsmith.system import reading
 from tinsmith.system.files import atomic_write, map_file
-
-Buffer = bytes | bytearray | memoryview
 
 PAGE = 4096
 MANIFEST = "manifest.json"
@@ -60,11 +59,6 @@ _DATE = 0x21  # 1980-01-01
 _ALIGN_ID = 0xD935
 _ALIGN_HEAD = struct.Struct("<HHH")  # id, size of what follows, the alignment
 _NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*")
-
-
-class _Sink(Protocol):
-    def write(self, data: Buffer, /) -> int: ...
-    def seek(self, position: int, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +127,7 @@ def write(
         writer.extend(entries)
         if more is not None:
             mark = writer.position
-            draft = writer.copy()
+            draft = replace(writer, written=list(writer.written), listing=dict(writer.listing))
             draft.seal(manifest)
             file.flush()
             further = list(more(map_file(file.name)))
@@ -190,20 +184,13 @@ def _encode(manifest: Mapping[str, Any]) -> bytes:
     return (json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
 
 
+@dataclass
 class _Writer:
-    def __init__(self, sink: _Sink, where: str) -> None:
-        self.sink = sink
-        self.where = where
-        self.position = 0
-        self.written: list[_Written] = []
-        self.listing: dict[str, dict[str, Any]] = {}
-
-    def copy(self) -> _Writer:
-        """An independent writer at the same position."""
-        other = _Writer(self.sink, self.where)
-        other.position = self.position
-        other.written, other.listing = list(self.written), dict(self.listing)
-        return other
+    sink: BinaryIO | mmap.mmap
+    where: str
+    position: int = 0
+    written: list[_Written] = field(default_factory=list)
+    listing: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def extend(self, entries: Iterable[tuple[str, Data]]) -> None:
         for name, data in entries:
@@ -257,29 +244,19 @@ class _Writer:
 class Tin:
     """An open tin, with its entries as slices of its map, which must not change while they are used.
 
-    source: a path, or a whole image in memory. Opening checks the structure, `verify` the content. Raises
-    FormatError for a damaged or other file, InputError for a file that can't be read.
+    source: a path, or a whole image in memory. image: the file's bytes. Opening checks the structure, `verify`
+    the content. Raises FormatError for a damaged or other file, InputError for a file that can't be read.
     """
 
     def __init__(self, source: str | Path | Buffer) -> None:
         if isinstance(source, Buffer):
-            self.where, self._data = "the image", memoryview(source).cast("B")
+            self.where, self.image = "the image", memoryview(source).cast("B")
         else:
-            self.where, self._data = str(source), map_file(source)
+            self.where, self.image = str(source), map_file(source)
         self._records: list[_Written] = []
         self._entries = dict(self._directory())
         if MANIFEST not in self._entries:
             raise FormatError(f"{self.where}: no {MANIFEST}; the file is a ZIP but not a tin")
-
-    @property
-    def bytes(self) -> int:
-        """The file's size."""
-        return self._data.nbytes
-
-    @property
-    def image(self) -> memoryview:
-        """The file's bytes."""
-        return self._data
 
     @property
     def names(self) -> list[str]:
@@ -341,10 +318,10 @@ class Tin:
         position = 0
         for entry in self._records:
             head = entry.head()
-            if entry.offset != position or self._data[position : position + len(head)] != head:
+            if entry.offset != position or self.image[position : position + len(head)] != head:
                 raise self._damaged(f"the header of entry {str(entry.name, 'latin-1')!r} was changed")
             position += len(head) + entry.size
-        if self._data[position:] != _ending(self._records, position):
+        if self.image[position:] != _ending(self._records, position):
             raise self._damaged("its ZIP directory was changed")
         *others, last = self._records
         if last.name != MANIFEST.encode() or last.crc != zlib.crc32(self.entry(MANIFEST)):
@@ -356,7 +333,7 @@ class Tin:
         return FormatError(f"{self.where}: {what}; the file is no tin, or is truncated or damaged")
 
     def _directory(self) -> Iterator[tuple[str, memoryview]]:
-        data = self._data
+        data = self.image
         end = len(data) - _END.size
         if end < 0 or bytes(data[end : end + 4]) != _END_MAGIC:
             raise self._damaged("it does not end with a ZIP directory")
@@ -387,10 +364,10 @@ class Tin:
     def _body(self, name: str, offset: int, size: int, previous: int, limit: int) -> int:
         """The start of an entry's data, between the previous entry and the directory."""
         if previous <= offset and offset + _LOCAL.size <= limit:
-            magic, *_, packed, plain, length, extra = _LOCAL.unpack_from(self._data, offset)
+            magic, *_, packed, plain, length, extra = _LOCAL.unpack_from(self.image, offset)
             begin = offset + _LOCAL.size
             body: int = begin + length + extra
-            same = str(self._data[begin : begin + length], "latin-1") == name
+            same = str(self.image[begin : begin + length], "latin-1") == name
             fits = packed == plain == size and body % PAGE == 0 and body + size <= limit
             if magic == _LOCAL_MAGIC and same and fits:
                 return body

@@ -8,12 +8,12 @@ from typing import Any
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.decoder import Key
 from tinsmith.models.family import Fields, TensorName
+from tinsmith.spec import Buffer
 
 KEYS = (
     Key("experts", "num_experts", "expert_count"),

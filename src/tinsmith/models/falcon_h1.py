@@ -15,11 +15,11 @@ from typing import Any
 
 from tinsmith import _core
 from tinsmith.errors import FormatError
-from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder, mamba2
 from tinsmith.models.family import Fields, StandIn, TensorName
+from tinsmith.spec import Buffer
 
 _EMBED, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 # Key of each multiplier → how many numbers it has.

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, granite, mamba2
 from tinsmith.models.family import Fields, StandIn, TensorName
 from tinsmith.models.granite import MULTIPLIERS, GraniteHyper, multipliers_from_gguf, multipliers_from_hf
 from tinsmith.models.per_layer import kv_heads, layer_types
-from tinsmith.spec import Hyper
+from tinsmith.spec import Buffer, Hyper
 
 # In older and in newer configs.
 _ATTENTION, _MAMBA = ("attention", "full_attention"), ("mamba", "linear_attention")

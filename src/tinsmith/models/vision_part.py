@@ -105,7 +105,8 @@ def write_processor(vision: Vision, tokenizer: Tokenizer, folder: Path) -> None:
     images = common_to_hf(vision.image_rules) | projector.images_to_hf(vision.image_rules, *given)
     write_json(folder / PROCESSOR, images)
     named = {"processor_class": images["processor_class"]}
-    write_json(folder / _PROCESSORS[0], projector.processor_to_hf(*given) | named)
+    count = {projector.hf_tokens: (vision.sizes.side // vision.joint.merge) ** 2} if projector.hf_tokens else {}
+    write_json(folder / _PROCESSORS[0], count | named)
     words = {
         key: tokenizer.tokens[vision.tokens[word]]
         for word, key in projector.tokenizer_keys.items()

@@ -54,7 +54,7 @@ def planned(whole: Prepared, tasks: Mapping[str, tuple[Prepared, TrainOptions]])
     from tinsmith.formats.router import ENTRY, Router
 
     spec = models.load(whole.base.path)
-    program, template = read_program(compiler.program_of(spec)), spec.chat_template
+    program, template = read_program(compiler.programs_of(spec)["program.bin"]), spec.chat_template
     sizes, highest = {ENTRY: Router.bytes_of(list(tasks), spec.hyper.dim)}, 0
     for name, (data, train) in tasks.items():
         method = methods.by_name(data.recipe.train.method)

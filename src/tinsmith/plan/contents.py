@@ -72,7 +72,7 @@ def of_tin(path: Path) -> Contents:
         str(manifest.get("weights") or most(program)),
         program,
         {name: len(file.entry(name)) for name in file.names},
-        file.bytes,
+        file.image.nbytes,
         True,
         max((facts.get("rank", 0) for facts in manifest.get(tin.ADAPTERS, {}).values()), default=0),
         read_program(file.entry(vision.PROGRAM)) if vision.PROGRAM in file.names else None,

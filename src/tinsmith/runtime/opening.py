@@ -201,7 +201,7 @@ def _check_signature(
     """Checks the mapped bytes that the model then computes from."""
     from tinsmith.formats import minisign
 
-    minisign.require(path, Tin(image), key, asked=minisign.freshness(min_version, now))
+    minisign.require(path, Tin(image), key, required=minisign.freshness(min_version, now))
 
 
 def _is_tin(path: Path) -> bool:

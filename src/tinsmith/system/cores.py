@@ -15,9 +15,7 @@ def usable_cores(system: str = "/sys") -> int:
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     processors = os.sched_getaffinity(0)
-    cores = {
-        _read(f"{system}/devices/system/cpu/cpu{n}/topology/thread_siblings_list") or n for n in processors
-    }
+    cores = {read(f"{system}/devices/system/cpu/cpu{n}/topology/thread_siblings_list") or n for n in processors}
     return max(1, min(len(cores), _quota(f"{system}/fs/cgroup") or len(cores)))
 
 
@@ -28,14 +26,15 @@ def processors() -> int:
 
 def _quota(folder: str) -> int:
     """The control group's processors, rounded up; 0 for no limit."""
-    limit = _read(f"{folder}/cpu.max").split()
+    limit = read(f"{folder}/cpu.max").split()
     if not limit:  # version 1 of the interface
-        limit = [_read(f"{folder}/cpu/cpu.cfs_{name}_us") for name in ("quota", "period")]
+        limit = [read(f"{folder}/cpu/cpu.cfs_{name}_us") for name in ("quota", "period")]
     quota, period = limit if len(limit) == 2 else ("", "")
     return -(-int(quota) // int(period)) if quota.isdigit() and period.isdigit() and int(period) else 0
 
 
-def _read(path: str) -> str:
+def read(path: str) -> str:
+    """The text of a file of the kernel; "" for a missing one."""
     try:
         return Path(path).read_text(encoding="ascii").strip()
     except OSError:

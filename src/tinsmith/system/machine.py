@@ -6,6 +6,7 @@ import mmap
 import platform
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,18 +53,13 @@ def _int8(threads: int) -> float:
 def _at_once(threads: int, work: Callable[[int], T]) -> list[T]:
     """work(0) … work(threads - 1), started together."""
     barrier = threading.Barrier(threads)
-    results: dict[int, T] = {}
 
-    def one(k: int) -> None:
+    def one(k: int) -> T:
         barrier.wait()
-        results[k] = work(k)
+        return work(k)
 
-    running = [threading.Thread(target=one, args=(k,)) for k in range(threads)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    return [results[k] for k in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, range(threads)))
 
 
 def describe() -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from pathlib import Path
+
+from tinsmith.system.cores import read
 
 # glibc's M_MMAP_THRESHOLD: allocations from this size get their own mapping. New mappings are cleared, which is
 # slow for smaller ones.
@@ -26,7 +27,7 @@ def available(proc: str = "/proc", control: str = "/sys/fs/cgroup") -> int | Non
     """The memory that is available without swapping."""
     free, limit = _field(f"{proc}/meminfo", "MemAvailable"), _limit(control)
     if limit is not None:
-        used = _text(f"{control}/memory.current") or _text(f"{control}/memory/memory.usage_in_bytes")
+        used = read(f"{control}/memory.current") or read(f"{control}/memory/memory.usage_in_bytes")
         left = max(0, limit - int(used)) if used.isdigit() else limit
         return left if free is None else min(free, left)
     return free
@@ -55,7 +56,7 @@ def give_back() -> None:
 
 
 def _field(path: str, name: str) -> int | None:
-    for line in _text(path).splitlines():
+    for line in read(path).splitlines():
         key, _, value = line.partition(":")
         if key == name:
             return int(value.split()[0]) * 1024
@@ -65,15 +66,8 @@ def _field(path: str, name: str) -> int | None:
 def _limit(control: str) -> int | None:
     """The control group's limit, in either version of the interface."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        given = _text(f"{control}/{name}")
+        given = read(f"{control}/{name}")
         # Version 1 reports a huge number for no limit.
         if given.isdigit() and int(given) < 1 << 60:
             return int(given)
     return None
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except OSError:
-        return ""

@@ -36,6 +36,7 @@ class Gemma3(Projector):
     hf_projector = ("multi_modal_projector.", "model.multi_modal_projector.")
     hf_language = "language_model.model."
     hf_head = "language_model.lm_head.weight"
+    hf_tokens = "image_seq_length"
     rule = Square
     token_keys = {"image": "image_token_index", "begin": "boi_token_index", "end": "eoi_token_index"}
     filter = "bilinear"
@@ -74,9 +75,6 @@ class Gemma3(Projector):
             "processor_class": "Gemma3Processor",
             "size": {"height": images.edge, "width": images.edge},
         }
-
-    def processor_to_hf(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
-        return {"image_seq_length": (sizes.side // joint.merge) ** 2}
 
     def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {"filter": self.filter, "edge": sizes.side * sizes.patch}

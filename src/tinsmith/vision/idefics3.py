@@ -25,6 +25,7 @@ class Idefics3(Projector):
     hf_projector = ("model.connector.",)
     hf_language = "model.text_model."
     vision_defaults = {"hidden_size": 1152, "num_attention_heads": 16, "patch_size": 32}
+    hf_tokens = "image_seq_len"
     rule = Tiles
     token_keys = {"image": "image_token_id"}
     filter = "lanczos"
@@ -70,9 +71,6 @@ class Idefics3(Projector):
             "processor_class": "Idefics3Processor",
             "size": {"longest_edge": images.longest},
         }
-
-    def processor_to_hf(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
-        return {"image_seq_len": (sizes.side // joint.merge) ** 2}
 
     def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         edge = sizes.side * sizes.patch

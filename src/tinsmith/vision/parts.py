@@ -116,6 +116,8 @@ class Projector(ABC):
     hf_head: ClassVar[str] = "lm_head.weight"
     # The config class's defaults of vision_config.
     vision_defaults: ClassVar[Mapping[str, Any]] = {}
+    # processor_config.json's key of the number of an image's tokens, if it has one.
+    hf_tokens: ClassVar[str] = ""
     # The image rule, and the default filter of the resize.
     rule: ClassVar[type[ImageRules]]
     filter: ClassVar[str]
@@ -139,10 +141,6 @@ class Projector(ABC):
     @abstractmethod
     def to_hf(self, sizes: EncoderSizes, joint: Any) -> dict[str, Any]:
         """The config's keys for the projector."""
-
-    def processor_to_hf(self, sizes: EncoderSizes, joint: Any) -> dict[str, Any]:
-        """The contents of processor_config.json but for its class."""
-        return {}
 
     def from_gguf(self, fields: Fields, shapes: Shapes, dim: int) -> ProjectorSizes:
         """From metadata without the prefix clip.vision."""

@@ -25,7 +25,7 @@ from tinsmith.vision.siglip import (
     layers,
     linear,
     norm,
-)  # fmt: skip
+)
 from tinsmith.vision.siglip2 import square_side
 
 if TYPE_CHECKING:
