@@ -201,7 +201,7 @@ class Solver:
         if shape.most is not None and max(shape.least, len(shape.required)) > shape.most:
             return False
         known = dict(shape.known)
-        return not any(self.empty(known[name]) for name in shape.required)
+        return not any(self.empty(known[name]) for name in sorted(shape.required))  # errors in one order
 
     def admits(self, shape: Shape, value: Any) -> bool:
         """Whether a value is in a shape; ConstraintError where the shape can't say."""
