@@ -70,7 +70,10 @@ class Decoder(Family):
     model_type: ClassVar[str]
     hyper: ClassVar[type[Hyper]] = Hyper
     defaults: ClassVar[Mapping[str, Any]] = {}
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_act": ("silu", "swish"),
+        "attention_bias": (False,),
+    }
     only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "rope.scaling.type": ("none",),
         "rope.scale_linear": (1.0,),
@@ -83,7 +86,7 @@ class Decoder(Family):
 
     def layer(self, h: Any) -> list[TensorName]:
         """The tensors of any layer, named without the layer's prefix, if all layers are alike."""
-        raise NotImplementedError
+        return [*two_norms(h), *attention(h, permuted=True), *feed_forward(h)]
 
     def layer_at(self, h: Any, i: int) -> list[TensorName]:
         """The tensors of layer i; overridden by families whose layers differ."""
@@ -205,6 +208,24 @@ class Decoder(Family):
         if not h.tied:
             names.append(TensorName("head", "lm_head.weight", "output.weight", h.vocab, h.dim))
         return names
+
+    def graph(self, h: Any, g: GraphBuilder) -> None:
+        x = g.embed("embed")
+        table = self.rope_table(h, g)
+        for i in range(h.layers):
+            x = self.block(h, g, i, x, table)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+
+    def rope_table(self, h: Any, g: GraphBuilder) -> Value:
+        return g.rope_table(frequencies(h.rope_base, h.rope_dim))
+
+    def block(self, h: Any, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        """Layer i, of a family without a graph of its own: llama's, unless overridden."""
+        layer = f"layers.{i}"
+        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+        x = g.matmul(attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
+        return feed(h, g, layer, x)
 
     def final_norm(self, h: Any) -> TensorName:
         return TensorName("final_norm", "model.norm.weight", "output_norm.weight", 1, h.dim)

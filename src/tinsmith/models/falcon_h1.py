@@ -50,8 +50,7 @@ class FalconH1(decoder.Decoder):
         **mamba2.DEFAULTS,
     }
     only = {
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
+        **decoder.Decoder.only,
         "mlp_bias": (False,),
         "projectors_bias": (False,),
         "mamba_rms_norm": (False,),
