@@ -314,6 +314,14 @@ def feed(h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
     return g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
 
 
+def feed_normed(h: Hyper, g: GraphBuilder, layer: str, x: Value, act: str = "gelu") -> Value:
+    """As `feed`, with a norm of the feed-forward's output."""
+    y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+    gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+    y = g.matmul(g.gated(gate, up, act=act), f"{layer}.down")
+    return g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
+
+
 def vector(values: Sequence[float]) -> Tensor:
     return Tensor("F32", 1, len(values), struct.pack(f"<{len(values)}f", *values))
 

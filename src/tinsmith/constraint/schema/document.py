@@ -164,16 +164,14 @@ class Document:
         given = node.schema[keyword]
         if not isinstance(given, list) or not given:
             raise node.error(keyword, "give a list of schemas")
-        parent = Node(f"{node.path}/{keyword}", dict(enumerate(given)), node.base)
-        return [self.add(_child(parent, index)) for index in range(len(given))]
+        return [self.add(part) for part in _parts(node, keyword)]
 
     def named(self, node: Node, keyword: str) -> dict[str, int]:
         """Those of an object, such as properties."""
         given = node.schema.get(keyword, {})
         if not isinstance(given, dict):
             raise node.error(keyword, "give an object of schemas")
-        parent = Node(f"{node.path}/{keyword}", given, node.base)
-        return {name: self.add(_child(parent, name)) for name in given}
+        return dict(zip(given, map(self.add, _parts(node, keyword) if given else ()), strict=True))
 
     def target(self, node: Node) -> int:
         """What $ref refers to."""
@@ -248,6 +246,14 @@ def _child(node: Node, key: Any) -> Node:
     return Node(f"{node.path}/{escape(str(key))}", schema, _base(node.base, schema))
 
 
+def _parts(node: Node, keyword: str) -> list[Node]:
+    """The subschemas in a keyword's list or object."""
+    given = node.schema[keyword]
+    schemas = given if isinstance(given, dict) else dict(enumerate(given))
+    parent = Node(f"{node.path}/{keyword}", schemas, node.base)
+    return [_child(parent, key) for key in schemas]
+
+
 def _schemas(root: Node) -> Iterator[Node]:
     """All subschemas that are objects, by the keywords that hold them."""
     waiting = [root]
@@ -258,11 +264,10 @@ def _schemas(root: Node) -> Iterator[Node]:
         for keyword, value in node.schema.items():
             if keyword in ONE:
                 waiting.append(_child(node, keyword))
-            elif keyword in NAMED and isinstance(value, dict):
-                waiting += [_child(Node(f"{node.path}/{keyword}", value, node.base), name) for name in value]
-            elif keyword in MANY and isinstance(value, list):
-                parent = Node(f"{node.path}/{keyword}", dict(enumerate(value)), node.base)
-                waiting += [_child(parent, index) for index in range(len(value))]
+            elif (keyword in NAMED and isinstance(value, dict)) or (
+                keyword in MANY and isinstance(value, list)
+            ):
+                waiting += _parts(node, keyword)
 
 
 def check_json(value: Any, path: str) -> None:

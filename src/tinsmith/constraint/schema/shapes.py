@@ -163,20 +163,17 @@ def meet(a: Shape, b: Shape, conjoin: Conjoin) -> Shape | None:
 
 def _meet_objects(a: Object, b: Object, conjoin: Conjoin, refused: str | None) -> Object:
     names = dict.fromkeys([name for name, _ in (*a.known, *b.known)])
-    if len(a.known) + len(b.known) > 16:
-        in_a, in_b = dict(a.known), dict(b.known)
-        known = tuple(
-            (
-                name,
-                conjoin(
-                    in_a[name] if name in in_a else a.unknown(name),
-                    in_b[name] if name in in_b else b.unknown(name),
-                ),
-            )
-            for name in names
+    in_a, in_b = dict(a.known), dict(b.known)
+    known = tuple(
+        (
+            name,
+            conjoin(
+                in_a[name] if name in in_a else a.unknown(name),
+                in_b[name] if name in in_b else b.unknown(name),
+            ),
         )
-    else:
-        known = tuple((name, conjoin(a.goal(name), b.goal(name))) for name in names)
+        for name in names
+    )
     regions = []
     for one, first in a.regions:
         for other, second in b.regions:
