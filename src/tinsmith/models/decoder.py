@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
+from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
@@ -249,6 +250,16 @@ class Decoder(Family):
                 f"{where}: {h.rope_dim} of a head's {h.head_dim} values are rotated (partial_rotary_factor, "
                 "rope.dimension_count), which is not supported; supported: all"
             )
+
+
+def in_row_order(name: TensorName, order: Sequence[int]) -> TensorName:
+    """The tensor, whose row i is row order[i] in a folder."""
+    back = layouts.inverse(order)
+    return replace(
+        name,
+        from_hf=lambda tensor: layouts.rows_in_order(tensor, order),
+        to_hf=lambda tensor: layouts.rows_in_order(tensor, back),
+    )
 
 
 def attention(h: Hyper, *, permuted: bool = False) -> list[TensorName]:

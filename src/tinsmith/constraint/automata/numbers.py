@@ -116,7 +116,7 @@ def _step(step: Value) -> Fraction:
     fraction = exact(step)
     if fraction <= 0:
         raise ConstraintError(f"multiples of {step} make no sense; give a number above 0")
-    places = _places(fraction)
+    places = places_of(fraction)
     if places is None:
         raise ConstraintError(f"{step} is not a decimal number; give one")
     if fraction.numerator * (10**places // fraction.denominator) > MOST_STEP:
@@ -127,7 +127,7 @@ def _step(step: Value) -> Fraction:
     return fraction
 
 
-def _places(value: Fraction) -> int | None:
+def places_of(value: Fraction) -> int | None:
     """Digits after the point; None if they never end."""
     twos = fives = 0
     rest = value.denominator
@@ -157,7 +157,7 @@ def _number(low: Fraction | None, high: Fraction | None, step: Fraction | None) 
 def _magnitudes(least: Fraction, most: Fraction | None, step: Fraction | None) -> Dfa:
     if step is None:
         return union(_explore(_Plain(least, most, None, FRACTION)), _scientific(least, most))
-    places = _places(step) or 0
+    places = places_of(step) or 0
     return _explore(_Plain(least, most, (int(step * 10**places), places), places + 2))
 
 
@@ -195,7 +195,7 @@ def _explore(machine: _Plain | _Scientific) -> Dfa:
 
 def _text(value: Fraction) -> tuple[str, str]:
     """Digits before and after the point."""
-    places = _places(value)
+    places = places_of(value)
     if places is None:
         raise ConstraintError(f"{value} is not a decimal number; give one")
     digits = str(value.numerator * 10**places // value.denominator).rjust(places + 1, "0")

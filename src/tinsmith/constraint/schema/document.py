@@ -164,14 +164,14 @@ class Document:
         given = node.schema[keyword]
         if not isinstance(given, list) or not given:
             raise node.error(keyword, "give a list of schemas")
-        return [self.add(part) for part in _parts(node, keyword)]
+        return [self.add(part) for part in _parts(node, keyword, given)]
 
     def named(self, node: Node, keyword: str) -> dict[str, int]:
         """Those of an object, such as properties."""
         given = node.schema.get(keyword, {})
         if not isinstance(given, dict):
             raise node.error(keyword, "give an object of schemas")
-        return dict(zip(given, map(self.add, _parts(node, keyword) if given else ()), strict=True))
+        return dict(zip(given, map(self.add, _parts(node, keyword, given)), strict=True))
 
     def target(self, node: Node) -> int:
         """What $ref refers to."""
@@ -246,9 +246,8 @@ def _child(node: Node, key: Any) -> Node:
     return Node(f"{node.path}/{escape(str(key))}", schema, _base(node.base, schema))
 
 
-def _parts(node: Node, keyword: str) -> list[Node]:
-    """The subschemas in a keyword's list or object."""
-    given = node.schema[keyword]
+def _parts(node: Node, keyword: str, given: list[Any] | dict[str, Any]) -> list[Node]:
+    """The subschemas in the list or object given for a keyword."""
     schemas = given if isinstance(given, dict) else dict(enumerate(given))
     parent = Node(f"{node.path}/{keyword}", schemas, node.base)
     return [_child(parent, key) for key in schemas]
@@ -267,7 +266,7 @@ def _schemas(root: Node) -> Iterator[Node]:
             elif (keyword in NAMED and isinstance(value, dict)) or (
                 keyword in MANY and isinstance(value, list)
             ):
-                waiting += _parts(node, keyword)
+                waiting += _parts(node, keyword, value)
 
 
 def check_json(value: Any, path: str) -> None:

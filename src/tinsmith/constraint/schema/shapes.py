@@ -232,15 +232,10 @@ def digits(shape: Number) -> Dfa:
     for step in steps[1:]:
         dfa = intersect(dfa, make(step=step))
     if shape.off and not shape.whole:
-        dfa = intersect(dfa, _short(max(map(_places, shape.off)) + 2))
+        dfa = intersect(dfa, _short(max(numbers.places_of(step) or 0 for step in shape.off) + 2))
     for step in sorted(shape.off):
         dfa = difference(dfa, make(step=step))
     return dfa
-
-
-def _places(step: Fraction) -> int:
-    """Digits behind the point."""
-    return next(k for k in range(numbers.MOST_EXPONENT) if 10**k % step.denominator == 0)
 
 
 @lru_cache(16)
