@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache, partial
 from typing import Any
@@ -24,7 +23,7 @@ from tinsmith.constraint.automata.dfa import Dfa, Edge, Nfa, determinize, joined
 from tinsmith.constraint.automata.numbering import Numbering
 from tinsmith.errors import ConstraintError
 
-Value = int | float | Decimal | Fraction
+Value = int | float | Fraction
 State = tuple[Any, ...]
 Edges = Iterator[tuple[int, int, State]]
 Step = tuple[int, int]  # p, k: p / 10^k
@@ -47,11 +46,6 @@ def exact(value: Value) -> Fraction:
             raise ConstraintError(f"{value} is no number of JSON; give a finite one")
         # Large ones are integers and mean their exact value, not their shortest text.
         return Fraction(value) if abs(value) >= 2.0**53 else Fraction(repr(value))
-    if isinstance(value, Decimal):
-        if not value.is_finite():
-            raise ConstraintError(f"{value} is no number of JSON; give a finite one")
-        if value and abs(value.adjusted()) > MOST_EXPONENT:
-            raise ConstraintError(f"{value} has an exponent beyond {MOST_EXPONENT}; give a smaller one")
     fraction = Fraction(value)
     if fraction and not Fraction(10) ** -MOST_EXPONENT <= abs(fraction) < Fraction(10) ** MOST_EXPONENT:
         raise ConstraintError(f"a bound has an exponent beyond {MOST_EXPONENT}; give a smaller one")
