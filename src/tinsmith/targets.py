@@ -140,7 +140,7 @@ class Firmware:
 
 @dataclass(frozen=True)
 class Defaults:
-    """format: the preset that `build --target` takes where none is asked for; context: the tokens a session
+    """format: the preset that `build --target` takes by default; context: the tokens a session
     holds; chunk: those computed at once (0: the model's own)."""
 
     format: str = _key(choice(FORMATS), "Q4_0")

@@ -221,7 +221,7 @@ class Decoder(Family):
         return g.rope_table(frequencies(h.rope_base, h.rope_dim))
 
     def block(self, h: Any, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
-        """Layer i, of a family without a graph of its own: llama's, unless overridden."""
+        """Layer i in the default graph: llama's, unless overridden."""
         layer = f"layers.{i}"
         y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
         q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")

@@ -165,7 +165,7 @@ def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: 
 
 
 def rooted(schema: Any, root: Mapping[str, Any]) -> Any:
-    """A part of a schema as a document of its own, with what its references lead to."""
+    """A part of a schema as a separate document, with the definitions that it may refer to."""
     if not isinstance(schema, Mapping):
         return schema
     return {**schema, **{name: root[name] for name in ("$defs", "definitions") if name in root}}

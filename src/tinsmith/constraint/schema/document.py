@@ -46,7 +46,7 @@ ANNOTATIONS = (
     *("$anchor", "$dynamicAnchor", "$vocabulary", "$defs", "definitions"),
 )
 KNOWN = frozenset((*ONE, *MANY, *NAMED, *PLAIN, *ANNOTATIONS))
-# Keywords that say something which no automaton is built for, and what to do instead.
+# Keywords that can't be enforced, and what to do instead.
 REFUSED = {
     "contains": "give 'items' or 'prefixItems'",
     "minContains": "give 'items' or 'prefixItems'",
@@ -60,7 +60,7 @@ REFUSED = {
     "nullable": "give 'type': [..., 'null']",
 }
 
-# Of those, what says nothing where no array or object can be: refused where one can.
+# Of those, keywords without effect unless an array or object is possible; refused only then.
 LATE = ("contains", "minContains", "maxContains", "unevaluatedItems", "unevaluatedProperties")
 
 
@@ -134,7 +134,7 @@ class Node:
 
 
 class Document:
-    """nodes: the subschemas that were asked for, from 1; a negative number stands for the opposite."""
+    """nodes: the subschemas in use, numbered from 1; a negative number is the opposite of one."""
 
     def __init__(self, schema: Any, path: str = "") -> None:
         self.root_path = f"{path}#"

@@ -1,7 +1,7 @@
 """What a schema allows, as a union of shapes: finitely many values, numbers, strings, arrays and objects.
 
 Schemas inside arrays and objects stay goals: sets of subschemas, by number, that must all hold (a negative one
-must not). So two shapes meet without a look at what is inside of them, and recursion closes by itself.
+must not). So two shapes meet without looking inside them, and recursion terminates.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Shape:
-    """refused: the message of why it can't be enforced, once it turns out to be needed."""
+    """refused: why it can't be enforced, the error message if the shape is needed."""
 
     where: str = field(default="#", compare=False)
     refused: str | None = None
@@ -96,7 +96,7 @@ class Object(Shape):
         return self.unknown(key)
 
     def unknown(self, key: str) -> Goal:
-        """What a key that is not among the known ones may hold."""
+        """The goal of a key's value, for a key that is not among the known ones."""
         for dfa, goal in self.regions:
             if dfa is None or dfa.accepts_all(map(ord, key)):
                 return goal

@@ -56,7 +56,7 @@ class Solver:
     # Goals
 
     def goal(self, number: int) -> Goal:
-        """The goal of one subschema: without references that say nothing else, true and false by name."""
+        """The goal of one subschema; follows schemas that are only a $ref, and names true and false."""
         seen = set()
         while number not in seen:
             seen.add(number)
@@ -170,10 +170,10 @@ class Solver:
             if shape is not None and self.possible(shape):
                 yield shape
 
-    # What is empty, and what is in it
+    # Emptiness and membership
 
     def empty(self, goal: Goal) -> bool:
-        """Whether nothing satisfies it, as far as can be seen: never True where something does."""
+        """Whether nothing satisfies it; False if that can't be decided."""
         empty = self._empty.get(goal)
         if empty is None:
             if self._checks >= MOST_CHECKS:
