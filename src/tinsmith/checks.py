@@ -1,6 +1,6 @@
-"""Numbers that callers give: what is no number, or out of range, is an InputError of one line, at every face.
+"""Checks of numbers from callers; a wrong type or a value out of range is an InputError of one line.
 
-Behind them the C core takes 32 and 64 bits, and what does not fit would be another number there.
+The C core takes 32 and 64 bits and would truncate larger numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ UINT64 = (1 << 64) - 1
 
 
 def whole(name: str, given: Any, low: int = 0, high: int = INT32) -> int:
-    """A whole number from `low` to `high`, of any type that is one (numpy's among them) but bool."""
+    """A whole number from `low` to `high`, of any integer type (also numpy's) except bool."""
     try:
         number = operator.index(given)
     except TypeError:
@@ -38,7 +38,7 @@ def real(name: str, given: Any, low: float, high: float) -> float:
 
 
 def token_ids(given: Iterable[Any], vocab: int, what: str = "the prompt") -> list[int]:
-    """Numbers of tokens in a vocabulary of `vocab`."""
+    """Checks token ids against a vocabulary of `vocab` tokens."""
     try:
         if isinstance(given, bytes | bytearray | memoryview):
             raise TypeError

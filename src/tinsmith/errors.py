@@ -3,7 +3,7 @@
 TinsmithError             one line for the user; the command line prints it without a traceback
 ├── InputError            a file, text or value that was given is wrong: says what, where, what to do
 │   ├── FormatError       a model file that is damaged, or not of the kind it should be
-│   ├── SignatureError    a file that is not signed, or not by the key that was asked for
+│   ├── SignatureError    a file that is not signed, or not by the expected key
 │   ├── RecipeError       a recipe: file, table, key, what was given, what is allowed
 │   ├── TargetError       a target: file, table, key, what was given, what is allowed
 │   ├── DataError         an example: file, line, what was expected

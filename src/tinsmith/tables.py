@@ -154,7 +154,7 @@ class TomlFile:
         self.given = reading.toml(self.text, path, self.fault)
 
     def check_names(self, known: Iterable[str], given: dict[str, Any]) -> None:
-        """Raises for what is no table of the known names."""
+        """Raises for a key outside the known tables, and for a table of another name."""
         known = list(known)
         names = ", ".join(f"[{name}]" for name in known)
         for name, value in given.items():
@@ -178,7 +178,7 @@ class TomlFile:
                 raise self.error(table, key, f"got {show(value)}; allowed is {kind.allowed}")
 
     def table(self, table: str, cls: type[Any], given: dict[str, Any]) -> Any:
-        """The dataclass of a table; also raises for what is missing."""
+        """The dataclass of a table; also raises for a missing key."""
         self.check(table, cls, given)
         values = {}
         for f in dataclasses.fields(cls):

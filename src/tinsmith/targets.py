@@ -6,7 +6,6 @@ same file. Nothing here, or anywhere else, decides by a device's name.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +140,7 @@ class Firmware:
 
 @dataclass(frozen=True)
 class Defaults:
-    """format: the preset that `build --target` takes where none is asked for; context: the tokens a session
+    """format: the preset that `build --target` takes by default; context: the tokens a session
     holds; chunk: those computed at once (0: the model's own)."""
 
     format: str = _key(choice(FORMATS), "Q4_0")
@@ -197,8 +196,7 @@ def load(name: str) -> Target:
     by_alias = {alias: stem for stem in known for alias in _TargetFile(folder() / f"{stem}.toml").aliases()}
     if name in by_alias:
         return load(by_alias[name])
-    close = difflib.get_close_matches(name, [*known, *by_alias], n=1)
-    hint = f", did you mean {close[0]}?" if close else ""
+    hint = nearest(name, [*known, *by_alias])
     raise UnsupportedError(f"{name}: no such target{hint}; there are {', '.join(known)}; or give a TOML file")
 
 

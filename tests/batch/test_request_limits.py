@@ -74,7 +74,7 @@ def test_a_row_beyond_a_limit_fails_and_the_others_are_answered(
     out = {row["custom_id"]: row for row in map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())}
     faults = {name: row["error"] and row["error"]["message"] for name, row in out.items()}
     assert faults["plain"] is None and faults["small"] is None
-    assert "bytes of a schema or of tools; give at most 65,536" in faults["large"]
+    assert "bytes; give at most 65,536" in faults["large"]
     assert "compiling takes over 0.5 seconds; simplify it" in faults["bomb"] == faults["again"]
     assert len(asked) == {held: 3, offering: 2}[make]  # what failed is not compiled again
 

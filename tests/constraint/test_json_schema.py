@@ -469,21 +469,35 @@ def test_two_schemas_in_one_grammar() -> None:
     assert len(grammar.rules) > len(before)
 
 
-def test_equal_schemas_give_equal_bytes() -> None:
-    code = (
-        "import sys, json, hashlib; from tinsmith.constraint.json_schema import compile_schema\n"
-        "print([hashlib.sha256(compile_schema(s).data).hexdigest() for s in json.load(sys.stdin)])"
-    )
-    texts = json.dumps(list(REAL.values()))
-    compared = {
+def outputs_under_hash_seeds(code: str, schema: Any) -> set[str]:
+    return {
         subprocess.run(
             [sys.executable, "-c", code],
-            input=texts,
+            input=json.dumps(schema),
             capture_output=True,
             text=True,
             check=True,
             env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
-        for seed in ("1", "2")
+        for seed in ("1", "2", "3")
     }
-    assert len(compared) == 1
+
+
+def test_equal_schemas_give_equal_bytes() -> None:
+    code = (
+        "import sys, json, hashlib; from tinsmith.constraint.json_schema import compile_schema\n"
+        "print([hashlib.sha256(compile_schema(s).data).hexdigest() for s in json.load(sys.stdin)])"
+    )
+    assert len(outputs_under_hash_seeds(code, list(REAL.values()))) == 1
+
+
+def test_of_several_wrong_references_the_first_by_name_is_reported() -> None:
+    code = (
+        "import sys, json; from tinsmith.constraint.json_schema import compile_schema\n"
+        "try: compile_schema(json.load(sys.stdin))\n"
+        "except Exception as error: print(error)"
+    )
+    names = list("hgfedcba")
+    wrong = {name: {"allOf": [{"$ref": f"#/$defs/{name}"}]} for name in names}
+    (output,) = outputs_under_hash_seeds(code, {"type": "object", "properties": wrong, "required": names})
+    assert output.startswith("#/properties/a/allOf/0/$ref: ")

@@ -16,6 +16,7 @@ from tinsmith.constraint.grammar import NOTHING, Expr, Grammar, Ref
 from tinsmith.constraint.machine.automaton import compile_grammar
 from tinsmith.constraint.regex import parse
 from tinsmith.constraint.schema import json_text
+from tinsmith.constraint.schema.formats import format_
 from tinsmith.constraint.schema.json_text import Spacing
 from tinsmith.errors import ConstraintError
 
@@ -188,6 +189,6 @@ def test_shared_expressions_are_the_same_objects() -> None:
     json_text.rules(one)
     json_text.rules(other)
     assert all(one.rules[name] is other.rules[name] for name in one.rules)
-    assert json_text.string(json_text.format_("date")) is json_text.string(json_text.format_("date"))
+    assert json_text.string(format_("date")) is json_text.string(format_("date"))
     assert json_text.machine(integer(0, 9)) is json_text.machine(integer(0, 9))
     assert json_text.machine(integer(9, 0)) is NOTHING and json_text.string(parse("[]")) is NOTHING

@@ -10,8 +10,9 @@ import unicodedata
 import pytest
 
 from tinsmith.constraint.automata.characters import any_case, category
+from tinsmith.constraint.automata.code_points import utf8
 from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, anything
-from tinsmith.constraint.regex import compile_regex, parse, search, utf8
+from tinsmith.constraint.regex import compile_regex, parse, search
 from tinsmith.errors import ConstraintError
 
 LETTERS = "aabbcA1 -.\n\ré"

@@ -13,6 +13,7 @@ import pytest
 from tests.constraint.oracle import Configuration, Oracle
 from tinsmith.chat.tool_formats import FORMATS, Call, by_name, read_tools
 from tinsmith.chat.tool_formats.functiongemma import FUNCTIONGEMMA, GEMMA4, GemmaFormat
+from tinsmith.constraint.calls import tools
 from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.errors import ConstraintError, UnsupportedError
 
@@ -82,23 +83,25 @@ def test_calls_that_validate_may_come_and_others_may_not(name: str) -> None:
         assert not oracle.accepts(by_name(name).write([call]).encode()), call
 
 
-def test_parallel_calls_and_none(name: str) -> None:
+def test_parallel_calls_and_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known = by_name(name)
     text = "It will be warm."
     if not known.several:
         with pytest.raises(ConstraintError, match="one call an answer"):
             compile_tools(TOOLS, name, parallel=True)
         return
-    oracle = Oracle(compile_tools(TOOLS, name, parallel=True, most=3).data)
+    monkeypatch.setattr(tools, "MOST_CALLS", 3)
+    oracle = Oracle(compile_tools(TOOLS, name, parallel=True).data)
     assert oracle.accepts(known.write(VALID[:2]).encode())
     assert oracle.accepts(known.write(VALID[:3]).encode())
     assert not oracle.accepts(known.write(VALID[:4]).encode())
     assert not oracle.accepts(text.encode())
 
 
-def test_of_parallel_calls_a_single_one_may_stand_alone() -> None:
+def test_of_parallel_calls_a_single_one_may_stand_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "MOST_CALLS", 3)
     known = by_name("json")
-    oracle = Oracle(compile_tools(TOOLS, "json", parallel=True, alone=True, most=3).data)
+    oracle = Oracle(compile_tools(TOOLS, "json", parallel=True, alone=True).data)
     assert oracle.accepts(known.write(VALID[:1]).encode())
     assert oracle.accepts(known.write(VALID[:2]).encode())
     assert not oracle.accepts(b"[" + known.write(VALID[:1]).encode() + b"]")
@@ -199,12 +202,12 @@ def test_spacing_is_the_formats_unless_asked_for() -> None:
         (
             {"type": "object", "properties": {}, "minProperties": 1},
             "qwen35",
-            "#/0/parameters/minProperties: 'minProperties' can't be kept in the format qwen35",
+            "#/0/parameters/minProperties: 'minProperties' can't be enforced in the format qwen35",
         ),
         (
             {"type": "object", "properties": {"a": {"type": "string", "oneOf": [True]}}},
             "functiongemma",
-            "#/0/parameters/properties/a/oneOf: 'oneOf' can't be kept",
+            "#/0/parameters/properties/a/oneOf: 'oneOf' can't be enforced",
         ),
         ({"type": "object", "properties": {"a>": {}}}, "qwen35", "the name 'a>' holds one of"),
         ({"type": "object", "required": ["a"]}, "qwen35", "'a' is not among the properties"),
@@ -223,10 +226,8 @@ def test_what_can_not_be_kept_is_refused_with_its_place(
         compile_tools([{"name": "f", "parameters": parameters}], format)
 
 
-def test_unknown_formats_and_counts_are_refused() -> None:
+def test_unknown_formats_and_spacings_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="the formats are"):
         compile_tools(TOOLS, "yaml")
-    with pytest.raises(ConstraintError, match="at most 0 calls"):
-        compile_tools(TOOLS, "json", parallel=True, most=0)
     with pytest.raises(ConstraintError, match="its own spacing"):
         compile_tools(TOOLS, "functiongemma", spacing="free")

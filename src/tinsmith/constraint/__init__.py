@@ -19,7 +19,7 @@ MAGIC, VERSION, SEARCHES, NO_END = 0x4E4F4354, 1, 3, 0xFFFFFFFF
 
 
 class _Header(NamedTuple):
-    """tini_constraint_header, but for what is reserved."""
+    """tini_constraint_header without its reserved bytes."""
 
     magic: int
     version: int

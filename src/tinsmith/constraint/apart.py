@@ -1,4 +1,4 @@
-"""Constraints of requests from outside, compiled in a process of their own, within the limits of `limits`."""
+"""Constraints of requests from outside, compiled in a separate process within `limits`."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from tinsmith.constraint import Constraint, limits
 from tinsmith.errors import ConstraintError
 from tinsmith.system import children
 
-_WALL = 60.0  # seconds: of a process that does not end by itself, as on a machine that has other work
+_WALL = 60.0  # seconds until a process that does not end by itself is killed
 
 
 def check_size(what: object) -> str:
-    """As JSON. Raises ConstraintError for a schema or tools that are too large to look at."""
+    """The JSON of a schema or of tools. Raises ConstraintError if it exceeds limits.SCHEMA."""
     line = json.dumps(what)
     if len(line) > limits.SCHEMA:
-        raise ConstraintError(f"{len(line):,} bytes of a schema or of tools; give at most {limits.SCHEMA:,}")
+        raise ConstraintError(f"the schema or tools have {len(line):,} bytes; give at most {limits.SCHEMA:,}")
     return line
 
 
 class Apart:
-    """The process is started by the first request, and again after one that it did not survive."""
+    """The first request starts the process, and so does the next one after the process dies."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def compiled(self, request: Mapping[str, Any]) -> Constraint:
-        """Of a request that `compiler` knows. Raises ConstraintError for one that can't be enforced, or is
-        beyond a limit."""
+        """Compiles a request in the form that compiler.py reads. Raises ConstraintError if it can't be enforced
+        or exceeds a limit."""
         answer = self._exchange(check_size(request).encode() + b"\n")
         if not answer:
             self.close()
@@ -44,7 +44,7 @@ class Apart:
         return Constraint.of_bytes(reply["kind"], base64.b64decode(reply["data"]))
 
     def _exchange(self, line: bytes) -> bytes:
-        """Nothing of a process that ended."""
+        """Sends a request; returns the reply, empty if the process ended."""
         process = self._started()
         assert process.stdin and process.stdout
         timer = Timer(_WALL, process.kill)
@@ -76,5 +76,5 @@ class Apart:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            with suppress(OSError):  # of what it did not take
+            with suppress(OSError):  # the process never read its last request
                 process.communicate()

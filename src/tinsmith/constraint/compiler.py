@@ -1,8 +1,8 @@
-"""The process that compiles the constraints of requests: a request a line, a reply a line, in JSON.
+"""The process that compiles constraints of requests: one JSON request and one JSON reply per line.
 
     python -m tinsmith.constraint.compiler AUTOMATON [SECONDS]
 
-AUTOMATON: most bytes of a constraint. SECONDS: most of the processor's time for each; 0 for any.
+AUTOMATON: most bytes of a constraint. SECONDS: CPU time for each; 0 for no limit.
 A request is {"schema": …}, or {"tools": […], "format", "parallel", "none", "talk", "controls": {text: id}}.
 """
 
@@ -23,7 +23,7 @@ from tinsmith.constraint.limits import MEMORY
 from tinsmith.errors import TinsmithError
 
 
-def made(request: dict[str, Any]) -> Constraint:
+def compiled(request: dict[str, Any]) -> Constraint:
     if "schema" in request:
         return compile_schema(request["schema"])
     controls: dict[str, int] = request["controls"]
@@ -38,7 +38,7 @@ def made(request: dict[str, Any]) -> Constraint:
 
 
 class _TooLong(BaseException):
-    """A constraint takes more of the processor's time than it may."""
+    """Compiling exceeds the limit of CPU time."""
 
 
 def _stop(*_: object) -> None:
@@ -47,7 +47,7 @@ def _stop(*_: object) -> None:
 
 def reply(line: str, most: int, seconds: float = 0) -> dict[str, Any]:
     try:
-        constraint = _within(seconds, line) if seconds else made(json.loads(line))
+        constraint = _within(seconds, line) if seconds else compiled(json.loads(line))
     except _TooLong:
         return {"error": f"compiling takes over {seconds:g} seconds; simplify it"}
     except TinsmithError as error:
@@ -60,12 +60,12 @@ def reply(line: str, most: int, seconds: float = 0) -> dict[str, Any]:
 
 
 def _within(seconds: float, line: str) -> Constraint:
-    if not hasattr(signal, "setitimer"):  # Windows: whoever waits has a limit too
-        return made(json.loads(line))
+    if not hasattr(signal, "setitimer"):  # Windows: the caller limits the time too
+        return compiled(json.loads(line))
     signal.signal(signal.SIGPROF, _stop)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
-        return made(json.loads(line))
+        return compiled(json.loads(line))
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
@@ -77,7 +77,7 @@ def main() -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with suppress(AttributeError, OSError):
-        os.nice(5)  # answers that are under way come first
+        os.nice(5)  # requests in flight come first
     print("{}", flush=True)
     for line in sys.stdin:
         print(json.dumps(reply(line, most, seconds)), flush=True)

@@ -3,8 +3,8 @@
     schema ─▶ Document ─▶ Solver ─▶ shapes ─▶ Builder ─▶ Grammar
               checked      keywords, meets     rules
 
-What can't be enforced is refused, with its path; it is never left out. Objects are open where the schema leaves
-them open, as the specification has it: further keys come after the declared ones. `closed` says otherwise.
+A keyword that can't be enforced is an error with its path; none is ignored. As in the specification, objects
+are open unless the schema closes them: further keys come after the declared ones. `closed` closes them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def compile_schema(
 
     spacing: "compact" `{"a":1,"b":2}`, "spaced" `{"a": 1, "b": 2}`, "free": any white space, 20 characters at
     a place. order: of declared properties: as in the schema, or "free" (at most 8 of an object). closed: an
-    object that declares properties and says nothing about further ones has none.
+    object that declares properties has no others, unless its schema allows them.
     Raises ConstraintError: what can't be enforced and where, a limit, or that nothing satisfies the schema.
     """
     grammar = Grammar({"#": NOTHING}, start="#")  # named as errors name the schema

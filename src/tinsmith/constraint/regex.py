@@ -33,8 +33,6 @@ from tinsmith.constraint.automata.pattern import (
 from tinsmith.constraint.cursor import Cursor
 from tinsmith.errors import ConstraintError
 
-__all__ = ["compile_regex", "parse", "search", "utf8"]
-
 MOST_CHARACTERS = 20_000
 MOST_GROUPS = 200  # nested
 MOST_REPEAT = 1 << 31

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
+from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
@@ -70,7 +71,10 @@ class Decoder(Family):
     model_type: ClassVar[str]
     hyper: ClassVar[type[Hyper]] = Hyper
     defaults: ClassVar[Mapping[str, Any]] = {}
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_act": ("silu", "swish"),
+        "attention_bias": (False,),
+    }
     only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "rope.scaling.type": ("none",),
         "rope.scale_linear": (1.0,),
@@ -83,7 +87,7 @@ class Decoder(Family):
 
     def layer(self, h: Any) -> list[TensorName]:
         """The tensors of any layer, named without the layer's prefix, if all layers are alike."""
-        raise NotImplementedError
+        return [*two_norms(h), *attention(h, permuted=True), *feed_forward(h)]
 
     def layer_at(self, h: Any, i: int) -> list[TensorName]:
         """The tensors of layer i; overridden by families whose layers differ."""
@@ -206,6 +210,24 @@ class Decoder(Family):
             names.append(TensorName("head", "lm_head.weight", "output.weight", h.vocab, h.dim))
         return names
 
+    def graph(self, h: Any, g: GraphBuilder) -> None:
+        x = g.embed("embed")
+        table = self.rope_table(h, g)
+        for i in range(h.layers):
+            x = self.block(h, g, i, x, table)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+
+    def rope_table(self, h: Any, g: GraphBuilder) -> Value:
+        return g.rope_table(frequencies(h.rope_base, h.rope_dim))
+
+    def block(self, h: Any, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        """Layer i in the default graph: llama's, unless overridden."""
+        layer = f"layers.{i}"
+        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+        x = g.matmul(attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
+        return feed(h, g, layer, x)
+
     def final_norm(self, h: Any) -> TensorName:
         return TensorName("final_norm", "model.norm.weight", "output_norm.weight", 1, h.dim)
 
@@ -228,6 +250,16 @@ class Decoder(Family):
                 f"{where}: {h.rope_dim} of a head's {h.head_dim} values are rotated (partial_rotary_factor, "
                 "rope.dimension_count), which is not supported; supported: all"
             )
+
+
+def in_row_order(name: TensorName, order: Sequence[int]) -> TensorName:
+    """The tensor, whose row i is row order[i] in a folder."""
+    back = layouts.inverse(order)
+    return replace(
+        name,
+        from_hf=lambda tensor: layouts.rows_in_order(tensor, order),
+        to_hf=lambda tensor: layouts.rows_in_order(tensor, back),
+    )
 
 
 def attention(h: Hyper, *, permuted: bool = False) -> list[TensorName]:
@@ -291,6 +323,14 @@ def feed(h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
     y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
     gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
     return g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+
+
+def feed_normed(h: Hyper, g: GraphBuilder, layer: str, x: Value, act: str = "gelu") -> Value:
+    """As `feed`, with a norm of the feed-forward's output."""
+    y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+    gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+    y = g.matmul(g.gated(gate, up, act=act), f"{layer}.down")
+    return g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
 
 
 def vector(values: Sequence[float]) -> Tensor:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from tinsmith import layouts
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.llama import Llama
@@ -45,12 +43,7 @@ def _halved(name: TensorName) -> TensorName:
     """Converts interleaved pairs of a head to a spec's order: the first of each pair, then the second."""
     heads, size = name.rotary_heads or 1, len(name.file_order)
     order = [head * size + i for head in range(heads) for i in (*range(0, size, 2), *range(1, size, 2))]
-    back = layouts.inverse(order)
-    return replace(
-        name,
-        from_hf=lambda tensor: layouts.rows_in_order(tensor, order),
-        to_hf=lambda tensor: layouts.rows_in_order(tensor, back),
-    )
+    return decoder.in_row_order(name, order)
 
 
 family = Ernie45()

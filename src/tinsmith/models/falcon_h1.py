@@ -16,7 +16,7 @@ from typing import Any
 from tinsmith import _core
 from tinsmith.errors import FormatError
 from tinsmith.formats.safetensors import Tensor as Stored
-from tinsmith.graph import GraphBuilder
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, mamba2
 from tinsmith.models.family import Fields, StandIn, TensorName
 from tinsmith.spec import Buffer
@@ -50,8 +50,7 @@ class FalconH1(decoder.Decoder):
         **mamba2.DEFAULTS,
     }
     only = {
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
+        **decoder.Decoder.only,
         "mlp_bias": (False,),
         "projectors_bias": (False,),
         "mamba_rms_norm": (False,),
@@ -113,17 +112,13 @@ class FalconH1(decoder.Decoder):
         super().check(h, where)
         mamba2.check(h, where)
 
-    def graph(self, h: mamba2.Mamba2Hyper, g: GraphBuilder) -> None:
-        x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            x = g.matmul(mamba2.mixed(h, g, layer, y), f"{layer}.state_o", residual=x)
-            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
-            x = decoder.feed(h, g, layer, x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+    def block(self, h: mamba2.Mamba2Hyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        layer = f"layers.{i}"
+        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+        x = g.matmul(mamba2.mixed(h, g, layer, y), f"{layer}.state_o", residual=x)
+        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+        x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
+        return decoder.feed(h, g, layer, x)
 
 
 def _width(fields: Fields) -> int:

@@ -146,10 +146,7 @@ class Gemma3(decoder.Decoder):
             scale = h.query_scalar**-0.5
             y = decoder.attend(h, g, q, k, v, table, window=window, scale=scale, images=True)
             x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            y = g.matmul(g.gated(gate, up, act="gelu"), f"{layer}.down")
-            x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
+            x = decoder.feed_normed(h, g, layer, x)
         g.logits(g.norm(x, "final_norm", h.norm_eps), h.head, cap=h.logit_cap)
 
 

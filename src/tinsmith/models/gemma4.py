@@ -236,10 +236,7 @@ class Gemma4(decoder.Decoder):
             q = g.rope(g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads), tables[windowed], h.heads)
             y = g.matmul(g.attention(caches[windowed], q, h.heads, 1.0), f"{layer}.o")
             x = g.norm(y, f"{layer}.attn_post_norm", h.norm_eps, residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            y = g.matmul(g.gated(gate, up, act="gelu"), f"{layer}.down")
-            x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
+            x = decoder.feed_normed(h, g, layer, x)
             if embedded is not None:
                 part = g.slice(embedded, i * h.layer_dim, h.layer_dim)
                 y = g.gated(g.matmul(x, f"{layer}.layer_gate"), part, act="gelu")

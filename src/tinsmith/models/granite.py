@@ -11,7 +11,7 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
 from tinsmith.models.decoder import Key
-from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.family import Fields
 from tinsmith.spec import Hyper
 
 # Logits are divided by their scale; the others multiply.
@@ -40,8 +40,7 @@ class Granite(decoder.Decoder):
     hyper = GraniteHyper
     defaults = {"max_position_embeddings": 2048}
     only = {
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
+        **decoder.Decoder.only,
         "mlp_bias": (False,),
     }
     only_gguf = {
@@ -67,9 +66,6 @@ class Granite(decoder.Decoder):
         super().check(h, where)
         if h.head_dim != h.dim // h.heads:
             raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; supported: {h.dim // h.heads}")
-
-    def layer(self, h: Hyper) -> list[TensorName]:
-        return [*decoder.two_norms(h), *decoder.attention(h, permuted=True), *decoder.feed_forward(h)]
 
     def graph(self, h: GraniteHyper, g: GraphBuilder) -> None:
         x = g.embed("embed", scale=h.embedding_scale)

@@ -45,8 +45,7 @@ class GraniteHybrid(decoder.Decoder):
     }
     only = {
         "num_local_experts": (0,),
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
+        **decoder.Decoder.only,
         "mamba_n_groups": (1,),  # of several, transformers norms the whole row, llama.cpp each group
         **mamba2.ONLY,
     }

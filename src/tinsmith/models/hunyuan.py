@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.graph import GraphBuilder
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper
@@ -24,10 +24,6 @@ class Hunyuan(decoder.Decoder):
     gguf_architecture = "hunyuan-dense"
     text_models = ("hunyuan_v1_dense",)
     defaults = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}
-    only = {
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
-    }
     keeps_head_dim = True
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
@@ -57,20 +53,16 @@ class Hunyuan(decoder.Decoder):
             *decoder.feed_forward(h),
         ]
 
-    def graph(self, h: Hyper, g: GraphBuilder) -> None:
-        x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            q = g.norm(g.rope(q, table, h.heads), f"{layer}.q_norm", h.norm_eps, heads=h.heads)
-            k = g.norm(g.rope(k, table, h.kv_heads), f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, k, v)
-            x = g.matmul(g.attention(cache, q, h.heads, h.head_dim**-0.5), f"{layer}.o", residual=x)
-            x = decoder.feed(h, g, layer, x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+    def block(self, h: Hyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        layer = f"layers.{i}"
+        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+        q = g.norm(g.rope(q, table, h.heads), f"{layer}.q_norm", h.norm_eps, heads=h.heads)
+        k = g.norm(g.rope(k, table, h.kv_heads), f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
+        cache = g.cache(h.kv_heads, h.head_dim)
+        g.kv_append(cache, k, v)
+        x = g.matmul(g.attention(cache, q, h.heads, h.head_dim**-0.5), f"{layer}.o", residual=x)
+        return decoder.feed(h, g, layer, x)
 
 
 family = Hunyuan()

@@ -114,16 +114,12 @@ class Lfm2(decoder.Decoder):
         if h.dim % 16:
             raise UnsupportedError(f"{where}: {h.dim} channels are convolved; supported: multiples of 16")
 
-    def graph(self, h: Any, g: GraphBuilder) -> None:
-        x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            y = attention(h, g, layer, y, table) if i in h.attention else convolution(h, g, layer, y)
-            x = g.matmul(y, f"{layer}.o", residual=x)
-            x = self.feed(h, g, i, g.norm(x, f"{layer}.ffn_norm", h.norm_eps), x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+    def block(self, h: Any, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        layer = f"layers.{i}"
+        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+        y = attention(h, g, layer, y, table) if i in h.attention else convolution(h, g, layer, y)
+        x = g.matmul(y, f"{layer}.o", residual=x)
+        return self.feed(h, g, i, g.norm(x, f"{layer}.ffn_norm", h.norm_eps), x)
 
     def feed(self, h: Any, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
         gate, up = g.matmuls(y, f"layers.{i}.gate", f"layers.{i}.up")

@@ -146,10 +146,7 @@ class Lfm3(lfm2.Lfm2):
             else:
                 y = lfm2.convolution(h, g, layer, y)
             x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            y = g.matmul(g.gated(gate, up), f"{layer}.down")
-            x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
+            x = decoder.feed_normed(h, g, layer, x, act="silu")
         g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 

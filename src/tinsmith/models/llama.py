@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.graph import GraphBuilder
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.decoder import Key
 from tinsmith.models.family import Fields, TensorName
@@ -47,8 +47,7 @@ class Llama(decoder.Decoder):
     hyper = LlamaHyper
     defaults = {"max_position_embeddings": 2048}
     only = {
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
+        **decoder.Decoder.only,
         "mlp_bias": (False,),
         "sliding_window": (None,),
     }
@@ -76,9 +75,6 @@ class Llama(decoder.Decoder):
     def more_to_gguf(self, h: LlamaHyper) -> dict[str, Any]:
         return {"vocab_size": h.vocab, "rope.dimension_count": h.rope_dim}
 
-    def layer(self, h: Hyper) -> list[TensorName]:
-        return [*decoder.two_norms(h), *decoder.attention(h, permuted=True), *decoder.feed_forward(h)]
-
     def tensors(self, h: LlamaHyper) -> list[TensorName]:
         own = [] if h.rope_factor == 1 else [TensorName("rope_freqs", "", _FACTORS, 1, h.rope_dim // 2)]
         return [*own, *super().tensors(h)]
@@ -86,16 +82,8 @@ class Llama(decoder.Decoder):
     def derive(self, h: LlamaHyper) -> dict[str, Tensor]:
         return {} if h.rope_factor == 1 else {"rope_freqs": decoder.vector(divisors(h))}
 
-    def graph(self, h: LlamaHyper, g: GraphBuilder) -> None:
-        x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, divisors(h)))
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
-            x = decoder.feed(h, g, layer, x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+    def rope_table(self, h: LlamaHyper, g: GraphBuilder) -> Value:
+        return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, divisors(h)))
 
 
 def divisors(h: LlamaHyper) -> list[float]:

@@ -3,7 +3,7 @@ together."""
 
 from __future__ import annotations
 
-from tinsmith.graph import GraphBuilder
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import TensorName
 from tinsmith.spec import Hyper
@@ -16,10 +16,6 @@ class Olmo2(decoder.Decoder):
     gguf_architecture = "olmo2"
     text_models = ("olmo2",)
     defaults = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}
-    only = {
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
-    }
 
     def layer(self, h: Hyper) -> list[TensorName]:
         queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
@@ -34,19 +30,15 @@ class Olmo2(decoder.Decoder):
             TensorName("ffn_post_norm", "post_feedforward_layernorm.weight", "post_ffw_norm.weight", 1, h.dim),
         ]
 
-    def graph(self, h: Hyper, g: GraphBuilder) -> None:
-        x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            q, k, v = g.matmuls(x, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            q, k = g.norm(q, f"{layer}.q_norm", h.norm_eps), g.norm(k, f"{layer}.k_norm", h.norm_eps)
-            y = decoder.attend(h, g, q, k, v, table)
-            x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
-            gate, up = g.matmuls(x, f"{layer}.gate", f"{layer}.up")
-            y = g.matmul(g.gated(gate, up), f"{layer}.down")
-            x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+    def block(self, h: Hyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        layer = f"layers.{i}"
+        q, k, v = g.matmuls(x, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+        q, k = g.norm(q, f"{layer}.q_norm", h.norm_eps), g.norm(k, f"{layer}.k_norm", h.norm_eps)
+        y = decoder.attend(h, g, q, k, v, table)
+        x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
+        gate, up = g.matmuls(x, f"{layer}.gate", f"{layer}.up")
+        y = g.matmul(g.gated(gate, up), f"{layer}.down")
+        return g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
 
 
 family = Olmo2()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.graph import GraphBuilder
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper, Tensor
@@ -41,10 +41,6 @@ class Phi3(decoder.Decoder):
         "max_position_embeddings": 4096,
         "original_max_position_embeddings": 4096,
         "rms_norm_eps": 1e-5,
-    }
-    only = {
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
     }
     only_gguf = {"rope.scaling.type": ("none", "longrope")}
 
@@ -142,21 +138,18 @@ class Phi3(decoder.Decoder):
             "not supported",
         )
 
-    def graph(self, h: Phi3Hyper, g: GraphBuilder) -> None:
-        queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
-        x = g.embed("embed")
-        factors = h.short or 1.0
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, factors), factor=h.magnitude)
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.matmul(g.norm(x, f"{layer}.attn_norm", h.norm_eps), f"{layer}.qkv")
-            q, k, v = g.slice(y, 0, queries), g.slice(y, queries, keys), g.slice(y, queries + keys, keys)
-            y = decoder.attend(h, g, q, k, v, table, window=h.window)
-            x = g.matmul(y, f"{layer}.o", residual=x)
-            y = g.matmul(g.norm(x, f"{layer}.ffn_norm", h.norm_eps), f"{layer}.gate_up")
-            gate, up = g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
-            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+    def rope_table(self, h: Phi3Hyper, g: GraphBuilder) -> Value:
+        return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, h.short or 1.0), factor=h.magnitude)
+
+    def block(self, h: Phi3Hyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        layer, queries, keys = f"layers.{i}", h.heads * h.head_dim, h.kv_heads * h.head_dim
+        y = g.matmul(g.norm(x, f"{layer}.attn_norm", h.norm_eps), f"{layer}.qkv")
+        q, k, v = g.slice(y, 0, queries), g.slice(y, queries, keys), g.slice(y, queries + keys, keys)
+        y = decoder.attend(h, g, q, k, v, table, window=h.window)
+        x = g.matmul(y, f"{layer}.o", residual=x)
+        y = g.matmul(g.norm(x, f"{layer}.ffn_norm", h.norm_eps), f"{layer}.gate_up")
+        gate, up = g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
+        return g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
 
 
 def _factors(rope: Fields, key: str) -> tuple[float, ...]:

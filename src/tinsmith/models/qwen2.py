@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinsmith.graph import GraphBuilder
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import TensorName
 from tinsmith.spec import Hyper
@@ -29,17 +29,13 @@ class Qwen2(decoder.Decoder):
         ]
         return [*decoder.two_norms(h), *decoder.attention(h), *biases, *decoder.feed_forward(h)]
 
-    def graph(self, h: Hyper, g: GraphBuilder) -> None:
-        x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            biases = (f"{layer}.q_bias", f"{layer}.k_bias", f"{layer}.v_bias")
-            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v", biases=biases)
-            x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
-            x = decoder.feed(h, g, layer, x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+    def block(self, h: Hyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        layer = f"layers.{i}"
+        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+        biases = (f"{layer}.q_bias", f"{layer}.k_bias", f"{layer}.v_bias")
+        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v", biases=biases)
+        x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
+        return decoder.feed(h, g, layer, x)
 
 
 family = Qwen2()

@@ -22,8 +22,7 @@ class Qwen3(decoder.Decoder):
         "num_key_value_heads": 32,
     }
     only = {
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
+        **decoder.Decoder.only,
         "use_sliding_window": (False,),
     }
     keeps_head_dim = True
@@ -46,25 +45,14 @@ class Qwen3(decoder.Decoder):
     def feed_forward(self, h: Any) -> list[TensorName]:
         return decoder.feed_forward(h)
 
-    def table(self, h: Any, g: GraphBuilder) -> Value:
-        return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
-
-    def after(self, h: Any, g: GraphBuilder, layer: int, x: Value) -> Value:
-        """x, the state after a layer, as the next one takes it."""
-        return x
-
-    def graph(self, h: Any, g: GraphBuilder) -> None:
-        x = g.embed("embed")
-        table = self.table(h, g)
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
-            k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-            x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
-            x = self.after(h, g, i, self.feed(h, g, layer, x))
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+    def block(self, h: Any, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        layer = f"layers.{i}"
+        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+        q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
+        k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
+        x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
+        return self.feed(h, g, layer, x)
 
     def feed(self, h: Any, g: GraphBuilder, layer: str, x: Value) -> Value:
         """x and what the layer's feed-forward adds to it."""

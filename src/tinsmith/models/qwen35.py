@@ -306,12 +306,7 @@ def delta_tensors(h: Qwen35Hyper) -> list[TensorName]:
     def rows(name: TensorName, before: int, each: int) -> TensorName:
         """Reorders rows of value heads, `each` per head, after the first `before` rows."""
         order = [*range(before), *(before + head * each + i for head in to_gguf for i in range(each))]
-        back = layouts.inverse(order)
-        return replace(
-            name,
-            from_hf=lambda tensor: layouts.rows_in_order(tensor, order),
-            to_hf=lambda tensor: layouts.rows_in_order(tensor, back),
-        )
+        return decoder.in_row_order(name, order)
 
     def columns(name: TensorName, each: int) -> TensorName:
         return replace(

@@ -77,11 +77,12 @@ class Qwen3Vl(Qwen3):
                 f"{where}: states of {h.deep} encoder layers need as many layers; there are {h.layers}"
             )
 
-    def table(self, h: Qwen3VlHyper, g: GraphBuilder) -> Value:
+    def rope_table(self, h: Qwen3VlHyper, g: GraphBuilder) -> Value:
         return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim), streams=streams(h.sections))
 
-    def after(self, h: Qwen3VlHyper, g: GraphBuilder, layer: int, x: Value) -> Value:
-        return g.given(x, layer + 1) if layer < h.deep else x
+    def block(self, h: Qwen3VlHyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        x = super().block(h, g, i, x, table)
+        return g.given(x, i + 1) if i < h.deep else x
 
 
 def _encoder_layers(fields: Fields, vision: Any) -> list[Any]:

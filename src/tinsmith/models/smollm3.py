@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.graph import GraphBuilder
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.family import Fields
 from tinsmith.spec import Hyper
 
 _INTERVAL = 4  # hard-coded in llama.cpp: GGUF has no key for it
@@ -26,8 +26,7 @@ class SmolLM3(decoder.Decoder):
         "tie_word_embeddings": True,
     }
     only = {
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
+        **decoder.Decoder.only,
         "mlp_bias": (False,),
         "use_sliding_window": (False,),
         "no_rope_layer_interval": (_INTERVAL,),
@@ -48,23 +47,16 @@ class SmolLM3(decoder.Decoder):
     def more_to_gguf(self, h: Hyper) -> dict[str, Any]:
         return {"vocab_size": h.vocab, "rope.dimension_count": h.rope_dim}
 
-    def layer(self, h: Hyper) -> list[TensorName]:
-        return [*decoder.two_norms(h), *decoder.attention(h, permuted=True), *decoder.feed_forward(h)]
-
-    def graph(self, h: Hyper, g: GraphBuilder) -> None:
-        x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            if rotates(i):
-                q, k = g.rope(q, table, h.heads), g.rope(k, table, h.kv_heads)
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, k, v)
-            x = g.matmul(g.attention(cache, q, h.heads, h.head_dim**-0.5), f"{layer}.o", residual=x)
-            x = decoder.feed(h, g, layer, x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
+    def block(self, h: Hyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+        layer = f"layers.{i}"
+        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+        if rotates(i):
+            q, k = g.rope(q, table, h.heads), g.rope(k, table, h.kv_heads)
+        cache = g.cache(h.kv_heads, h.head_dim)
+        g.kv_append(cache, k, v)
+        x = g.matmul(g.attention(cache, q, h.heads, h.head_dim**-0.5), f"{layer}.o", residual=x)
+        return decoder.feed(h, g, layer, x)
 
 
 def rotates(layer: int) -> bool:

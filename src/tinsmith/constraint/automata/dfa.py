@@ -286,7 +286,7 @@ def _overlaid(a: Sequence[Edge], b: Sequence[Edge]) -> Iterator[tuple[int, int, 
         at = last + 1
 
 
-def _product(a: Dfa, b: Dfa, keep: Callable[[bool, bool], bool], limit: int) -> Dfa:
+def _product(a: Dfa, b: Dfa, keep: Callable[[bool, bool], bool]) -> Dfa:
     """The product automaton; None is the state after a mismatch."""
     numbers: Numbering[Pair] = Numbering([(0, 0)])
     edges: list[list[Edge]] = []
@@ -311,33 +311,33 @@ def _product(a: Dfa, b: Dfa, keep: Callable[[bool, bool], bool], limit: int) -> 
                 if (pair[0] is not None or alone_b) and (pair[1] is not None or alone_a)
             ]
         )
-        if len(numbers) > limit:
+        if len(numbers) > MOST_STATES:
             raise ConstraintError(
-                f"two conditions together need more than {limit:,} states; make their bounds smaller"
+                f"two conditions together need more than {MOST_STATES:,} states; make their bounds smaller"
             )
     return minimize(trim(edges, accepts))
 
 
-def intersect(a: Dfa, b: Dfa, limit: int = MOST_STATES) -> Dfa:
-    return _product(a, b, lambda x, y: x and y, limit)
+def intersect(a: Dfa, b: Dfa) -> Dfa:
+    return _product(a, b, lambda x, y: x and y)
 
 
-def union(a: Dfa, b: Dfa, limit: int = MOST_STATES) -> Dfa:
-    return _product(a, b, lambda x, y: x or y, limit)
+def union(a: Dfa, b: Dfa) -> Dfa:
+    return _product(a, b, lambda x, y: x or y)
 
 
-def difference(a: Dfa, b: Dfa, limit: int = MOST_STATES) -> Dfa:
+def difference(a: Dfa, b: Dfa) -> Dfa:
     """Texts of a that are not in b."""
-    return _product(a, b, lambda x, y: x and not y, limit)
+    return _product(a, b, lambda x, y: x and not y)
 
 
-def complement(a: Dfa, top: int = CODE_POINTS) -> Dfa:
-    """Texts over symbols 0 to top that are not in a."""
-    return difference(anything(top), a)
+def complement(a: Dfa) -> Dfa:
+    """Texts over code points that are not in a."""
+    return difference(anything(), a)
 
 
-def anything(top: int = CODE_POINTS) -> Dfa:
-    return Dfa((((0, top, 0),),), frozenset((0,)))
+def anything() -> Dfa:
+    return Dfa((((0, CODE_POINTS, 0),),), frozenset((0,)))
 
 
 def nothing() -> Dfa:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache, partial
 from typing import Any
@@ -24,7 +23,7 @@ from tinsmith.constraint.automata.dfa import Dfa, Edge, Nfa, determinize, joined
 from tinsmith.constraint.automata.numbering import Numbering
 from tinsmith.errors import ConstraintError
 
-Value = int | float | Decimal | Fraction
+Value = int | float | Fraction
 State = tuple[Any, ...]
 Edges = Iterator[tuple[int, int, State]]
 Step = tuple[int, int]  # p, k: p / 10^k
@@ -47,11 +46,6 @@ def exact(value: Value) -> Fraction:
             raise ConstraintError(f"{value} is no number of JSON; give a finite one")
         # Large ones are integers and mean their exact value, not their shortest text.
         return Fraction(value) if abs(value) >= 2.0**53 else Fraction(repr(value))
-    if isinstance(value, Decimal):
-        if not value.is_finite():
-            raise ConstraintError(f"{value} is no number of JSON; give a finite one")
-        if value and abs(value.adjusted()) > MOST_EXPONENT:
-            raise ConstraintError(f"{value} has an exponent beyond {MOST_EXPONENT}; give a smaller one")
     fraction = Fraction(value)
     if fraction and not Fraction(10) ** -MOST_EXPONENT <= abs(fraction) < Fraction(10) ** MOST_EXPONENT:
         raise ConstraintError(f"a bound has an exponent beyond {MOST_EXPONENT}; give a smaller one")
@@ -116,7 +110,7 @@ def _step(step: Value) -> Fraction:
     fraction = exact(step)
     if fraction <= 0:
         raise ConstraintError(f"multiples of {step} make no sense; give a number above 0")
-    places = _places(fraction)
+    places = places_of(fraction)
     if places is None:
         raise ConstraintError(f"{step} is not a decimal number; give one")
     if fraction.numerator * (10**places // fraction.denominator) > MOST_STEP:
@@ -127,7 +121,7 @@ def _step(step: Value) -> Fraction:
     return fraction
 
 
-def _places(value: Fraction) -> int | None:
+def places_of(value: Fraction) -> int | None:
     """Digits after the point; None if they never end."""
     twos = fives = 0
     rest = value.denominator
@@ -157,7 +151,7 @@ def _number(low: Fraction | None, high: Fraction | None, step: Fraction | None) 
 def _magnitudes(least: Fraction, most: Fraction | None, step: Fraction | None) -> Dfa:
     if step is None:
         return union(_explore(_Plain(least, most, None, FRACTION)), _scientific(least, most))
-    places = _places(step) or 0
+    places = places_of(step) or 0
     return _explore(_Plain(least, most, (int(step * 10**places), places), places + 2))
 
 
@@ -195,7 +189,7 @@ def _explore(machine: _Plain | _Scientific) -> Dfa:
 
 def _text(value: Fraction) -> tuple[str, str]:
     """Digits before and after the point."""
-    places = _places(value)
+    places = places_of(value)
     if places is None:
         raise ConstraintError(f"{value} is not a decimal number; give one")
     digits = str(value.numerator * 10**places // value.denominator).rjust(places + 1, "0")

@@ -27,16 +27,20 @@ _DEEPEST = 32
 _NUMBERS = frozenset(("null", "boolean", "integer", "number"))
 
 
+def _refuse_others(schema: Mapping[str, Any], known: tuple[str, ...], path: str, format: str) -> None:
+    """Refuses keywords except the known ones and annotations."""
+    for keyword in schema:
+        if keyword not in known and keyword not in texts.ANNOTATIONS and not keyword.startswith("x-"):
+            raise ConstraintError(
+                f"{path}/{keyword}: {keyword!r} can't be enforced in the format {format}; remove it, or use "
+                "format json"
+            )
+
+
 def properties_of(schema: Mapping[str, Any], path: str, format: str) -> Iterator[tuple[str, Any, bool]]:
     """Name, schema and whether it is required, of every property of an object. ConstraintError for what an
     object of named properties alone can't keep."""
-    for keyword in schema:
-        known = keyword in ("type", "properties", "required", "additionalProperties", "nullable")
-        if not known and keyword not in texts.ANNOTATIONS and not keyword.startswith("x-"):
-            raise ConstraintError(
-                f"{path}/{keyword}: {keyword!r} can't be kept in the format {format}; remove it, or use "
-                "format json"
-            )
+    _refuse_others(schema, ("type", "properties", "required", "additionalProperties", "nullable"), path, format)
     properties, required = schema.get("properties", {}), schema.get("required", [])
     for name in required:
         if name not in properties:
@@ -106,12 +110,7 @@ class Objects:
         return sequence((text("{"), choice(begins), text("}")))
 
     def _array(self, schema: Mapping[str, Any], path: str, depth: int) -> Expr:
-        for keyword in schema:
-            known = keyword in ("type", "items", "minItems", "maxItems", "nullable")
-            if not known and keyword not in texts.ANNOTATIONS and not keyword.startswith("x-"):
-                raise ConstraintError(
-                    f"{path}/{keyword}: {keyword!r} can't be kept in the format {self._known.name}"
-                )
+        _refuse_others(schema, ("type", "items", "minItems", "maxItems", "nullable"), path, self._known.name)
         item = self._rule(self.value(schema["items"], f"{path}/items", depth + 1))
         least, most = schema.get("minItems", 0), schema.get("maxItems")
         if most == 0:

@@ -82,7 +82,7 @@ def json_value(grammar: Grammar, schema: Any, path: str, spacing: json_text.Spac
 
 def text(schema: Any, root: Any, mark: str, path: str) -> Expr:
     """A string that satisfies a schema, and in which the mark does not occur. ConstraintError for a keyword
-    that is not kept here, and where nothing is left."""
+    that can't be enforced here, and where nothing is left."""
     restricted = _restricted(schema, root, path, 0)
     if restricted is None:
         return any_text(mark)
@@ -138,7 +138,7 @@ def _keyword(keyword: str, value: Any, path: str) -> Dfa | None:
     if keyword in ANNOTATIONS or keyword.startswith("x-"):
         return None
     raise ConstraintError(
-        f"{path}: {keyword!r} can't be kept for texts without quotes; remove it, or use format json"
+        f"{path}: {keyword!r} can't be enforced for texts without quotes; remove it, or use format json"
     )
 
 

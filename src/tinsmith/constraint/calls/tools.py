@@ -44,15 +44,14 @@ def compile_tools(
     alone: bool = False,
     none: bool = False,
     talk: bool = False,
-    most: int = MOST_CALLS,
     spacing: json_text.Spacing | None = None,
     control: Control | None = None,
 ) -> Constraint:
     """The constraint of answers that call tools.
 
     tools: in OpenAI's shape, or {"name", "parameters"} alone. An object of arguments is closed where its schema
-    does not say that it is open. format: a name of models/tool_formats. parallel: one to `most` calls instead
-    of one. alone: of these, a single call is written as if it were the only one allowed. none: no call is an
+    does not say that it is open. format: a name of models/tool_formats. parallel: one to MOST_CALLS calls
+    instead of one. alone: a single call of these is written as without `parallel`. none: no call is an
     answer too: the format's form for it, or a text without calls. talk: any text without calls is an answer
     too, whatever the format's form for none. spacing: of JSON; None: the format's own.
     control: the id of a control token by its text, or None where the vocabulary has none: it is text then.
@@ -64,15 +63,13 @@ def compile_tools(
     known, parsed = by_name(format), read_tools(tools)
     if parallel and not known.several:
         raise ConstraintError(f"the format {format} has one call an answer; leave parallel off")
-    if most < 1:
-        raise ConstraintError(f"at most {most} calls; give at least 1")
     grammar = Grammar()
     if isinstance(known, JsonFormat):
-        answer = _json(grammar, known, parsed, parallel, alone, most, spacing)
+        answer = _json(grammar, known, parsed, parallel, alone, spacing)
     else:
         if spacing not in (None, "spaced"):
             raise ConstraintError(f"the format {format} has its own spacing; leave it off")
-        answer = _tagged(grammar, known, parsed, most if parallel else 1, control)
+        answer = _tagged(grammar, known, parsed, MOST_CALLS if parallel else 1, control)
     if none:
         answer = choice((answer, _no_call(known)))
     if talk:
@@ -93,7 +90,6 @@ def _json(
     tools: Sequence[Tool],
     parallel: bool,
     alone: bool,
-    most: int,
     spacing: json_text.Spacing | None,
 ) -> Expr:
     spacing = spacing or ("spaced" if known.spaced else "compact")
@@ -109,7 +105,7 @@ def _json(
     single = sequence((text(known.single[0]), Ref(CALL), text(known.single[1])))
     if not parallel:
         return single
-    more = Repeat(sequence((text(known.between), Ref(CALL))), 1 if alone else 0, most - 1)
+    more = Repeat(sequence((text(known.between), Ref(CALL))), 1 if alone else 0, MOST_CALLS - 1)
     several = sequence((text(known.opening), Ref(CALL), more, text(known.closing)))
     return choice((single, several)) if alone else several
 
@@ -169,7 +165,7 @@ def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: 
 
 
 def rooted(schema: Any, root: Mapping[str, Any]) -> Any:
-    """A part of a schema as a document of its own, with what its references lead to."""
+    """A part of a schema as a separate document, with the definitions that it may refer to."""
     if not isinstance(schema, Mapping):
         return schema
     return {**schema, **{name: root[name] for name in ("$defs", "definitions") if name in root}}

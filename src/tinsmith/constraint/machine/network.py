@@ -69,7 +69,7 @@ class _Builder:
     def __init__(self, grammar: Grammar) -> None:
         self.rules = grammar.rules
         self.start = grammar.start
-        self.name = grammar.start  # the rule that is at work, for errors
+        self.name = grammar.start  # the current rule, for errors
         self.names: list[str] = []  # rules that the start leads to
         self.inlined: set[str] = set()
         self.sizes: dict[int, int] = {}  # states that an expression needs, by its id

@@ -34,7 +34,7 @@ from tinsmith.constraint.schema.solver import Solver
 from tinsmith.errors import ConstraintError
 
 MOST_RULES = 20_000
-MOST_STATES = 2_000  # of a memory of what was written
+MOST_STATES = 2_000  # of a walk
 MOST_STEPS = 12_000  # between them
 MANY = 32  # texts of an enum
 
@@ -47,8 +47,8 @@ Writing = Callable[["Builder", Of, str], Expr]
 
 @dataclass(frozen=True)
 class Options:
-    """spacing: of what is written. order: of declared properties. closed: an object that declares properties
-    and says nothing about further ones has none."""
+    """spacing: of the JSON text. order: of declared properties. closed: an object that declares properties has
+    no others, unless its schema allows them."""
 
     spacing: json_text.Spacing = "compact"
     order: Order = "schema"
@@ -81,7 +81,7 @@ class Builder:
         self._counts: dict[str, int] = {}  # rules of a name so far
 
     def build(self, goal: Goal) -> Expr:
-        """The expression of a goal that something satisfies; adds the rules that it refers to."""
+        """The expression of a satisfiable goal; adds the rules that it refers to."""
         expr = self.value(goal) or NOTHING
         while self._waiting:
             name, shapes = self._waiting.pop()
@@ -159,7 +159,7 @@ class Builder:
         ends: Callable[[State], bool],
         where: str,
     ) -> Expr:
-        """Parts in brackets, as a walk over states goes that remember what was written: a rule each."""
+        """Parts in brackets, one rule per state; a state records the parts written so far."""
         closing = sequence((self.marks.pad, text(brackets[1])))
         names: dict[State, str] = {}
         order: list[State] = []

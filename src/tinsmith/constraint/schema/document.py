@@ -46,7 +46,7 @@ ANNOTATIONS = (
     *("$anchor", "$dynamicAnchor", "$vocabulary", "$defs", "definitions"),
 )
 KNOWN = frozenset((*ONE, *MANY, *NAMED, *PLAIN, *ANNOTATIONS))
-# Keywords that say something which no automaton is built for, and what to do instead.
+# Keywords that can't be enforced, and what to do instead.
 REFUSED = {
     "contains": "give 'items' or 'prefixItems'",
     "minContains": "give 'items' or 'prefixItems'",
@@ -60,7 +60,7 @@ REFUSED = {
     "nullable": "give 'type': [..., 'null']",
 }
 
-# Of those, what says nothing where no array or object can be: refused where one can.
+# Of those, keywords without effect unless an array or object is possible; refused only then.
 LATE = ("contains", "minContains", "maxContains", "unevaluatedItems", "unevaluatedProperties")
 
 
@@ -134,7 +134,7 @@ class Node:
 
 
 class Document:
-    """nodes: the subschemas that were asked for, from 1; a negative number stands for the opposite."""
+    """nodes: the subschemas in use, numbered from 1; a negative number is the opposite of one."""
 
     def __init__(self, schema: Any, path: str = "") -> None:
         self.root_path = f"{path}#"
@@ -164,16 +164,14 @@ class Document:
         given = node.schema[keyword]
         if not isinstance(given, list) or not given:
             raise node.error(keyword, "give a list of schemas")
-        parent = Node(f"{node.path}/{keyword}", dict(enumerate(given)), node.base)
-        return [self.add(_child(parent, index)) for index in range(len(given))]
+        return [self.add(part) for part in _parts(node, keyword, given)]
 
     def named(self, node: Node, keyword: str) -> dict[str, int]:
         """Those of an object, such as properties."""
         given = node.schema.get(keyword, {})
         if not isinstance(given, dict):
             raise node.error(keyword, "give an object of schemas")
-        parent = Node(f"{node.path}/{keyword}", given, node.base)
-        return {name: self.add(_child(parent, name)) for name in given}
+        return dict(zip(given, map(self.add, _parts(node, keyword, given)), strict=True))
 
     def target(self, node: Node) -> int:
         """What $ref refers to."""
@@ -248,6 +246,13 @@ def _child(node: Node, key: Any) -> Node:
     return Node(f"{node.path}/{escape(str(key))}", schema, _base(node.base, schema))
 
 
+def _parts(node: Node, keyword: str, given: list[Any] | dict[str, Any]) -> list[Node]:
+    """The subschemas in the list or object given for a keyword."""
+    schemas = given if isinstance(given, dict) else dict(enumerate(given))
+    parent = Node(f"{node.path}/{keyword}", schemas, node.base)
+    return [_child(parent, key) for key in schemas]
+
+
 def _schemas(root: Node) -> Iterator[Node]:
     """All subschemas that are objects, by the keywords that hold them."""
     waiting = [root]
@@ -258,11 +263,10 @@ def _schemas(root: Node) -> Iterator[Node]:
         for keyword, value in node.schema.items():
             if keyword in ONE:
                 waiting.append(_child(node, keyword))
-            elif keyword in NAMED and isinstance(value, dict):
-                waiting += [_child(Node(f"{node.path}/{keyword}", value, node.base), name) for name in value]
-            elif keyword in MANY and isinstance(value, list):
-                parent = Node(f"{node.path}/{keyword}", dict(enumerate(value)), node.base)
-                waiting += [_child(parent, index) for index in range(len(value))]
+            elif (keyword in NAMED and isinstance(value, dict)) or (
+                keyword in MANY and isinstance(value, list)
+            ):
+                waiting += _parts(node, keyword, value)
 
 
 def check_json(value: Any, path: str) -> None:

@@ -1,6 +1,6 @@
 """JSON Schema's formats as automata over code points.
 
-Each is what its RFC says, or less where checkers differ, so that what is accepted passes all of them: no leap
+Each follows its RFC, or is narrower where validators differ, so that all of them accept its texts: no leap
 seconds, no year 0, upper-case T and Z, no quoted names or literal addresses in e-mail, no IPvFuture, at most
 nine digits of a fraction of a second, at most five labels of 48 characters in a host's name (which keeps it
 below 253).
@@ -34,7 +34,7 @@ _MINUTES = f"(?:{_NUMBER}M{_SECONDS}?)"
 _TIMES = f"(?:T(?:{_NUMBER}H{_MINUTES}?|{_MINUTES}|{_SECONDS}))"
 _DURATION = f"P(?:(?:{_NUMBER}Y{_MONTHS}?|{_MONTHS}|{_DAYS}){_TIMES}?|{_TIMES}|{_NUMBER}W)"
 
-# Hyphens in the third and fourth place announce an encoding of Unicode, which has rules of its own.
+# Hyphens in the third and fourth place announce an encoding of Unicode, which has separate rules.
 _LABEL = "(?:(?!..--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,46}[A-Za-z0-9])?)"
 _HOSTNAME = rf"{_LABEL}(?:\.{_LABEL}){{0,4}}"
 _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+"

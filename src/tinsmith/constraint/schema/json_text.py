@@ -29,7 +29,6 @@ from tinsmith.constraint.grammar import (
     sequence,
     text,
 )
-from tinsmith.constraint.schema.formats import format_ as format_
 from tinsmith.errors import ConstraintError
 
 # Names of shared rules. No front end's own rules have a point in their names.

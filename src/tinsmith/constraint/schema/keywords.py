@@ -6,13 +6,13 @@ What shapes can't say is a shape that is `refused`: no harm where it meets nothi
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import Any
 
 from tinsmith.constraint import regex
 from tinsmith.constraint.automata.dfa import Dfa, complement, difference, intersect, nothing, union, words
-from tinsmith.constraint.schema import json_text
 from tinsmith.constraint.schema.document import MOST_VALUE_DEPTH, Node, depth, show, size
+from tinsmith.constraint.schema.formats import format_
 from tinsmith.constraint.schema.shapes import (
     ANY,
     ANYTHING,
@@ -199,8 +199,8 @@ def _string(node: Node) -> String:
     if "pattern" in node.schema:
         dfa = pattern_of(node, node.schema["pattern"], "pattern")
     if "format" in node.schema:
-        format_ = format_of(node)
-        dfa = format_ if dfa is None else intersect(dfa, format_)
+        texts = format_of(node)
+        dfa = texts if dfa is None else intersect(dfa, texts)
     return String(node.path, None, dfa, node.count("minLength") or 0, node.count("maxLength"))
 
 
@@ -208,12 +208,7 @@ def pattern_of(node: Node, pattern: Any, keyword: str, *, wide: bool = False) ->
     """wide: all texts that a validator may find the pattern in, for what they must not be."""
     if not isinstance(pattern, str):
         raise node.error(keyword, f"{show(pattern)} is no pattern; give text")
-    return _search(pattern, f"{node.path}/{keyword}", wide)
-
-
-@lru_cache(256)
-def _search(pattern: str, path: str, wide: bool) -> Dfa:
-    return regex.search(pattern, path=path, wide=wide)
+    return regex.search(pattern, path=f"{node.path}/{keyword}", wide=wide)
 
 
 def format_of(node: Node) -> Dfa:
@@ -221,7 +216,7 @@ def format_of(node: Node) -> Dfa:
     if not isinstance(name, str):
         raise node.error("format", f"{show(name)} is no format; give a name")
     try:
-        return json_text.format_(name)
+        return format_(name)
     except ConstraintError as error:
         raise node.error("format", str(error)) from None
 

@@ -1,7 +1,7 @@
 """Objects as expressions: declared properties in order, then further keys; or a walk over what was written.
 
-A further key may stand in a text twice, and be one key to whoever reads it; so no more than one of them counts
-where there must be some. Declared ones are written once.
+A text may repeat a further key, which parsers read as one key. So at most one further key counts towards
+minProperties. Declared keys are written once.
 """
 
 from __future__ import annotations

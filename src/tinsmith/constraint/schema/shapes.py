@@ -1,7 +1,7 @@
 """What a schema allows, as a union of shapes: finitely many values, numbers, strings, arrays and objects.
 
 Schemas inside arrays and objects stay goals: sets of subschemas, by number, that must all hold (a negative one
-must not). So two shapes meet without a look at what is inside of them, and recursion closes by itself.
+must not). So two shapes meet without looking inside them, and recursion terminates.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Shape:
-    """refused: the message of why it can't be enforced, once it turns out to be needed."""
+    """refused: why it can't be enforced, the error message if the shape is needed."""
 
     where: str = field(default="#", compare=False)
     refused: str | None = None
@@ -96,7 +96,7 @@ class Object(Shape):
         return self.unknown(key)
 
     def unknown(self, key: str) -> Goal:
-        """What a key that is not among the known ones may hold."""
+        """The goal of a key's value, for a key that is not among the known ones."""
         for dfa, goal in self.regions:
             if dfa is None or dfa.accepts_all(map(ord, key)):
                 return goal
@@ -163,20 +163,17 @@ def meet(a: Shape, b: Shape, conjoin: Conjoin) -> Shape | None:
 
 def _meet_objects(a: Object, b: Object, conjoin: Conjoin, refused: str | None) -> Object:
     names = dict.fromkeys([name for name, _ in (*a.known, *b.known)])
-    if len(a.known) + len(b.known) > 16:
-        in_a, in_b = dict(a.known), dict(b.known)
-        known = tuple(
-            (
-                name,
-                conjoin(
-                    in_a[name] if name in in_a else a.unknown(name),
-                    in_b[name] if name in in_b else b.unknown(name),
-                ),
-            )
-            for name in names
+    in_a, in_b = dict(a.known), dict(b.known)
+    known = tuple(
+        (
+            name,
+            conjoin(
+                in_a[name] if name in in_a else a.unknown(name),
+                in_b[name] if name in in_b else b.unknown(name),
+            ),
         )
-    else:
-        known = tuple((name, conjoin(a.goal(name), b.goal(name))) for name in names)
+        for name in names
+    )
     regions = []
     for one, first in a.regions:
         for other, second in b.regions:
@@ -235,15 +232,10 @@ def digits(shape: Number) -> Dfa:
     for step in steps[1:]:
         dfa = intersect(dfa, make(step=step))
     if shape.off and not shape.whole:
-        dfa = intersect(dfa, _short(max(map(_places, shape.off)) + 2))
+        dfa = intersect(dfa, _short(max(numbers.places_of(step) or 0 for step in shape.off) + 2))
     for step in sorted(shape.off):
         dfa = difference(dfa, make(step=step))
     return dfa
-
-
-def _places(step: Fraction) -> int:
-    """Digits behind the point."""
-    return next(k for k in range(numbers.MOST_EXPONENT) if 10**k % step.denominator == 0)
 
 
 @lru_cache(16)

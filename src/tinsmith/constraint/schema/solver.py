@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
 from tinsmith.constraint.automata import numbers
@@ -56,7 +56,7 @@ class Solver:
     # Goals
 
     def goal(self, number: int) -> Goal:
-        """The goal of one subschema: without references that say nothing else, true and false by name."""
+        """The goal of one subschema; follows schemas that are only a $ref, and names true and false."""
         seen = set()
         while number not in seen:
             seen.add(number)
@@ -170,10 +170,10 @@ class Solver:
             if shape is not None and self.possible(shape):
                 yield shape
 
-    # What is empty, and what is in it
+    # Emptiness and membership
 
     def empty(self, goal: Goal) -> bool:
-        """Whether nothing satisfies it, as far as can be seen: never True where something does."""
+        """Whether nothing satisfies it; False if that can't be decided."""
         empty = self._empty.get(goal)
         if empty is None:
             if self._checks >= MOST_CHECKS:
@@ -201,7 +201,7 @@ class Solver:
         if shape.most is not None and max(shape.least, len(shape.required)) > shape.most:
             return False
         known = dict(shape.known)
-        return not any(self.empty(known[name]) for name in shape.required)
+        return not any(self.empty(known[name]) for name in sorted(shape.required))  # errors in one order
 
     def admits(self, shape: Shape, value: Any) -> bool:
         """Whether a value is in a shape; ConstraintError where the shape can't say."""
@@ -224,27 +224,29 @@ class Solver:
         return True
 
     def _in_array(self, shape: Array, value: list[Any]) -> bool:
-        if len(value) < shape.least or (shape.most is not None and len(value) > shape.most):
+        if not _in_bounds(shape, value):
             return False
         if shape.unique and len({key(one) for one in value}) < len(value):
             return False
         return all(self._in_goal(shape.item(k), one) for k, one in enumerate(value))
 
     def _in_object(self, shape: Object, value: dict[str, Any]) -> bool:
-        if len(value) < shape.least or (shape.most is not None and len(value) > shape.most):
-            return False
-        return shape.required <= value.keys() and all(
-            self._in_goal(shape.goal(name), one) for name, one in value.items()
+        return (
+            _in_bounds(shape, value)
+            and shape.required <= value.keys()
+            and all(self._in_goal(shape.goal(name), one) for name, one in value.items())
         )
 
     def _in_goal(self, goal: Goal, value: Any) -> bool:
         return any(self.admits(shape, value) for shape in self.shapes(goal))
 
 
+def _in_bounds(shape: String | Array | Object, value: Sized) -> bool:
+    return shape.least <= len(value) and (shape.most is None or len(value) <= shape.most)
+
+
 def _in_text(shape: String, value: str) -> bool:
-    if len(value) < shape.least or (shape.most is not None and len(value) > shape.most):
-        return False
-    return shape.dfa is None or shape.dfa.accepts_all(map(ord, value))
+    return _in_bounds(shape, value) and (shape.dfa is None or shape.dfa.accepts_all(map(ord, value)))
 
 
 def _in_number(shape: Number, value: Any) -> bool:
