@@ -522,7 +522,7 @@ row(
 
 def template(text: str) -> None:
     """As the process that renders templates answers."""
-    for asked in ({"do": "render", "date": None, "given": {"x": "b"}}, {"do": "examine"}):
+    for asked in ({"do": "render", "given": {"x": "b"}}, {"do": "examine"}):
         jinja.answer(json.dumps({**asked, "template": text}).encode())
 
 
@@ -548,7 +548,7 @@ for _name, _make in _TEMPLATES.items():
 row(
     "template: messages",
     lambda n: [{"role": "user", "content": "a"}] * n,
-    lambda messages: jinja.render(CHATML, None, {"messages": messages}),
+    lambda messages: jinja.render(CHATML, {"messages": messages}),
 )
 
 
