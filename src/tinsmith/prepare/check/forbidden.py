@@ -30,7 +30,7 @@ class Forbidden(Check):
             if departure is None:
                 continue
             if not isinstance(value, dict | list):
-                yield self.at(data, i, f"{quoted(output)} is not allowed: {departure.message}", drop())
+                yield self.at(data, i, f"{quoted(output)} is not allowed: {departure}", drop())
                 continue
             written = rules.written(value)
             departure = rules.departure(written)
@@ -42,7 +42,7 @@ class Forbidden(Check):
                 continue
             at = place(written, departure.at)
             subject = f"{at[0]}: {at[1]}" if at else quoted(written)
-            yield self.at(data, i, f"{subject} is not allowed: {departure.message}", drop())
+            yield self.at(data, i, f"{subject} is not allowed: {departure}", drop())
 
 
 CHECKS = (Forbidden(),)

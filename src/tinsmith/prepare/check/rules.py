@@ -33,7 +33,7 @@ class Rules:
         return Checker(bytes_model(), self.data)
 
     def departure(self, output: str) -> Departure | None:
-        return None if self.data is None else self.checker.find(output)
+        return None if self.data is None else self.checker.departure(output)
 
     def written(self, value: Any) -> str:
         """A JSON value in the constraint's spacing, keys in the schema's order."""

@@ -10,13 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tinsmith.constraint import makers
 from tinsmith.formats.model_files import model_digest
-from tinsmith.prepare.documents.writing import Request
+from tinsmith.prepare.documents.writing import Request, constraint
 
 if TYPE_CHECKING:
     from tinsmith.backends.endpoint import Endpoint
-    from tinsmith.constraint import Constraint
 
 WEAK = 1_000_000_000  # parameters below which a teacher is weak
 _AT_ONCE = 4  # requests to an endpoint
@@ -47,7 +45,6 @@ class Local:
         self.digest = model_digest(path)
         self.name = name or self.model.info.name or path.name
         self.parameters = self.model.info.parameters
-        self._constraints: dict[str, Constraint] = {}
 
     def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
         """Greedy; the seed makes no difference."""
@@ -60,21 +57,15 @@ class Local:
         for number, one in enumerate(requests):
             tokens = tokens_of(self.model, one.messages)
             if len(tokens) + most < self.model.info.context:
-                constraint = self._constraint(one)
                 fitting[number] = TokenRequest(
-                    tokens=tokens, constraint=constraint, max_tokens=most, sampling=Sampling()
+                    tokens=tokens,
+                    constraint=constraint(json.dumps(one.schema)),
+                    max_tokens=most,
+                    sampling=Sampling(),
                 )
         answers = generate_many(self.model, list(fitting.values()), 8)
         texts = {number: answer.text for number, answer in zip(fitting, answers, strict=True)}
         return [texts.get(number, "") for number in range(len(requests))]
-
-    def _constraint(self, request: Request) -> Constraint:
-        key = json.dumps(request.schema)
-        if key not in self._constraints:
-            if len(self._constraints) > 64:
-                self._constraints.clear()
-            self._constraints[key] = makers.schema(request.schema)
-        return self._constraints[key]
 
 
 class Remote:
