@@ -116,7 +116,7 @@ def settle(
     template: str,
     *,
     system: str = "",
-    date: Date | None = None,
+    date: str | Date | None = None,
     thinking: bool | None = None,
     tools: Tools | None = None,
     quotes_input: bool = False,

@@ -40,6 +40,17 @@ def kind(value: object) -> str:
     return names.get(type(value), "object")
 
 
+def resolved(schema: Any, root: Any) -> Mapping[str, Any]:
+    """A schema behind its local references; empty if it states nothing."""
+    for _ in range(_DEEPEST):
+        if not isinstance(schema, Mapping):
+            return {}
+        if not isinstance(schema.get("$ref"), str):
+            return schema
+        schema = referred(schema["$ref"], root)
+    return {}
+
+
 def referred(pointer: str, root: Any) -> Any:
     """The schema of a reference within the document; True, which accepts all, for any other reference."""
     node = root

@@ -18,16 +18,12 @@ _PIECE = 1 << 16
 _FORM = "a row is one JSON object"
 
 
-class Json(Container):
-    title = "JSON"
-    suffixes = (".jsonl", ".ndjson", ".json")
-
-    def rows(self, path: Path) -> Iterator[Row]:
-        is_list = path.suffix.lower() == ".json" and _begins(path) == "["
-        return _list_rows(path) if is_list else _line_rows(path)
+def rows(path: Path) -> Iterator[Row]:
+    is_list = path.suffix.lower() == ".json" and _begins(path) == "["
+    return _list_rows(path) if is_list else _line_rows(path)
 
 
-CONTAINERS = (Json(),)
+CONTAINERS = (Container("JSON", (".jsonl", ".ndjson", ".json"), rows),)
 
 
 def _begins(path: Path) -> str:

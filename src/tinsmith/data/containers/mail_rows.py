@@ -30,21 +30,17 @@ _ESCAPED = re.compile(rb">+From ")
 _ID = re.compile(r"<[^<>\s]+>")
 
 
-class Mail(Container):
-    title = "a mailbox"
-    suffixes = (".mbox", ".mbx")
-
-    def rows(self, path: Path) -> Iterator[Row]:
-        for number, lines in _mails(path):
-            where = Where(str(path), number)
-            try:
-                _check_headers(lines, where)
-                yield Row(where, _values(_PARSER.parsebytes(b"".join(lines)), where))
-            except DataError as fault:
-                yield Row(where, fault)
+def rows(path: Path) -> Iterator[Row]:
+    for number, lines in _mails(path):
+        where = Where(str(path), number)
+        try:
+            _check_headers(lines, where)
+            yield Row(where, _values(_PARSER.parsebytes(b"".join(lines)), where))
+        except DataError as fault:
+            yield Row(where, fault)
 
 
-CONTAINERS = (Mail(),)
+CONTAINERS = (Container("a mailbox", (".mbox", ".mbx"), rows),)
 
 
 def _mails(path: Path) -> Iterator[tuple[int, list[bytes]]]:

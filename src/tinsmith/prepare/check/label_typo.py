@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from rapidfuzz.distance import OSA
@@ -52,12 +53,12 @@ class LabelTypo(Check):
 CHECKS = (LabelTypo(),)
 
 
+@lru_cache(1)
 def typos(data: Data) -> dict[str, str]:
     """The misspelt labels, each with the right one."""
     known = set(data.rules.labels or ()) if data.rules else set()
     counts = Counter(label for label in data.labels if label is not None)
-    made: dict[str, str] = data.once("typos", lambda: _corrections(counts, known))
-    return made
+    return _corrections(counts, known)
 
 
 def _corrections(counts: Counter[str], known: set[str]) -> dict[str, str]:

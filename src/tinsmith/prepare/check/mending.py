@@ -43,7 +43,7 @@ def mend(report: Report, kept: Collection[str] = ()) -> tuple[list[Row], list[Ch
         for one in found
         if one.row is None and one.mend and one.kind not in kept
     ]
-    data, found = replace(report.data, faults=[], _made={}), report.findings
+    data, found = replace(report.data, faults=[]), report.findings
     for repeats in (False, True):
         names = [check.name for check in checks() if check.repeats == repeats and check.name not in kept]
         for _ in range(_ROUNDS):
@@ -54,7 +54,7 @@ def mend(report: Report, kept: Collection[str] = ()) -> tuple[list[Row], list[Ch
             if not done:
                 break
             changes += done
-            data = replace(data, rows=rows, _made={})
+            data = replace(data, rows=rows)
     return data.rows, changes
 
 

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from tinsmith.chat.tool_formats.kinds import resolved
 from tinsmith.data.near import in_order
 from tinsmith.data.splits import normalize
-from tinsmith.prepare.check.rules import resolved
 from tinsmith.prepare.documents.passages import Passage
 
 _NUMBER = re.compile(r"\d+(?:[.,' ]\d{3})*(?:[.,]\d+)?")
