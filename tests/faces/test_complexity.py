@@ -43,7 +43,7 @@ from tinsmith.prepare.documents import passages
 from tinsmith.prepare.documents.kinds import Block, kinds
 from tinsmith.runtime.generation import Completion
 from tinsmith.system import reading
-from tinsmith.tokenizer.packed import PRETOKENIZERS
+from tinsmith.tokenizer.pretokenizers import PRETOKENIZERS
 
 ENOUGH = 0.012  # seconds from which on a run counts as measured
 MOST = 1 << 17  # n: what is quicker than that at this size needs no test

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tinsmith.formats.model_files import model_digest
 from tinsmith.prepare.documents.writing import Request, constraint
@@ -21,22 +21,10 @@ _AT_ONCE = 4  # requests to an endpoint
 _FENCED = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)  # JSON of unconstrained models
 
 
-class Teacher(Protocol):
-    """digest: of everything that decides its answers. parameters: None if unknown."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def digest(self) -> str: ...
-    @property
-    def parameters(self) -> int | None: ...
-
-    def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
-        """One for each request; cut or empty for a request that is too long."""
-
-
 class Local:
-    """A GGUF file, a tin or a Hugging Face folder. name: as the user gave it; empty for the model's own."""
+    """A GGUF file, a tin or a Hugging Face folder. digest: of everything that decides its answers.
+
+    name: as the user gave it; empty for the model's own."""
 
     def __init__(self, path: Path, threads: int | None = None, name: str = "") -> None:
         from tinsmith.runtime import load
@@ -47,7 +35,7 @@ class Local:
         self.parameters = self.model.info.parameters
 
     def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
-        """Greedy; the seed makes no difference."""
+        """One for each request, empty for one that is too long. Greedy: the seed makes no difference."""
         from tinsmith.runtime.asking import tokens_of
         from tinsmith.runtime.generation import Sampling, TokenRequest
         from tinsmith.runtime.many import generate_many
@@ -73,7 +61,7 @@ class Remote:
         self.endpoint = endpoint
         self.name = f"{endpoint.model} at {endpoint.where}"
         self.digest = hashlib.sha256(self.name.encode()).hexdigest()
-        self.parameters = None
+        self.parameters: int | None = None
 
     def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
         def ask(one: Request) -> str:
@@ -86,6 +74,9 @@ class Remote:
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(ask, requests))
+
+
+Teacher = Local | Remote
 
 
 def weakness(teacher: Teacher) -> str:
