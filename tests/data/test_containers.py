@@ -173,7 +173,7 @@ def test_texts_with_an_answer_of_each(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{\n "total": 3\n}')
     assert pairs(tmp_path) == [("Total 3 EUR", '{"total":3}')]
     (tmp_path / "b.txt").write_text("Total 4 EUR")
-    with pytest.raises(DataError, match=r"b\.txt: b\.json is missing; put the answer beside it"):
+    with pytest.raises(DataError, match=r"b\.txt: b\.json is missing; add a file with the answer"):
         pairs(tmp_path)
 
 

@@ -23,8 +23,8 @@ _EDITS = 2
 
 class LabelTypo(Check):
     name, severity = "label_typo", "error"
-    title = "labels or keys that are nearly another"
-    advice = "write the frequent one; each spelling is learned as an answer of its own"
+    title = "labels or keys that nearly equal frequent ones"
+    advice = "use the frequent spelling; the model learns each spelling as a separate answer"
 
     def find(self, data: Data) -> Iterator[Finding]:
         labels = typos(data)

@@ -110,9 +110,9 @@ def outputs(data: Data, out: Path) -> dict[Path, Path]:
     written_to = [*made.values(), *map(_changes, made.values())]
     for place in written_to:
         if files.resolved(place) in given:
-            raise InputError(f"--fix {out}: {place} was checked, and is never written over; give another path")
+            raise InputError(f"--fix {out}: {place} is an input, which --fix keeps; give another path")
     if len(set(written_to)) < len(written_to):
-        raise InputError(f"--fix {out}: two of the files have one name; check them one by one")
+        raise InputError(f"--fix {out}: two of the files have the same name; check them one by one")
     return made
 
 

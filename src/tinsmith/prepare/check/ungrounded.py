@@ -25,8 +25,8 @@ _FRACTION = re.compile(r"(?<!\d)\d++\s?/\s?\d+")
 
 class Ungrounded(Check):
     name, severity = "ungrounded", "warning"
-    title = "values that do not stand in the input"
-    advice = "correct the value; what the input does not say is learned as something to make up"
+    title = "values that the input lacks"
+    advice = "correct the value; otherwise the model learns to invent values"
 
     def needs(self, data: Data) -> str:
         return "" if data.task.has_values else f"the task {data.task.name} copies nothing"

@@ -11,8 +11,8 @@ from tinsmith.prepare.check.rows import Data
 
 class Unreadable(Check):
     name, severity = "unreadable", "error"
-    title = "rows that are no example"
-    advice = "write each as the message says, or delete it"
+    title = "rows that are not examples"
+    advice = "correct each as its message says, or delete it"
     empty: ClassVar[bool] = False
 
     def find(self, data: Data) -> Iterator[Finding]:

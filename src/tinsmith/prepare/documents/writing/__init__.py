@@ -103,7 +103,7 @@ def by_name(name: str) -> Writer:
     """Raises UnsupportedError for an unknown task, listing the known ones."""
     if name not in writers():
         known = ", ".join(sorted(writers()))
-        raise UnsupportedError(f'task "{name}" is not written of documents; give one of {known}')
+        raise UnsupportedError(f'documents give no examples of the task "{name}"; choose one of {known}')
     return writers()[name]
 
 

@@ -70,7 +70,7 @@ class Call(Writer):
         if is_looping(text):
             return Dropped("looping", passage.where, "the request repeats a word over and over", row)
         if not is_related(text, passage.text, passage):
-            return Dropped("unrelated", passage.where, "the request's words are not the passage's", row)
+            return Dropped("unrelated", passage.where, "the passage lacks most words of the request", row)
         return example(passage, text, output)
 
 

@@ -70,9 +70,9 @@ class Chat(Writer):
         question, answer = str(value["question"]).strip(), self.answers(passage, terms)[number]
         reason = ""
         if not stands(answer, passage.text):
-            reason, message = "ungrounded", "the answer does not stand in the passage"
+            reason, message = "ungrounded", "the passage does not contain the answer"
         elif not is_related(question, answer, passage):
-            reason, message = "unrelated", "the question's words are not the passage's"
+            reason, message = "unrelated", "the passage lacks most words of the question"
         elif is_looping(question):
             reason, message = "looping", "the question repeats a word over and over"
         elif gives_away(question, answer):

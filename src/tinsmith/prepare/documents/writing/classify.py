@@ -70,7 +70,7 @@ class Classify(Writer):
         if invented:
             yield Dropped("ungrounded", passage.where, f'the passage does not say "{invented[0][:80]}"', row)
         elif first["label"] != second["label"]:
-            message = f"{first['label']}, and {second['label']} where the labels are listed the other way round"
+            message = f"{first['label']}, and {second['label']} with the labels in reverse order"
             yield Dropped("undecided", passage.where, message, row)
         else:
             yield example(passage, passage.text, first["label"])

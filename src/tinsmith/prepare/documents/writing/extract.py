@@ -49,7 +49,7 @@ class Extract(Writer):
             message = "; ".join(f"{place} is {json.dumps(one)[:80]}" for place, one in invented[:3])
             return Dropped("ungrounded", passage.where, f"{message}, which the passage does not say", row)
         if not values:
-            return Dropped("ungrounded", passage.where, "says nothing of the passage", row)
+            return Dropped("ungrounded", passage.where, "has no value from the passage", row)
         return example(passage, passage.text, output)
 
 
