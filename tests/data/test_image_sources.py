@@ -166,7 +166,7 @@ def test_a_run_keeps_its_own_copies(tmp_path: Path) -> None:
     examples = [Example("q", "a", images=(shown, held)), Example("", "b", images=(drawn,))]
     write_examples(tmp_path / "run" / "train.jsonl", examples)
     kept = read_jsonl(tmp_path / "run" / "train.jsonl")
-    assert [one.asked for one in kept] == [one.asked for one in examples]
+    assert [one.prompt for one in kept] == [one.prompt for one in examples]
     assert kept[1].images[0].change == (("jpeg", 50),)
     names = sorted(one.name for one in (tmp_path / "run" / "images").iterdir())
     assert names == sorted([f"{shown.digest}.png", f"{held.digest}.bmp"])

@@ -78,7 +78,7 @@ def test_a_chat_of_several_turns_is_for_the_task_chat(tmp_path: Path) -> None:
     row = {"messages": [USER, SAYS, {**USER, "content": "and?"}, {**SAYS, "content": "so"}]}
     wanted = Example("and?", "so", turns=(Turn("user", "hi"), Turn("assistant", "hello")))
     assert read(tmp_path, row, task="chat") == [wanted]
-    assert wanted.asked == "hi\nhello\nand?"
+    assert wanted.prompt == "hi\nhello\nand?"
     assert "FILE:1: has 2 turns before its last message, and the task classify answers" in fault(
         tmp_path, row, task="classify"
     )

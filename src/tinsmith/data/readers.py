@@ -71,7 +71,7 @@ class Example:
     where: Where | None = field(default=None, compare=False)
 
     @property
-    def asked(self) -> str:
+    def prompt(self) -> str:
         """The whole prompt: turns, input and identities of the images."""
         images = (image.identity for image in self.images)
         return "\n".join([*(turn.content for turn in self.turns), self.input, *images])
@@ -174,7 +174,7 @@ def example(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
     )
 
 
-def asked(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
+def unanswered(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
     """The example of a row without an output; `shown` as in `example`."""
     return replace(example({**row, "output": "none"}, where, shown), output="")
 

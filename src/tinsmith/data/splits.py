@@ -30,8 +30,8 @@ def _is_mark(char: str) -> bool:
 
 def shared_inputs(train: Sequence[Example], test: Sequence[Example]) -> list[Example]:
     """The test examples whose input is also a training input; they measure memory."""
-    known = {normalize(example.asked) for example in train}
-    return [example for example in test if normalize(example.asked) in known]
+    known = {normalize(example.prompt) for example in train}
+    return [example for example in test if normalize(example.prompt) in known]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def divide(
     order drawn by hashes of the seed and the inputs. kept: earlier splits by key; a new example follows its
     group.
     """
-    texts = [normalize(example.asked) for example in examples]
+    texts = [normalize(example.prompt) for example in examples]
     members = _groups(examples, texts, near)
     keys = [_hash("", text)[:16] for text in texts]
     splits: dict[int, str] = {}

@@ -41,7 +41,7 @@ SYSTEM = ("system", "system_prompt")  # columns of a row's own system message, i
 Values = Mapping[str, Any]
 
 
-class Wanted(Protocol):
+class TaskTraits(Protocol):
     """The task of the examples: its name, and whether its answers are JSON, or may be lists of texts."""
 
     @property
@@ -115,7 +115,7 @@ class Shape(ABC):
         return rows
 
     @abstractmethod
-    def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
+    def example(self, values: Values, reading: Reading, where: Where, task: TaskTraits | None) -> Example:
         """Raises DataError, with the place and the column, for a row that is no example."""
 
 
@@ -138,7 +138,7 @@ class Opened:
     reading: Reading
     unused: tuple[str, ...]
     named: Named
-    task: Wanted | None
+    task: TaskTraits | None
 
     def __iter__(self) -> Iterator[Example]:
         """Reads the file from its beginning. Raises DataError at the first row that is no example."""
@@ -181,7 +181,7 @@ class Opened:
 
 
 def open_examples(
-    path: str | Path, *, named: Named | None = None, task: Wanted | None = None, split: str = "train"
+    path: str | Path, *, named: Named | None = None, task: TaskTraits | None = None, split: str = "train"
 ) -> Opened:
     """Finds the shape of a file's or folder's rows. task: of the outputs; split: of a folder with several.
 
@@ -233,7 +233,7 @@ def _reading(path: Path, columns: Sequence[str], rows: Sequence[Values], named: 
 
 
 def text(
-    values: Values, column: str, where: Where, task: Wanted | None = None, *, is_output: bool = False
+    values: Values, column: str, where: Where, task: TaskTraits | None = None, *, is_output: bool = False
 ) -> str:
     """A column's value as stripped text. A number becomes JSON; so does, compactly, a table or list that is an
     output of a task with JSON answers. Raises DataError for a value without a text."""
@@ -251,7 +251,7 @@ def text(
     raise DataError(f'{where}: "{column}" must be a text, got {reading.kind(value)}')
 
 
-def _as_json(value: Any, column: str, where: Where, task: Wanted | None) -> str:
+def _as_json(value: Any, column: str, where: Where, task: TaskTraits | None) -> str:
     import json
 
     is_json = isinstance(value, dict | list) and not (isinstance(value, list) and task and task.has_lists)

@@ -75,7 +75,7 @@ class Data:
     @cached_property
     def folded(self) -> list[str]:
         """The inputs without case, spacing and punctuation."""
-        return [fold(row.example.asked) for row in self.rows]
+        return [fold(row.example.prompt) for row in self.rows]
 
 
 def read(files: Files, task: Task | None = None, named: Named | None = None) -> tuple[list[Row], list[Fault]]:

@@ -36,7 +36,7 @@ class Ungrounded(Check):
             one
             for i, row in enumerate(data.rows)
             if data.values[i] is not None and not row.example.images
-            for one in _leaves(i, row.example.asked, data.task.values(row.example.output))
+            for one in _leaves(i, row.example.prompt, data.task.values(row.example.output))
         ]
         statistics: dict[object, Statistics] = defaultdict(Statistics)
         for _, leaf, stands in found:

@@ -105,7 +105,7 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
 
 
 def _written(
-    writer: Writer, terms: Terms, asked: Sequence[asking.Asked], dropped: list[Dropped]
+    writer: Writer, terms: Terms, asked: Sequence[asking.Answered], dropped: list[Dropped]
 ) -> list[Example]:
     rows: list[Example] = []
     for passage, requests, answers in asked:
@@ -131,7 +131,7 @@ def _check_out(out: Path, folder: Path) -> None:
         raise InputError(f"{out}: is inside {folder}, whose files are documents; give another folder by --out")
     files.check_begins(out / asking.FILE, b'{"key": ')
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / asking.FILE).is_file())):
-        raise InputError(f"{out}: exists, but not from this command; remove it, or give another folder by --out")
+        raise InputError(f"{out}: exists, but not from this command; remove it, or change --out")
 
 
 def _checked(rows: Sequence[Example], plan: Plan, dropped: list[Dropped]) -> list[Example]:
