@@ -105,7 +105,7 @@ def test_the_original_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "x" / "train.jsonl").write_text((tmp_path / "train.jsonl").read_text("utf-8"))
     files = [("train", tmp_path / "train.jsonl"), ("test", tmp_path / "x" / "train.jsonl")]
     same = check.run(checking.of_files(files, None, Constraint(), None, None, 512))
-    with pytest.raises(InputError, match="two of the files have one name"):
+    with pytest.raises(InputError, match="two of the files have the same name"):
         mending.write(same, tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "link",
