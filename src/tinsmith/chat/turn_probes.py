@@ -62,12 +62,7 @@ _PARTS = re.compile(r"""\[['"]type['"]\]|\.type\b""")
 Probe = tuple[Messages, bool]  # a conversation, and whether it ends with the opening of an answer
 
 
-def compile_turns(
-    template: str,
-    *,
-    tokens: dict[str, str] | None = None,
-    control: Sequence[str] = (),
-) -> Turns:
+def compile_turns(template: str, *, tokens: dict[str, str] | None = None, control: Sequence[str] = ()) -> Turns:
     """Tables with the template's exact renderings.
 
     tokens: as for chat_template.render. control: texts of control tokens, which no text of a table may split.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinsmith.data.near import Joined, join_near
+from tinsmith.data.near import near_groups
 from tinsmith.data.splits import normalize
 from tinsmith.errors import DataError, InputError
 from tinsmith.prepare.documents.dropping import Dropped
@@ -165,9 +165,8 @@ def _distinct(passages: Sequence[Passage], dropped: list[Dropped]) -> list[Passa
     texts = [normalize(one.text) for one in passages]
     first = {text: place for place, text in reversed(list(enumerate(texts)))}
     distinct = [place for place, text in enumerate(texts) if first[text] == place]
-    groups = Joined(len(distinct))
-    join_near([texts[place] for place in distinct], _ALIKE, groups)
-    head = {texts[place]: distinct[groups.of(number)] for number, place in enumerate(distinct)}
+    groups = near_groups([texts[place] for place in distinct], _ALIKE)
+    head = {texts[place]: distinct[groups.find(number)] for number, place in enumerate(distinct)}
     for place, one in enumerate(passages):
         if head[texts[place]] != place:
             other = passages[head[texts[place]]]
