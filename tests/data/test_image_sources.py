@@ -116,7 +116,7 @@ def test_folders_of_images(tmp_path: Path) -> None:
     ("value", "what"),
     [
         ("none.png", 'DIR/rows.jsonl:2: "image": DIR/none.png: no such file; check the path'),
-        ("text.png", 'DIR/rows.jsonl:2: "image": DIR/text.png: is no image that Pillow reads'),
+        ("text.png", 'DIR/rows.jsonl:2: "image": DIR/text.png: Pillow can\'t read this image'),
         ("http://x/y.png", "is an address; save the image"),
         (3, 'DIR/rows.jsonl:2: "image": must be a path'),
         ({"path": "a.png", "change": {"melt": 1}}, 'unknown change "melt"; the changes are rotate,'),

@@ -208,7 +208,7 @@ def test_rows_that_could_be_read_in_two_ways_are_refused(tmp_path: Path) -> None
     row = {"text": "a", "label": "b", "category": "c"}
     assert fault(tmp_path, row) == (
         'FILE: could be text-label (input = "text", output = "label") or text-label (input = "text", output = '
-        '"category"); say in [data] which: shape, input, output'
+        '"category"); choose one in [data] by shape, input or output'
     )
     assert read(tmp_path, row, named=Named(output="category")) == [Example("a", "c")]
     both = {"messages": [USER, SAYS], "prompt": "a", "completion": "b"}

@@ -206,7 +206,7 @@ def dated(template: str | None, date: str | Date | None) -> str | None:
 
 
 def _before(statements: str, template: str) -> str:
-    # trim_blocks drops the line break, and the template still begins on a line of its own.
+    # trim_blocks drops the line break, and the template still begins on a new line.
     return f"{statements}\n{template}"
 
 

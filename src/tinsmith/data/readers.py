@@ -97,7 +97,7 @@ def as_row(example: Example, folder: Path | None = None) -> dict[str, Any]:
 def read_jsonl(path: str | Path) -> list[Example]:
     """Every example of a JSON-lines file in tinsmith's shape; blank lines are skipped.
 
-    Raises DataError, with the file and line, at the first line that is no example, and for an empty file.
+    Raises DataError, with the file and line, at the first line that is not an example, and for an empty file.
     """
     path = Path(path)
     takes = f"an example takes {', '.join(KEYS)}"

@@ -10,7 +10,7 @@ _DEEPEST = 64
 
 
 def kinds(schema: Any, root: Any, depth: int = 0) -> frozenset[str]:
-    """A superset of the types of the values that the schema accepts; "integer" stands beside "number"."""
+    """A superset of the types of the values that the schema accepts; "number" implies "integer"."""
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return frozenset() if schema is False else ALL
     types = ALL

@@ -27,7 +27,7 @@ CONTAINERS = (Container("JSON", (".jsonl", ".ndjson", ".json"), rows),)
 
 
 def _begins(path: Path) -> str:
-    """The first character that is no white space; empty where there is none."""
+    """The first character that is not white space; empty if there is none."""
     pieces = (piece.strip() for piece in reading.lines(path, DataError, piece=_PIECE))
     return next((piece[:1].decode("latin-1") for piece in pieces if piece), "")
 

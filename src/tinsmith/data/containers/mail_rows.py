@@ -56,7 +56,7 @@ def _mails(path: Path) -> Iterator[tuple[int, list[bytes]]]:
             mail.append(line[1:] if _ESCAPED.match(line) else line)
             size += len(line)
         elif line.strip():
-            raise DataError(f'{path}:{number}: a mailbox begins with a line "From …"; this is none')
+            raise DataError(f'{path}:{number}: a mailbox begins with a line "From …"; this file does not')
         blank = not line.strip()
         if size > reading.LINE:
             raise DataError(f"{path}:{first}: the mail is longer than {reading.LINE:,} bytes; take it out")

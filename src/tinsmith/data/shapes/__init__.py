@@ -5,7 +5,7 @@
         print(line)                     # the roles of the columns, and three examples
     for example in opened:              # reads the file again, with one row in memory at a time
         print(example.where, example.input, example.output)
-    for one in opened.each():           # the same, with a DataError in place of each row that is no example
+    for one in opened.each():           # the same, with a DataError for each row that is not an example
         ...
 
 Each module of this package lists its shapes in SHAPES. The first rows of a file decide its shape; a file that
@@ -116,7 +116,7 @@ class Shape(ABC):
 
     @abstractmethod
     def example(self, values: Values, reading: Reading, where: Where, task: TaskTraits | None) -> Example:
-        """Raises DataError, with the place and the column, for a row that is no example."""
+        """Raises DataError, with the place and the column, for a row that is not an example."""
 
 
 @cache
@@ -141,14 +141,14 @@ class Opened:
     task: TaskTraits | None
 
     def __iter__(self) -> Iterator[Example]:
-        """Reads the file from its beginning. Raises DataError at the first row that is no example."""
+        """Reads the file from its beginning. Raises DataError at the first row that is not an example."""
         for example in self.each():
             if isinstance(example, DataError):
                 raise example
             yield example
 
     def each(self) -> Iterator[Example | DataError]:
-        """The same, with a DataError in place of each row that is no example."""
+        """The same, with a DataError for each row that is not an example."""
         return map(self._example, self.reading.shape.rows(self.source.rows(), self.named))
 
     def _example(self, row: Row) -> Example | DataError:
@@ -224,7 +224,7 @@ def _reading(path: Path, columns: Sequence[str], rows: Sequence[Values], named: 
         return replace(found[0], images=() if is_posts else tuple(named.images(columns)))
     if found:
         ways = " or ".join(map(str, found))
-        raise DataError(f"{path}: could be {ways}; say in [data] which: shape, input, output")
+        raise DataError(f"{path}: could be {ways}; choose one in [data] by shape, input or output")
     mismatch = f"is not of the shape {named.shape}" if named.shape else "is of no shape that is known"
     raise DataError(
         f'{path}: with the columns {listed} it {mismatch}; name them in [data], as in input = "{columns[0]}", '

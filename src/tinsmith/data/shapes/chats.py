@@ -141,7 +141,7 @@ def check_turns(example: Example, where: Where, task: TaskTraits | None) -> Exam
         if role not in _AFTER.get(before, ()):
             raise DataError(
                 f"{where}: a message of the role {role} comes out of turn; user and assistant take turns, "
-                "after at most one system message, and results of tools stand after the calls"
+                "after at most one system message, and tool results follow the calls"
             )
     return example
 

@@ -19,7 +19,7 @@ from tinsmith.data.shapes import Named, Reading, Shape, TaskTraits, Values, text
 from tinsmith.data.shapes.chats import of_messages
 from tinsmith.errors import DataError
 
-KEPT = 20_000  # posts in memory; an answer to an older post is no example
+KEPT = 20_000  # posts in memory; an answer to an older post is not an example
 DEPTH = 8  # posts before the answer
 
 # Columns by role, as mailboxes, Discourse, phpBB, Slack and Discord exports name them.

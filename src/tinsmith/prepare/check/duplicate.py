@@ -27,7 +27,7 @@ class Duplicate(Check):
                 given, other = quoted_input(second.example), quoted_input(first.example)
                 message = f"{given} is nearly {other} at {first.where}"
                 if self.same:
-                    message = f"{given} stands at {first.where} too, with the same output"
+                    message = f"{given} also occurs at {first.where}, with the same output"
                 yield self.at(data, pair.second, message, drop(), also=(first.where,))
 
 

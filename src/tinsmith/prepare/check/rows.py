@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that is no example. empty: without an input or an output."""
+    """A row that is not an example. empty: without an input or an output."""
 
     split: str
     path: Path

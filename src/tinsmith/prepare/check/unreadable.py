@@ -1,4 +1,4 @@
-"""unreadable, empty: a row that is no example, or one without an input or an output."""
+"""unreadable, empty: a row that is not an example, or one without an input or an output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Unreadable(Check):
 class Empty(Unreadable):
     name = "empty"
     title = "empty inputs or outputs"
-    advice = "write what is missing, or delete the row"
+    advice = "add the missing text, or delete the row"
     empty = True
 
 

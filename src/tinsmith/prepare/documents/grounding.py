@@ -27,7 +27,7 @@ _ASKING = frozenset((
 # fmt: on
 
 
-def stands(value: str | float, text: str) -> bool:
+def occurs(value: str | float, text: str) -> bool:
     """Whether a text has a value: words in order, regardless of case and punctuation; a number in any usual
     notation."""
     if isinstance(value, str):

@@ -8,7 +8,7 @@ from typing import ClassVar
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.prepare.documents.dropping import Dropped
-from tinsmith.prepare.documents.grounding import stands
+from tinsmith.prepare.documents.grounding import occurs
 from tinsmith.prepare.documents.passages import Passage, sentences
 from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example, read
 
@@ -66,7 +66,7 @@ class Classify(Writer):
             yield Dropped("invalid", passage.where, str(fault), {"answer": " | ".join(answers)})
             return
         row = {"input": passage.text, "output": first["label"]}
-        invented = [one["sentence"] for one in (first, second) if not stands(one["sentence"], passage.text)]
+        invented = [one["sentence"] for one in (first, second) if not occurs(one["sentence"], passage.text)]
         if invented:
             yield Dropped("ungrounded", passage.where, f'the passage does not say "{invented[0][:80]}"', row)
         elif first["label"] != second["label"]:
