@@ -165,7 +165,7 @@ def next_step(oracle: Oracle, at: frozenset[Configuration], source: random.Rando
 
 @pytest.mark.parametrize("known", [FUNCTIONGEMMA, GEMMA4], ids=lambda known: known.name)
 def test_control_tokens_stand_for_their_texts(known: GemmaFormat) -> None:
-    ids = {known.opening: 7, known.closing: 8, known.escape: 70000}
+    ids = {known.mark: 7, known.closing: 8, known.escape: 70000}
     oracle = Oracle(compile_tools(TOOLS, known.name, control=ids.get, none=True).data)
     written = known.write(VALID[:1])
     assert not oracle.accepts(written.encode())  # neither is it a text: that would be read as a call

@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from tinsmith.data import near
-from tinsmith.data.near import Joined, alike, join_near, words
+from tinsmith.data.near import DisjointSets, jaccard, near_groups, words
 from tinsmith.data.readers import Example
 from tinsmith.data.splits import Division, divide
 
@@ -95,21 +95,20 @@ def test_near_texts_are_all_found(least: float) -> None:
     chance = random.Random(0)
     drawn = (chance.choices("abcdefghijklmnopqrst", k=chance.randrange(1, 13)) for _ in range(300))
     texts = sorted({" ".join(letters) for letters in drawn})
-    found, wanted = Joined(len(texts)), Joined(len(texts))
-    join_near(texts, least, found)
+    found, wanted = near_groups(texts, least), DisjointSets(len(texts))
     for a, b in combinations(range(len(texts)), 2):
-        if alike(words(texts[a]), words(texts[b])) >= least:
-            wanted.join(a, b)
-    groups = [[joined.of(n) for n in range(len(texts))] for joined in (found, wanted)]
+        if jaccard(words(texts[a]), words(texts[b])) >= least:
+            wanted.union(a, b)
+    groups = [[sets.find(n) for n in range(len(texts))] for sets in (found, wanted)]
     assert groups[0] == groups[1]
     assert 1 < len(set(groups[0])) < len(texts)
 
 
 def test_words_that_all_texts_share_make_no_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[int] = []
-    monkeypatch.setattr(near, "alike", lambda a, b: compared.append(1) or 0.0)
+    monkeypatch.setattr(near, "jaccard", lambda a, b: compared.append(1) or 0.0)
     texts = [f"turn on light number {n} in room {n}x of the house" for n in range(300)]
-    join_near(texts, 0.8, Joined(300))
+    near_groups(texts, 0.8)
     assert not compared
 
 

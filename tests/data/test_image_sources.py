@@ -116,7 +116,7 @@ def test_folders_of_images(tmp_path: Path) -> None:
     ("value", "what"),
     [
         ("none.png", 'DIR/rows.jsonl:2: "image": DIR/none.png: no such file; check the path'),
-        ("text.png", 'DIR/rows.jsonl:2: "image": DIR/text.png: is no image that Pillow reads'),
+        ("text.png", 'DIR/rows.jsonl:2: "image": DIR/text.png: Pillow can\'t read this image'),
         ("http://x/y.png", "is an address; save the image"),
         (3, 'DIR/rows.jsonl:2: "image": must be a path'),
         ({"path": "a.png", "change": {"melt": 1}}, 'unknown change "melt"; the changes are rotate,'),
@@ -166,7 +166,7 @@ def test_a_run_keeps_its_own_copies(tmp_path: Path) -> None:
     examples = [Example("q", "a", images=(shown, held)), Example("", "b", images=(drawn,))]
     write_examples(tmp_path / "run" / "train.jsonl", examples)
     kept = read_jsonl(tmp_path / "run" / "train.jsonl")
-    assert [one.asked for one in kept] == [one.asked for one in examples]
+    assert [one.prompt for one in kept] == [one.prompt for one in examples]
     assert kept[1].images[0].change == (("jpeg", 50),)
     names = sorted(one.name for one in (tmp_path / "run" / "images").iterdir())
     assert names == sorted([f"{shown.digest}.png", f"{held.digest}.bmp"])

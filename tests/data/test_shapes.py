@@ -78,7 +78,7 @@ def test_a_chat_of_several_turns_is_for_the_task_chat(tmp_path: Path) -> None:
     row = {"messages": [USER, SAYS, {**USER, "content": "and?"}, {**SAYS, "content": "so"}]}
     wanted = Example("and?", "so", turns=(Turn("user", "hi"), Turn("assistant", "hello")))
     assert read(tmp_path, row, task="chat") == [wanted]
-    assert wanted.asked == "hi\nhello\nand?"
+    assert wanted.prompt == "hi\nhello\nand?"
     assert "FILE:1: has 2 turns before its last message, and the task classify answers" in fault(
         tmp_path, row, task="classify"
     )
@@ -208,7 +208,7 @@ def test_rows_that_could_be_read_in_two_ways_are_refused(tmp_path: Path) -> None
     row = {"text": "a", "label": "b", "category": "c"}
     assert fault(tmp_path, row) == (
         'FILE: could be text-label (input = "text", output = "label") or text-label (input = "text", output = '
-        '"category"); say in [data] which: shape, input, output'
+        '"category"); choose one in [data] by shape, input or output'
     )
     assert read(tmp_path, row, named=Named(output="category")) == [Example("a", "c")]
     both = {"messages": [USER, SAYS], "prompt": "a", "completion": "b"}

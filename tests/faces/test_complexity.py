@@ -43,7 +43,7 @@ from tinsmith.prepare.documents import passages
 from tinsmith.prepare.documents.kinds import Block, kinds
 from tinsmith.runtime.generation import Completion
 from tinsmith.system import reading
-from tinsmith.tokenizer.packed import PRETOKENIZERS
+from tinsmith.tokenizer.pretokenizers import PRETOKENIZERS
 
 ENOUGH = 0.012  # seconds from which on a run counts as measured
 MOST = 1 << 17  # n: what is quicker than that at this size needs no test
@@ -522,7 +522,7 @@ row(
 
 def template(text: str) -> None:
     """As the process that renders templates answers."""
-    for asked in ({"do": "render", "date": None, "given": {"x": "b"}}, {"do": "examine"}):
+    for asked in ({"do": "render", "given": {"x": "b"}}, {"do": "examine"}):
         jinja.answer(json.dumps({**asked, "template": text}).encode())
 
 
@@ -548,7 +548,7 @@ for _name, _make in _TEMPLATES.items():
 row(
     "template: messages",
     lambda n: [{"role": "user", "content": "a"}] * n,
-    lambda messages: jinja.render(CHATML, None, {"messages": messages}),
+    lambda messages: jinja.render(CHATML, {"messages": messages}),
 )
 
 

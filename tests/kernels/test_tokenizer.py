@@ -24,7 +24,8 @@ from tests.kernels.tokenizer_kinds import DISPUTED, STDLIB, byte_level, random_t
 from tests.models import c_programs
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.spec import Tokenizer
-from tinsmith.tokenizer.packed import ALPHABET, MODELS, PRETOKENIZERS, encode
+from tinsmith.tokenizer.packed import ALPHABET, MODELS, encode
+from tinsmith.tokenizer.pretokenizers import PRETOKENIZERS
 
 
 def hugging_face(t: Tokenizer, *, added: bool = True) -> HfTokenizer:

@@ -66,7 +66,7 @@ def test_a_file_is_sealed_with_its_name_and_digest(model: tinsmith.Model, tmp_pa
     assert checker.departure('{"name":"light","arguments":{"room":"attic","on":false}}') is None
     departure = checker.departure('{"name":"light","arguments":{"room":"cellar","on":false}}')
     assert departure is not None
-    assert 'got \'cellar","on":false}}\'; what may come there: "a", "h"' in departure
+    assert 'got \'cellar","on":false}}\'; allowed there: "a", "h"' in str(departure)
 
 
 def test_labels_are_those_of_the_training_examples(model: tinsmith.Model, tmp_path: Path) -> None:
@@ -224,16 +224,17 @@ def test_what_does_not_go_together(more: str, message: str, tmp_path: Path) -> N
     ("pattern", "text", "expected"),
     [
         ("(ja|nein), bitte", "ja, bitte", None),
-        ("(ja|nein), bitte", "nun", "at character 2, after 'n': got 'un'; what may come there: \"e\""),
-        ("a(bc?)?", "abd", "at character 3, after 'ab': got 'd'; what may come there: \"c\", the end"),
-        ("ab", "a", "at character 2, after 'a': got the end; what may come there: \"b\""),
-        ("a|b", "", 'at character 1, after the beginning: got the end; what may come there: "a", "b"'),
-        ("xé", "xè", "at character 2, after 'x': got 'è'; what may come there: a character beyond ASCII"),
-        ("a", "aa", "at character 2, after 'a': got 'a'; what may come there: the end"),
+        ("(ja|nein), bitte", "nun", "at character 2, after 'n': got 'un'; allowed there: \"e\""),
+        ("a(bc?)?", "abd", "at character 3, after 'ab': got 'd'; allowed there: \"c\", the end"),
+        ("ab", "a", "at character 2, after 'a': got the end; allowed there: \"b\""),
+        ("a|b", "", 'at character 1, after the beginning: got the end; allowed there: "a", "b"'),
+        ("xé", "xè", "at character 2, after 'x': got 'è'; allowed there: a character beyond ASCII"),
+        ("a", "aa", "at character 2, after 'a': got 'a'; allowed there: the end"),
     ],
 )
 def test_where_a_text_departs(model: tinsmith.Model, pattern: str, text: str, expected: str | None) -> None:
-    assert Checker(model, compile_regex(pattern).data).departure(text) == expected
+    departure = Checker(model, compile_regex(pattern).data).departure(text)
+    assert (departure and str(departure)) == expected
 
 
 def test_an_output_that_departs_names_file_and_example(model: tinsmith.Model) -> None:

@@ -178,7 +178,7 @@ def test_good_rows_are_let_be(tmp_path: Path) -> None:
         (
             "duplicate",
             row_of("Switch on the oven in the cellar!", call("TurnOn", room="cellar", thing="oven")),
-            "stands at",
+            "occurs at",
         ),
     ],
 )

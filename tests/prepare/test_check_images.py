@@ -51,7 +51,7 @@ def test_images_are_compared_by_what_they_show(tmp_path: Path) -> None:
     found = check.run(Data(rows, faults, CLASSIFY), ("unreadable", "image", "leak", "image_leak")).findings
     train, test = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
     assert [(one.where, one.message.partition("; ")[0]) for one in found["unreadable"]] == [
-        (f"{train}:6", f'"image": {tmp_path}/text.png: is no image that Pillow reads')
+        (f"{train}:6", f'"image": {tmp_path}/text.png: Pillow can\'t read this image')
     ]
     (cut,) = found["image"]
     assert cut.where == f"{train}:5" and "cut.png: is damaged (" in cut.message

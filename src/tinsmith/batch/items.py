@@ -122,7 +122,7 @@ class Items:
             return self._with_system(_messages(values.get("messages"), where), values, where)
         if self.layout == "input-output":
             own = {key: value for key, value in values.items() if key in readers.KEYS and key != "image"}
-            example = replace(readers.asked(own, where, bool(shown)), images=shown)
+            example = replace(readers.unanswered(own, where, bool(shown)), images=shown)
         else:
             example = Example(self._joined(values, where), "", images=shown, where=where)
         system = _system(values, where)

@@ -43,23 +43,20 @@ def render(
     *,
     generate: bool,
     tokens: Mapping[str, str] | None = None,
-    tools: Tools | None = None,
     thinking: bool | None = None,
-    date: Date | None = None,
 ) -> str:
     """The conversation as text.
 
     generate: end with the opening of the assistant's answer. tokens: texts of special tokens by the names that
-    templates use ("bos_token", …), as from `special_tokens`. tools: in OpenAI's shape. thinking: the template's
-    switch; None: its default. date: today's date for the template. Raises InputError for an invalid template, a
-    conversation that it refuses, or a template that writes the date where none is given; UnsupportedError where
-    it has no switch for thinking.
+    templates use ("bos_token", …), as from `special_tokens`. thinking: the template's switch; None: its
+    default. Raises InputError for an invalid template, one that writes today's date, or a conversation that it
+    refuses; UnsupportedError for a template without a switch for thinking.
     """
     try:
         given = {
             "messages": [_message(message) for message in messages],
             "add_generation_prompt": generate,
-            "tools": None if tools is None else _plain(list(tools)),
+            "tools": None,
             "documents": None,
             **(tokens or {}),
         }
@@ -67,7 +64,7 @@ def render(
         raise InputError("a message is nested too deep for a chat template") from None
     if thinking is not None:
         given[_switch(template)] = thinking
-    reply = jinja_process.render(template, None if date is None else date.isoformat(), given)
+    reply = jinja_process.render(template, given)
     if "text" in reply:
         return str(reply["text"])
     if "undated" in reply:
@@ -119,7 +116,7 @@ def settle(
     template: str,
     *,
     system: str = "",
-    date: Date | None = None,
+    date: str | Date | None = None,
     thinking: bool | None = None,
     tools: Tools | None = None,
     quotes_input: bool = False,
@@ -209,7 +206,7 @@ def dated(template: str | None, date: str | Date | None) -> str | None:
 
 
 def _before(statements: str, template: str) -> str:
-    # trim_blocks drops the line break, and the template still begins on a line of its own.
+    # trim_blocks drops the line break, and the template still begins on a new line.
     return f"{statements}\n{template}"
 
 

@@ -7,11 +7,11 @@ tinsmith.
 Requests on standard input and replies on standard output are lines of ASCII JSON. The first line of output has
 Jinja's version.
 
-    {"do": "render", "template", "date", "given"}    {"text"}
-    {"do": "examine", "template"}                    {"free", "dates", "words"}, see `examine`
+    {"do": "render", "template", "given"}    {"text"}
+    {"do": "examine", "template"}            {"free", "dates", "words"}, see `examine`
 
-Other replies are {"refused": why} where the template rejects its input, {"undated": true} where it writes a
-date and none is given, {"invalid": why} for invalid Jinja, {"failed": why} for any other error.
+Other replies are {"refused": why} if the template rejects its input, {"undated": true} if it writes today's
+date, {"invalid": why} for invalid Jinja, {"failed": why} for any other error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import date as Date
 from functools import lru_cache
 from typing import Any
 
@@ -89,7 +88,7 @@ def _check_name(name: object) -> None:
 
 
 class Undated(Exception):
-    """The template writes today's date, and none was given."""
+    """The template writes today's date, which no setting fixes."""
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
@@ -122,22 +121,20 @@ def _raise_exception(message: str) -> None:
     raise TemplateError(message)
 
 
+def _today(form: str) -> None:
+    raise Undated
+
+
 @lru_cache(maxsize=32)
-def _compiled(template: str, date: str | None) -> Callable[..., str]:
+def _compiled(template: str) -> Callable[..., str]:
     environment = _environment()
-
-    def strftime_now(form: str) -> str:
-        if date is None:
-            raise Undated
-        return Date.fromisoformat(date).strftime(form)
-
-    environment.globals["strftime_now"] = strftime_now
+    environment.globals["strftime_now"] = _today  # not in `examine`, which finds variables that are no globals
     return environment.from_string(template).render
 
 
-def render(template: str, date: str | None, given: dict[str, Any]) -> dict[str, Any]:
+def render(template: str, given: dict[str, Any]) -> dict[str, Any]:
     try:
-        text = _compiled(template, date)(**given)
+        text = _compiled(template)(**given)
     except Undated:
         return {"undated": True}
     except TemplateError as error:

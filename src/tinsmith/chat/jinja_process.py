@@ -242,8 +242,8 @@ within = _shared.within
 close = _shared.close
 
 
-def render(template: str, date: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    return _shared.ask(do="render", template=template, date=date, given=given)
+def render(template: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    return _shared.ask(do="render", template=template, given=given)
 
 
 def examine(template: str) -> dict[str, Any]:

@@ -12,14 +12,13 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date as Date
 from functools import cache, lru_cache
 from itertools import pairwise, product
 from os.path import commonprefix
 from typing import Any
 
 from tinsmith.chat import chat_template, jinja_process
-from tinsmith.chat.chat_template import Messages, Tools
+from tinsmith.chat.chat_template import Messages
 from tinsmith.chat.turn_reader import Reader, Show, crosses
 from tinsmith.chat.turns import CLOSING, OPENING, ROLES, Turns, TurnTable
 from tinsmith.errors import InputError, UnsupportedError
@@ -63,49 +62,28 @@ _PARTS = re.compile(r"""\[['"]type['"]\]|\.type\b""")
 Probe = tuple[Messages, bool]  # a conversation, and whether it ends with the opening of an answer
 
 
-def compile_turns(
-    template: str,
-    *,
-    tokens: dict[str, str] | None = None,
-    control: Sequence[str] = (),
-    tools: Tools | None = None,
-    date: Date | None = None,
-) -> Turns:
+def compile_turns(template: str, *, tokens: dict[str, str] | None = None, control: Sequence[str] = ()) -> Turns:
     """Tables with the template's exact renderings.
 
     tokens: as for chat_template.render. control: texts of control tokens, which no text of a table may split.
-    tools: of every prompt. date: today's date for the template. Raises UnsupportedError, with a conversation
-    that shows a difference, for a template that is no table, and InputError where it writes today's date and
-    none is given.
+    Raises UnsupportedError, with a conversation that shows a difference, for a template that no table can
+    express, and InputError for one that writes today's date.
     """
     if not template.isascii() and template.encode("utf-8", "replace").decode("utf-8") != template:
         raise UnsupportedError("the chat template is not UTF-8 text")
     texts = tokens or {}
-    encoded_tools = None if tools is None else json.dumps(list(tools))
-    return _turns(template, tuple(texts.items()), (*control, *texts.values()), encoded_tools, date)
+    return _turns(template, tuple(texts.items()), (*control, *texts.values()))
 
 
 @lru_cache(maxsize=64)
-def _turns(
-    template: str,
-    tokens: tuple[tuple[str, str], ...],
-    control: tuple[str, ...],
-    tools: str | None,
-    date: Date | None,
-) -> Turns:
+def _turns(template: str, tokens: tuple[tuple[str, str], ...], control: tuple[str, ...]) -> Turns:
     def compiled(thinking: bool | None, parts: bool = False) -> TurnTable:
         @cache
         def rendered(shape: tuple[tuple[str, str], ...], generate: bool) -> str | InputError:
             messages = [{"role": role, "content": _content(content, parts)} for role, content in shape]
             try:
                 return chat_template.render(
-                    template,
-                    messages,
-                    generate=generate,
-                    tokens=dict(tokens),
-                    tools=None if tools is None else json.loads(tools),
-                    thinking=thinking,
-                    date=date,
+                    template, messages, generate=generate, tokens=dict(tokens), thinking=thinking
                 )
             except InputError as error:
                 return error

@@ -115,7 +115,7 @@ class Reader:
         except (InputError, UnsupportedError) as error:
             return replace(table, no_tool=str(error))
         if not opening.startswith(self.answer_end) or not asked.endswith(table.generation):
-            return replace(table, no_tool="a tool's message has no place of its own")
+            return replace(table, no_tool="a tool's message has no separate place")
         ending = self.common([finished, asked])
         return replace(
             table,

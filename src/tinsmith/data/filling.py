@@ -37,7 +37,7 @@ def filled(
     example: Example, fills: dict[Slot, Fill], fit: Callable[[Mapping[Leaf, Value]], bool]
 ) -> Example | None:
     """The example with new values. None if no value can be written, if one would be ambiguous in the input, or
-    after turns, which may contain it too. fit: whether the new values may stand together."""
+    after turns, which may contain it too. fit: whether the new values are compatible."""
     if any(turn.role != "system" for turn in example.turns):
         return None
     texts = {slot: _in_style(example.input, slot, fill.value) for slot, fill in fills.items()}

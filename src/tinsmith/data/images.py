@@ -117,7 +117,7 @@ class ImageSource:
         try:
             image = Image.open(io.BytesIO(self.bytes()))
         except UnidentifiedImageError:
-            raise DataError(f"{self.name}: is no image that Pillow reads; convert it to PNG or JPEG") from None
+            raise DataError(f"{self.name}: Pillow can't read this image; convert it to PNG or JPEG") from None
         except Image.DecompressionBombError:
             raise DataError(f"{self.name}: has {_TOO_MANY}; scale it down") from None
         except (OSError, SyntaxError, ValueError) as error:

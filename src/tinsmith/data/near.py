@@ -22,7 +22,7 @@ def words(text: str) -> frozenset[str]:
     return frozenset(in_order(text)) or frozenset([text])
 
 
-def alike(a: frozenset[str], b: frozenset[str]) -> float:
+def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
     """The Jaccard similarity."""
     common = len(a & b)
     return common / (len(a) + len(b) - common)
@@ -32,36 +32,37 @@ def _ceil(count: float) -> int:
     return math.ceil(count - _ROUNDED)
 
 
-class Joined:
+class DisjointSets:
     """Disjoint sets of the numbers below `count`."""
 
     def __init__(self, count: int) -> None:
-        self.above = list(range(count))
+        self.parents = list(range(count))
 
-    def of(self, number: int) -> int:
+    def find(self, number: int) -> int:
         """The least number of its set."""
-        while self.above[number] != number:
-            self.above[number] = self.above[self.above[number]]
-            number = self.above[number]
+        while self.parents[number] != number:
+            self.parents[number] = self.parents[self.parents[number]]
+            number = self.parents[number]
         return number
 
-    def join(self, a: int, b: int) -> None:
-        a, b = self.of(a), self.of(b)
-        self.above[max(a, b)] = min(a, b)
+    def union(self, a: int, b: int) -> None:
+        a, b = self.find(a), self.find(b)
+        self.parents[max(a, b)] = min(a, b)
 
 
-def join_near(texts: Sequence[str], least: float, groups: Joined) -> None:
-    """Joins distinct texts whose similarity is at least `least`, directly or through others.
+def near_groups(texts: Sequence[str], least: float) -> DisjointSets:
+    """Groups the indices of distinct texts whose similarity is at least `least`, directly or through others.
 
     Finds all pairs and compares few: two similar sets share one of their rarest words (prefix filtering;
     Bayardo, Ma and Srikant, Scaling up all pairs similarity search, 2007). The smaller set's prefix is shorter,
     and the words left after a match must suffice (Xiao et al., Efficient similarity joins for near-duplicate
     detection, 2008).
     """
+    groups = DisjointSets(len(texts))
     sets = [words(text) for text in texts]
     first: dict[frozenset[str], int] = {}
     for number, own in enumerate(sets):
-        groups.join(first.setdefault(own, number), number)
+        groups.union(first.setdefault(own, number), number)
     counts = Counter(word for own in first for word in own)
     share = least / (1 + least)  # common words, as a share of the two sets' sizes together
     holders: dict[str, deque[tuple[int, int, int]]] = defaultdict(deque)  # number, size, words from here on
@@ -79,7 +80,8 @@ def join_near(texts: Sequence[str], least: float, groups: Joined) -> None:
                 if min(size - at, left) >= share * (size + count) - _ROUNDED
             }
         for other in found:
-            if groups.of(other) != groups.of(number) and alike(own, sets[other]) >= least:
-                groups.join(other, number)
+            if groups.find(other) != groups.find(number) and jaccard(own, sets[other]) >= least:
+                groups.union(other, number)
         for at, word in enumerate(rarest[: size - _ceil(2 * share * size) + 1]):
             holders[word].append((number, size, size - at))
+    return groups

@@ -71,7 +71,7 @@ class Example:
     where: Where | None = field(default=None, compare=False)
 
     @property
-    def asked(self) -> str:
+    def prompt(self) -> str:
         """The whole prompt: turns, input and identities of the images."""
         images = (image.identity for image in self.images)
         return "\n".join([*(turn.content for turn in self.turns), self.input, *images])
@@ -97,7 +97,7 @@ def as_row(example: Example, folder: Path | None = None) -> dict[str, Any]:
 def read_jsonl(path: str | Path) -> list[Example]:
     """Every example of a JSON-lines file in tinsmith's shape; blank lines are skipped.
 
-    Raises DataError, with the file and line, at the first line that is no example, and for an empty file.
+    Raises DataError, with the file and line, at the first line that is not an example, and for an empty file.
     """
     path = Path(path)
     takes = f"an example takes {', '.join(KEYS)}"
@@ -174,7 +174,7 @@ def example(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
     )
 
 
-def asked(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
+def unanswered(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
     """The example of a row without an output; `shown` as in `example`."""
     return replace(example({**row, "output": "none"}, where, shown), output="")
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tinsmith.data.near import Joined, join_near
+from tinsmith.data.near import DisjointSets, near_groups
 from tinsmith.data.readers import Example
 
 LEARNED = "train"  # the split of examples in no other
@@ -30,8 +30,8 @@ def _is_mark(char: str) -> bool:
 
 def shared_inputs(train: Sequence[Example], test: Sequence[Example]) -> list[Example]:
     """The test examples whose input is also a training input; they measure memory."""
-    known = {normalize(example.asked) for example in train}
-    return [example for example in test if normalize(example.asked) in known]
+    known = {normalize(example.prompt) for example in train}
+    return [example for example in test if normalize(example.prompt) in known]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def divide(
     order drawn by hashes of the seed and the inputs. kept: earlier splits by key; a new example follows its
     group.
     """
-    texts = [normalize(example.asked) for example in examples]
+    texts = [normalize(example.prompt) for example in examples]
     members = _groups(examples, texts, near)
     keys = [_hash("", text)[:16] for text in texts]
     splits: dict[int, str] = {}
@@ -90,24 +90,23 @@ def divide(
 
 def _groups(examples: Sequence[Example], texts: Sequence[str], near: float) -> dict[int, list[int]]:
     """Indices of the examples that stay together, by the index of the one whose text sorts first."""
-    joined = Joined(len(examples))
+    joined = DisjointSets(len(examples))
     first: dict[tuple[str, str], int] = {}
     for place, (example, text) in enumerate(zip(examples, texts, strict=True)):
-        joined.join(first.setdefault(("text", text), place), place)
+        joined.union(first.setdefault(("text", text), place), place)
         if example.group is not None:
-            joined.join(first.setdefault(("group", example.group), place), place)
+            joined.union(first.setdefault(("group", example.group), place), place)
         for image in example.images:
-            joined.join(first.setdefault(("image", image.digest), place), place)
+            joined.union(first.setdefault(("image", image.digest), place), place)
     # All images may have the same question.
     distinct = [place for (kind, _), place in first.items() if kind == "text" and not examples[place].images]
     if near < 1:
-        alike = Joined(len(distinct))
-        join_near([texts[place] for place in distinct], near, alike)
+        alike = near_groups([texts[place] for place in distinct], near)
         for number, place in enumerate(distinct):
-            joined.join(distinct[alike.of(number)], place)
+            joined.union(distinct[alike.find(number)], place)
     members: dict[int, list[int]] = defaultdict(list)
     for place in range(len(examples)):
-        members[joined.of(place)].append(place)
+        members[joined.find(place)].append(place)
     return {min(places, key=lambda place: texts[place]): places for places in members.values()}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from tinsmith.data.chance import TOLERATED, determine, differ, differing, vary
 from tinsmith.data.classes import classes_of
+from tinsmith.data.features import deciders, features
 from tinsmith.data.leaves import Leaf, Path, beside, lists_in
 from tinsmith.data.orders import (
     LONG,
@@ -33,7 +34,6 @@ from tinsmith.data.orders import (
 )
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import Argument, Slot, Slots, argument, key
-from tinsmith.data.together import deciders, together
 
 LETTERS = 4  # most letters at a text's beginning or end that may determine a class
 FIRST, LAST = "first", "last"
@@ -153,7 +153,7 @@ class Ties:
                     rows[one.path].append((i, one.value))
         rows = {path: classes for path, classes in rows.items() if differ(value for _, value in classes)}
         pairs = zip(self._outputs, self._amounts, strict=True)
-        found = [list(together(own, amounts, self.slots.copied)) for own, amounts in pairs] if rows else []
+        found = [list(features(own, amounts, self.slots.copied)) for own, amounts in pairs] if rows else []
         for path, classes in rows.items():
             for several in deciders(classes, path, found):
                 self.compared.update(combinations(several.compared, 2))

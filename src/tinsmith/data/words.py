@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tinsmith.data.alike import nearest
+from tinsmith.data.nearest import nearest
 
 Rows = Callable[[Sequence[int]], Any]
 

@@ -59,7 +59,7 @@ def pack(
         own = {f"recipe/{name}": path for name, path in named(recipe).items()}
         bases = {f"cache/{name}": source for name, source in hub.carried(models(recipe)).items()}
         display.line("wheels, some minutes where they are made" if wheels is None else "wheels")
-        tables = any(path.suffix.lower() in arrow_rows.Arrow.suffixes for path in own.values())
+        tables = any(path.suffix.lower() in arrow_rows.SUFFIXES for path in own.values())
         folder = _wheels(wheels, (*EXTRAS, "data") if tables else EXTRAS, scratch / "wheels")
         packages = wheel.beside(folder)
         digests = {name: _digest(source) for name, source in {**own, **bases}.items()}

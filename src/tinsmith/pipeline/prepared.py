@@ -170,7 +170,7 @@ def load_base(recipe: Recipe, base: str | Path) -> Spec:
 
 def settled(recipe: Recipe, template: str) -> str:
     """The base's chat template with the values that the recipe fixes, for training and shipping."""
-    from tinsmith.chat.chat_template import read_date, settle, writes_date
+    from tinsmith.chat.chat_template import settle, writes_date
 
     data = recipe.data
     tools = read_tools(recipe) if data.show_tools else None
@@ -178,7 +178,7 @@ def settled(recipe: Recipe, template: str) -> str:
         fixed = settle(
             template,
             system=data.system,
-            date=read_date(data.date) if data.date else None,
+            date=data.date or None,
             thinking=data.thinking,
             tools=tools,
             quotes_input=recipe.quotes_input,

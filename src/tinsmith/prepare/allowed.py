@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 from tinsmith import _core
@@ -23,32 +23,27 @@ class Departure:
     at: int
     message: str
 
+    def __str__(self) -> str:
+        return self.message
 
-@dataclass
+
 class Checker:
-    """Checks texts byte by byte, so that their tokens don't matter."""
+    """Checks texts byte by byte, so that their tokens don't matter. data: constraint.bin."""
 
-    model: Model
-    data: bytes
-    _bytes: dict[int, int] = field(default_factory=dict)  # tokens of single bytes
-
-    def __post_init__(self) -> None:
+    def __init__(self, model: Model, data: bytes) -> None:
+        self.model = model
         try:
-            self._walk = _core.Constraint(self.model.core, self.data)
+            self._walk = _core.Constraint(model.core, data)
         except RuntimeFault as fault:
             raise FormatError(f"the constraint does not open: {fault}") from fault
-        for token in range(self.model.info.vocab):
-            text, control, _ = self.model.core.token(token)
+        self._bytes: dict[int, int] = {}  # tokens of single bytes
+        for token in range(model.info.vocab):
+            text, control, _ = model.core.token(token)
             if len(text) == 1 and not control:
                 self._bytes.setdefault(text[0], token)
 
-    def departure(self, text: str) -> str | None:
-        """The place of the first character that is not allowed, and the allowed ones there; None for an allowed
-        text."""
-        found = self.find(text)
-        return found.message if found else None
-
-    def find(self, text: str) -> Departure | None:
+    def departure(self, text: str) -> Departure | None:
+        """The first character that is not allowed, and the allowed ones there; None for an allowed text."""
         self._walk.begin()
         allowed = b""
         for token in self.model.tokenize(text, special=True):
@@ -79,7 +74,7 @@ class Checker:
         got = repr(text[at : at + SHOWN]) if at < len(text) else "the end"
         listed = ", ".join(could[:SHOWN]) + (", …" if len(could) > SHOWN else "")
         return Departure(
-            at, f"at character {at + 1}, after {after}: got {got}; what may come there: {listed or 'nothing'}"
+            at, f"at character {at + 1}, after {after}: got {got}; allowed there: {listed or 'nothing'}"
         )
 
 

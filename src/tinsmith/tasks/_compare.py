@@ -13,6 +13,7 @@ from datetime import date as Date
 from decimal import Decimal
 from typing import Any
 
+from tinsmith.chat.tool_formats.kinds import resolved
 from tinsmith.errors import DataError
 
 KEYWORD = "x-compare"
@@ -98,7 +99,7 @@ _WAYS: Mapping[str, Callable[[Any], Hashable | None]] = {
 def normalized(value: Any, schema: Any, root: Any = None) -> Any:
     """The value with its leaves as the schema compares them. Raises DataError for an unknown "x-compare"."""
     root = schema if root is None else root
-    part = _resolved(schema, root)
+    part = resolved(schema, root)
     if isinstance(value, dict):
         known = _properties(part, root)
         return {key: normalized(inner, known.get(key), root) for key, inner in value.items()}
@@ -116,22 +117,8 @@ def _properties(part: Mapping[str, Any], root: Any) -> dict[str, Any]:
     found = dict(part.get("properties", {}))
     for keyword in ("allOf", "anyOf", "oneOf"):
         for one in part.get(keyword, ()):
-            found = {**_properties(_resolved(one, root), root), **found}
+            found = {**_properties(resolved(one, root), root), **found}
     return found
-
-
-def _resolved(schema: Any, root: Any) -> Mapping[str, Any]:
-    """A part of a schema with its references followed; empty if it states nothing."""
-    for _ in range(64):
-        if not isinstance(schema, Mapping):
-            return {}
-        if not isinstance(where := schema.get("$ref"), str) or not where.startswith("#"):
-            return schema
-        schema = root
-        for step in where.lstrip("#").split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
-            schema = schema.get(name) if isinstance(schema, Mapping) else None
-    return {}
 
 
 def fields(value: Any, path: str = "") -> Iterator[tuple[str, Hashable]]:

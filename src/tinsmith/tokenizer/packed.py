@@ -14,8 +14,6 @@ from tinsmith.spec import Tokenizer
 from tinsmith.tokenizer.pretokenizers import GGUF_NAMES
 from tinsmith.tokenizer.sentencepiece import SPACE, byte_of, ranked
 
-# The names in kernels/core/text/pretokenizer.c.
-PRETOKENIZERS = ("gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35", "gpt-4o", "tekken")
 MODELS = ("bpe", "sentencepiece", "unigram")
 
 MAGIC = 0x4B4F5454

@@ -35,6 +35,7 @@ GGUF_NAMES: dict[str, Pretokenizer] = {
     "gpt-4o": Pretokenizer("gpt-4o"),
     "tekken": Pretokenizer("tekken", ignore_merges=True),
 }
+PRETOKENIZERS = tuple(dict.fromkeys(known.split for known in GGUF_NAMES.values()))
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _SPACES = r"|\s*[\r\n]+|\s+(?!\S)|\s+"

@@ -125,7 +125,7 @@ def _vocabulary(path: Path, model: Mapping[str, Any]) -> tuple[dict[str, int], d
         raise FormatError(f"{path}: the vocab is neither a table nor, of a Unigram, a list of texts and scores")
     known = {text: token for token, (text, _) in enumerate(given)}
     if len(known) != len(given):
-        raise FormatError(f"{path}: a token stands twice in the vocab")
+        raise FormatError(f"{path}: a token occurs twice in the vocab")
     return known, {text: float(score) for text, score in given}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.spec import Tokenizer
-from tinsmith.tokenizer.pretokenizers import GGUF_NAMES, PATTERNS
+from tinsmith.tokenizer.pretokenizers import GGUF_NAMES, PATTERNS, PRETOKENIZERS
 from tinsmith.tokenizer.sentencepiece import SPACE
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
@@ -93,8 +93,7 @@ def _split(path: Path, given: Any) -> str:
         keeps = (steps[0].get("behavior"), steps[0].get("invert", False)) in _KEEPS
         if pattern in PATTERNS and keeps:
             return PATTERNS[pattern]
-    names = ", ".join(dict.fromkeys(known.split for known in GGUF_NAMES.values()))
-    raise _unsupported(path, "pre_tokenizer", given, f"those of {names}")
+    raise _unsupported(path, "pre_tokenizer", given, f"those of {', '.join(PRETOKENIZERS)}")
 
 
 def gguf_name(split: str, ignore_merges: bool, nfc: bool) -> str:

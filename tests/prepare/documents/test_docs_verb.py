@@ -89,7 +89,7 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "about something else": (
         {"question": "Who painted the Sistine Chapel ceiling?"},
         "unrelated",
-        "are not the",
+        "lacks most words",
     ),
     "gives it away": (
         {"question": "Is the impeller of the Adler pump replaced after 200 hours of work?"},

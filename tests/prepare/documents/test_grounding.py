@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tinsmith.prepare.documents.grounding import copied, gives_away, is_looping, is_related, stands
+from tinsmith.prepare.documents.grounding import copied, gives_away, is_looping, is_related, occurs
 from tinsmith.prepare.documents.passages import Passage
 
 TEXT = "The ADLER pump (type A-7) costs 1,250.50 € or 1.250,50 EUR;\nit weighs 90 kg.\n東京の地図です。"
@@ -32,7 +32,7 @@ TEXT = "The ADLER pump (type A-7) costs 1,250.50 € or 1.250,50 EUR;\nit weighs
     ],
 )
 def test_what_stands_in_a_text(value: str | float, held: bool) -> None:
-    assert stands(value, TEXT) is held
+    assert occurs(value, TEXT) is held
 
 
 def test_what_a_schema_lists_need_not_stand() -> None:

@@ -104,12 +104,12 @@ def test_names_and_folders_that_no_text_can_hold(tmp_path: Path, monkeypatch: py
 
 
 def test_a_folder_without_text_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no passage to ask about \(it is empty\)"):
+    with pytest.raises(InputError, match=r"has no passage for a question \(it is empty\)"):
         passages.read(tmp_path)
     (tmp_path / "a.txt").write_bytes(b"\xff")
-    with pytest.raises(InputError, match=r"holds no passage to ask about \(a.txt: 1: not UTF-8 text at byte 0"):
+    with pytest.raises(InputError, match=r"has no passage for a question \(a.txt: 1: not UTF-8 text at byte 0"):
         passages.read(tmp_path)
-    with pytest.raises(InputError, match="is no folder; give the folder that the documents lie in"):
+    with pytest.raises(InputError, match="is not a folder; give the folder of the documents"):
         passages.read(tmp_path / "a.txt")
 
 

@@ -80,7 +80,7 @@ TASKS = {
         classify,
         ["--labels", "care,sale"],
         "undecided",
-        "care, and sale where the labels are listed",
+        "care, and sale with the labels in reverse",
     ),
 }
 
@@ -139,7 +139,7 @@ WRONG = {
         '--schema is not for the task "chat"; leave it out',
     ),
     "one label": (["--task", "classify", "--labels", "a,a"], "--labels: give at least two labels, each once"),
-    "another task": (["--task", "poem"], 'task "poem" is not written of documents; give one of call, chat,'),
+    "another task": (["--task", "poem"], 'of the task "poem"; choose one of call, chat,'),
     "a schema that can't be held": (
         ["--task", "extract", "--schema", "wrong.json"],
         "wrong.json: #/type:",
@@ -163,9 +163,9 @@ WRONG = {
     "an unknown teacher": (["--task", "chat", "--teacher", "nobody"], "nobody"),
     "something else there": (
         ["--task", "chat", "--out", "."],
-        "there is something else; remove it, or give another",
+        "exists, but not from this command; remove it, or change",
     ),
-    "a file": (["--task", "chat", "--out", "schema.json"], "there is something else"),
+    "a file": (["--task", "chat", "--out", "schema.json"], "exists, but not from this command"),
 }
 
 

@@ -34,8 +34,8 @@ FORMATS: dict[str, ToolFormat] = {
 
 # Texts in the chat templates of formats, by precedence.
 _TEMPLATES = (
-    (FUNCTIONGEMMA.opening, FUNCTIONGEMMA.name),
-    (GEMMA4.opening, GEMMA4.name),
+    (FUNCTIONGEMMA.mark, FUNCTIONGEMMA.name),
+    (GEMMA4.mark, GEMMA4.name),
     ("<parameter=", QWEN35.name),
     ("<tool_call>", QWEN.name),
     ('"parameters": dictionary of argument name', LLAMA3.name),
@@ -58,7 +58,7 @@ def detect(template: str | None, tokens: Container[str] = (), name: str = "") ->
         if template and text in template:
             return format_name
     for format in (FUNCTIONGEMMA, GEMMA4):
-        if format.opening in tokens:
+        if format.mark in tokens:
             return format.name
     if "<tool_call>" in tokens:
         return QWEN.name

@@ -25,27 +25,20 @@ def in_order(names: Mapping[str, Any]) -> list[str]:
     return sorted(names, key=lambda name: (name.lower(), name))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GemmaFormat(ToolFormat):
-    """opening, closing: around a call. escape: around a text. declaration: around a tool. instruction: before
+    """mark, closing: around a call. escape: around a text. declaration: around a tool. instruction: before
     the tools. brief: omits absent parts of schemas, and declares the items of arrays in full."""
 
-    name: str
-    opening: str
     closing: str
     escape: str
     declaration: tuple[str, str]
     instruction: str = ""
     brief: bool = False
-    joint: str | None = "\n"
 
     @property
-    def mark(self) -> str:  # type: ignore[override]
-        return self.opening
-
-    @property
-    def controls(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (self.opening, self.closing, self.escape, *self.declaration)
+    def controls(self) -> tuple[str, ...]:
+        return (self.mark, self.closing, self.escape, *self.declaration)
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         own, rest = base.split_system(messages, system)
@@ -55,19 +48,19 @@ class GemmaFormat(ToolFormat):
 
     def _write(self, calls: Sequence[Call]) -> str:
         return "".join(
-            f"{self.opening}call:{call.name}{self._value(call.arguments)}{self.closing}" for call in calls
+            f"{self.mark}call:{call.name}{self._value(call.arguments)}{self.closing}" for call in calls
         )
 
     def _calls(self, text: str) -> Iterator[tuple[str, _Converter, bool]]:
         """Each call's name, the converter of its arguments, and whether these are complete."""
-        at = text.find(self.opening)
+        at = text.find(self.mark)
         while at >= 0:
             brace = text.find("{", at)
             converter = _Converter(self.escape, text, brace if brace >= 0 else len(text))
-            name = text[at + len(self.opening) : converter.at].removeprefix("call:")
+            name = text[at + len(self.mark) : converter.at].removeprefix("call:")
             complete = converter.value()
             yield name, converter, complete
-            at = text.find(self.opening, converter.at) if complete else -1
+            at = text.find(self.mark, converter.at) if complete else -1
 
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
         calls: list[Call] = []
@@ -205,13 +198,19 @@ class _Converter:
 
 
 FUNCTIONGEMMA = GemmaFormat(
-    "functiongemma",
-    "<start_function_call>",
-    "<end_function_call>",
-    "<escape>",
-    ("<start_function_declaration>", "<end_function_declaration>"),
-    "You are a model that can do function calling with the following functions",
+    name="functiongemma",
+    mark="<start_function_call>",
+    closing="<end_function_call>",
+    escape="<escape>",
+    declaration=("<start_function_declaration>", "<end_function_declaration>"),
+    instruction="You are a model that can do function calling with the following functions",
 )
 GEMMA4 = GemmaFormat(
-    "gemma4", "<|tool_call>", "<tool_call|>", '<|"|>', ("<|tool>", "<tool|>"), brief=True, joint=None
+    name="gemma4",
+    mark="<|tool_call>",
+    closing="<tool_call|>",
+    escape='<|"|>',
+    declaration=("<|tool>", "<tool|>"),
+    brief=True,
+    joint=None,
 )

@@ -15,7 +15,7 @@ _HEAD = re.compile(r'\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|p
 Place = Literal["system", "before system", "user"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JsonFormat(ToolFormat):
     """A call is {"name": …, KEY: {…}}, KEY being `arguments`.
 
@@ -25,7 +25,6 @@ class JsonFormat(ToolFormat):
     object.
     """
 
-    name: str
     instruction: str
     place: Place
     arguments: str = "arguments"
@@ -34,13 +33,9 @@ class JsonFormat(ToolFormat):
     closing: str = ""
     single: tuple[str, str] = ("", "")
     spaced: bool = True
-    several: bool = True
-    mark: str = ""
     indent: int | None = None
     lines: str | None = None
     bare: bool = False
-    joint: str | None = "\n"
-    nothing: str | None = None
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         instruction = self.instruction.replace("{tools}", self._list(tools))

@@ -10,7 +10,7 @@ _DEEPEST = 64
 
 
 def kinds(schema: Any, root: Any, depth: int = 0) -> frozenset[str]:
-    """A superset of the types of the values that the schema accepts; "integer" stands beside "number"."""
+    """A superset of the types of the values that the schema accepts; "number" implies "integer"."""
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return frozenset() if schema is False else ALL
     types = ALL
@@ -38,6 +38,17 @@ def kind(value: object) -> str:
         return "null"
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
     return names.get(type(value), "object")
+
+
+def resolved(schema: Any, root: Any) -> Mapping[str, Any]:
+    """A schema behind its local references; empty if it states nothing."""
+    for _ in range(_DEEPEST):
+        if not isinstance(schema, Mapping):
+            return {}
+        if not isinstance(schema.get("$ref"), str):
+            return schema
+        schema = referred(schema["$ref"], root)
+    return {}
 
 
 def referred(pointer: str, root: Any) -> Any:

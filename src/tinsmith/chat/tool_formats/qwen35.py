@@ -47,10 +47,6 @@ PYTHON = {"True": True, "False": False, "None": None}
 
 
 class Qwen35(ToolFormat):
-    name = "qwen35"
-    mark = "<tool_call>"
-    joint = "\n\n"
-
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         own, rest = split_system(messages, system)
         listed = "\n".join(json.dumps(tool.declared, ensure_ascii=False) for tool in tools)
@@ -158,4 +154,4 @@ def _read(text: str, schema: Any, root: Any) -> Any:
         raise InputError(f"the answer's value {text!r} is not JSON: {error}") from error
 
 
-QWEN35 = Qwen35()
+QWEN35 = Qwen35(name="qwen35", mark="<tool_call>", joint="\n\n")

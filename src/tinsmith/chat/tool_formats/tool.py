@@ -84,20 +84,25 @@ def _read_tool(tool: Any, path: str) -> Tool:
     return Tool(name, str(function.get("description") or ""), dict(parameters), declared)
 
 
+@dataclass(frozen=True, kw_only=True)
 class ToolFormat:
     """How a model family writes tools and calls.
 
     name: in files and options. several: an answer may have several calls. mark: the beginning of calls, which
-    no text without calls contains. controls: control tokens of the format. joint: the separator between a text
-    and its calls; None: a message with calls has no text. nothing: the answer without a call; None: any text.
+    no text without calls contains. joint: the separator between a text and its calls; None: a message with
+    calls has no text. nothing: the answer without a call; None: any text.
     """
 
     name: str
     several: bool = True
     mark: str = ""
-    controls: tuple[str, ...] = ()
     joint: str | None = "\n"
     nothing: str | None = None
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The format's control tokens."""
+        return ()
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         """Adds the tools to a conversation, as the models' own chat templates do.

@@ -176,7 +176,7 @@ def _gemma(grammar: Grammar, known: GemmaFormat, tool: Tool, path: str, control:
     arguments = Objects(grammar, known, tool.parameters, mark(known.escape, control)).object(
         tool.parameters, path
     )
-    opening, closing = mark(known.opening, control), mark(known.closing, control)
+    opening, closing = mark(known.mark, control), mark(known.closing, control)
     return sequence((opening, text(f"call:{tool.name}"), arguments, closing))
 
 

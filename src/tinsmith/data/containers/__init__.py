@@ -7,12 +7,11 @@ so that a file of any size takes the memory of a few rows.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tinsmith.data.readers import Where
 from tinsmith.errors import DataError
@@ -27,15 +26,14 @@ class Row:
     values: Mapping[str, Any] | DataError
 
 
-class Container(ABC):
-    """A file format. title: its name in messages."""
+@dataclass(frozen=True)
+class Container:
+    """A file format. title: its name in messages. rows: raises DataError if the rest of the file can't be read;
+    a DataError of one row takes its place."""
 
-    title: ClassVar[str]
-    suffixes: ClassVar[tuple[str, ...]]
-
-    @abstractmethod
-    def rows(self, path: Path) -> Iterator[Row]:
-        """Raises DataError where the rest of the file can't be read; a fault of one row takes its place."""
+    title: str
+    suffixes: tuple[str, ...]
+    rows: Callable[[Path], Iterator[Row]]
 
 
 @cache

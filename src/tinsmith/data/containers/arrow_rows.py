@@ -11,37 +11,34 @@ from tinsmith.data.containers import Container, Row
 from tinsmith.data.readers import Where
 from tinsmith.errors import DataError, MissingExtraError
 
+SUFFIXES = (".parquet", ".arrow")
 _BATCH = 256  # rows
 
 
-class Arrow(Container):
-    title = "Parquet"
-    suffixes = (".parquet", ".arrow")
-
-    def rows(self, path: Path) -> Iterator[Row]:
-        try:
-            import pyarrow as pa
-        except ImportError:
-            raise MissingExtraError("pyarrow", "data") from None
-        number = 0
-        try:
-            schema, batches = _parquet(path) if path.suffix.lower() == ".parquet" else _stream(path)
-            labels = _label_names(path, schema.metadata)
-            for batch in batches:
-                for values in _values(batch, f"{path}: row {number + 1}"):
-                    number += 1
-                    for column in labels.keys() & values.keys():
-                        values[column] = _named(values[column], labels[column])
-                    yield Row(Where(str(path), number, "row"), values)
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file; check the path") from None
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            after = f", after row {number}" if number else ""
-            reason = str(error).split("\n")[0]
-            raise DataError(f"{path}: not a whole {self.title} file{after}: {reason}; get it again") from None
+def rows(path: Path) -> Iterator[Row]:
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise MissingExtraError("pyarrow", "data") from None
+    number = 0
+    try:
+        schema, batches = _parquet(path) if path.suffix.lower() == ".parquet" else _stream(path)
+        labels = _label_names(path, schema.metadata)
+        for batch in batches:
+            for values in _values(batch, f"{path}: row {number + 1}"):
+                number += 1
+                for column in labels.keys() & values.keys():
+                    values[column] = _named(values[column], labels[column])
+                yield Row(Where(str(path), number, "row"), values)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        after = f", after row {number}" if number else ""
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{path}: not a whole Parquet file{after}: {reason}; get it again") from None
 
 
-CONTAINERS = (Arrow(),)
+CONTAINERS = (Container("Parquet", SUFFIXES, rows),)
 
 
 def _values(batch: Any, where: str) -> list[dict[str, Any]]:

@@ -16,23 +16,19 @@ _SEPARATORS = ",;\t|"
 _CELL = 1 << 24  # characters of a cell
 
 
-class Csv(Container):
-    title = "CSV"
-    suffixes = (".csv", ".tsv", ".tab")
-
-    def rows(self, path: Path) -> Iterator[Row]:
-        lines = _Lines(path)
-        separator, names = _header(path, lines, is_csv=path.suffix.lower() == ".csv")
-        for where, cells in _records(path, lines, separator):
-            if isinstance(cells, DataError):
-                yield Row(where, cells)
-            elif len(cells) != len(names):
-                yield Row(where, _ragged(where, cells, names, separator))
-            else:
-                yield Row(where, dict(zip(names, cells, strict=True)))
+def rows(path: Path) -> Iterator[Row]:
+    lines = _Lines(path)
+    separator, names = _header(path, lines, is_csv=path.suffix.lower() == ".csv")
+    for where, cells in _records(path, lines, separator):
+        if isinstance(cells, DataError):
+            yield Row(where, cells)
+        elif len(cells) != len(names):
+            yield Row(where, _ragged(where, cells, names, separator))
+        else:
+            yield Row(where, dict(zip(names, cells, strict=True)))
 
 
-CONTAINERS = (Csv(),)
+CONTAINERS = (Container("CSV", (".csv", ".tsv", ".tab"), rows),)
 
 
 class _Lines:

@@ -52,7 +52,7 @@ def sources(path: str | Path) -> dict[str, Source]:
         raise DataError(f"{path}: no such file; check the path")
     kind = containers.of_file(path)
     if not path.is_file():
-        raise DataError(f"{path}: is no plain file, and rows are read more than once; save them to one")
+        raise DataError(f"{path}: not a regular file, whose rows can be read more than once; save them to one")
     return {"": Source(kind.title, (path,))}
 
 

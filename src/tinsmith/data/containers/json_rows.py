@@ -18,20 +18,16 @@ _PIECE = 1 << 16
 _FORM = "a row is one JSON object"
 
 
-class Json(Container):
-    title = "JSON"
-    suffixes = (".jsonl", ".ndjson", ".json")
-
-    def rows(self, path: Path) -> Iterator[Row]:
-        is_list = path.suffix.lower() == ".json" and _begins(path) == "["
-        return _list_rows(path) if is_list else _line_rows(path)
+def rows(path: Path) -> Iterator[Row]:
+    is_list = path.suffix.lower() == ".json" and _begins(path) == "["
+    return _list_rows(path) if is_list else _line_rows(path)
 
 
-CONTAINERS = (Json(),)
+CONTAINERS = (Container("JSON", (".jsonl", ".ndjson", ".json"), rows),)
 
 
 def _begins(path: Path) -> str:
-    """The first character that is no white space; empty where there is none."""
+    """The first character that is not white space; empty if there is none."""
     pieces = (piece.strip() for piece in reading.lines(path, DataError, piece=_PIECE))
     return next((piece[:1].decode("latin-1") for piece in pieces if piece), "")
 

@@ -30,21 +30,17 @@ _ESCAPED = re.compile(rb">+From ")
 _ID = re.compile(r"<[^<>\s]+>")
 
 
-class Mail(Container):
-    title = "a mailbox"
-    suffixes = (".mbox", ".mbx")
-
-    def rows(self, path: Path) -> Iterator[Row]:
-        for number, lines in _mails(path):
-            where = Where(str(path), number)
-            try:
-                _check_headers(lines, where)
-                yield Row(where, _values(_PARSER.parsebytes(b"".join(lines)), where))
-            except DataError as fault:
-                yield Row(where, fault)
+def rows(path: Path) -> Iterator[Row]:
+    for number, lines in _mails(path):
+        where = Where(str(path), number)
+        try:
+            _check_headers(lines, where)
+            yield Row(where, _values(_PARSER.parsebytes(b"".join(lines)), where))
+        except DataError as fault:
+            yield Row(where, fault)
 
 
-CONTAINERS = (Mail(),)
+CONTAINERS = (Container("a mailbox", (".mbox", ".mbx"), rows),)
 
 
 def _mails(path: Path) -> Iterator[tuple[int, list[bytes]]]:
@@ -60,7 +56,7 @@ def _mails(path: Path) -> Iterator[tuple[int, list[bytes]]]:
             mail.append(line[1:] if _ESCAPED.match(line) else line)
             size += len(line)
         elif line.strip():
-            raise DataError(f'{path}:{number}: a mailbox begins with a line "From …"; this is none')
+            raise DataError(f'{path}:{number}: a mailbox begins with a line "From …"; this file does not')
         blank = not line.strip()
         if size > reading.LINE:
             raise DataError(f"{path}:{first}: the mail is longer than {reading.LINE:,} bytes; take it out")

@@ -89,7 +89,7 @@ def rows(folder: Path) -> Iterator[Row]:
 def _beside(path: Path) -> dict[str, Any]:
     answer = path.with_suffix(".json")
     if not answer.exists():
-        raise DataError(f"{path}: {answer.name} is missing; put the answer beside it")
+        raise DataError(f"{path}: {answer.name} is missing; add a file with the answer")
     return {"output": reading.read_json(answer, DataError, most=reading.LINE, unique=True)}
 
 

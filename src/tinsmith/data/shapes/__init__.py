@@ -5,7 +5,7 @@
         print(line)                     # the roles of the columns, and three examples
     for example in opened:              # reads the file again, with one row in memory at a time
         print(example.where, example.input, example.output)
-    for one in opened.each():           # the same, with a DataError in place of each row that is no example
+    for one in opened.each():           # the same, with a DataError for each row that is not an example
         ...
 
 Each module of this package lists its shapes in SHAPES. The first rows of a file decide its shape; a file that
@@ -41,7 +41,7 @@ SYSTEM = ("system", "system_prompt")  # columns of a row's own system message, i
 Values = Mapping[str, Any]
 
 
-class Wanted(Protocol):
+class TaskTraits(Protocol):
     """The task of the examples: its name, and whether its answers are JSON, or may be lists of texts."""
 
     @property
@@ -115,8 +115,8 @@ class Shape(ABC):
         return rows
 
     @abstractmethod
-    def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
-        """Raises DataError, with the place and the column, for a row that is no example."""
+    def example(self, values: Values, reading: Reading, where: Where, task: TaskTraits | None) -> Example:
+        """Raises DataError, with the place and the column, for a row that is not an example."""
 
 
 @cache
@@ -138,17 +138,17 @@ class Opened:
     reading: Reading
     unused: tuple[str, ...]
     named: Named
-    task: Wanted | None
+    task: TaskTraits | None
 
     def __iter__(self) -> Iterator[Example]:
-        """Reads the file from its beginning. Raises DataError at the first row that is no example."""
+        """Reads the file from its beginning. Raises DataError at the first row that is not an example."""
         for example in self.each():
             if isinstance(example, DataError):
                 raise example
             yield example
 
     def each(self) -> Iterator[Example | DataError]:
-        """The same, with a DataError in place of each row that is no example."""
+        """The same, with a DataError for each row that is not an example."""
         return map(self._example, self.reading.shape.rows(self.source.rows(), self.named))
 
     def _example(self, row: Row) -> Example | DataError:
@@ -181,7 +181,7 @@ class Opened:
 
 
 def open_examples(
-    path: str | Path, *, named: Named | None = None, task: Wanted | None = None, split: str = "train"
+    path: str | Path, *, named: Named | None = None, task: TaskTraits | None = None, split: str = "train"
 ) -> Opened:
     """Finds the shape of a file's or folder's rows. task: of the outputs; split: of a folder with several.
 
@@ -224,7 +224,7 @@ def _reading(path: Path, columns: Sequence[str], rows: Sequence[Values], named: 
         return replace(found[0], images=() if is_posts else tuple(named.images(columns)))
     if found:
         ways = " or ".join(map(str, found))
-        raise DataError(f"{path}: could be {ways}; say in [data] which: shape, input, output")
+        raise DataError(f"{path}: could be {ways}; choose one in [data] by shape, input or output")
     mismatch = f"is not of the shape {named.shape}" if named.shape else "is of no shape that is known"
     raise DataError(
         f'{path}: with the columns {listed} it {mismatch}; name them in [data], as in input = "{columns[0]}", '
@@ -233,7 +233,7 @@ def _reading(path: Path, columns: Sequence[str], rows: Sequence[Values], named: 
 
 
 def text(
-    values: Values, column: str, where: Where, task: Wanted | None = None, *, is_output: bool = False
+    values: Values, column: str, where: Where, task: TaskTraits | None = None, *, is_output: bool = False
 ) -> str:
     """A column's value as stripped text. A number becomes JSON; so does, compactly, a table or list that is an
     output of a task with JSON answers. Raises DataError for a value without a text."""
@@ -251,7 +251,7 @@ def text(
     raise DataError(f'{where}: "{column}" must be a text, got {reading.kind(value)}')
 
 
-def _as_json(value: Any, column: str, where: Where, task: Wanted | None) -> str:
+def _as_json(value: Any, column: str, where: Where, task: TaskTraits | None) -> str:
     import json
 
     is_json = isinstance(value, dict | list) and not (isinstance(value, list) and task and task.has_lists)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from tinsmith.data.readers import Example, Role, Turn, Where
-from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted, system
+from tinsmith.data.shapes import Named, Reading, Shape, TaskTraits, Values, system
 from tinsmith.errors import DataError
 from tinsmith.system import reading as json_reading
 
@@ -51,7 +51,7 @@ class Messages(Shape):
         messages = _parsed(value) or [None]
         return isinstance(messages[0], dict) and self.role_key in messages[0]
 
-    def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
+    def example(self, values: Values, reading: Reading, where: Where, task: TaskTraits | None) -> Example:
         column = reading.input[0]
         messages = _parsed(values.get(column))
         if messages is None:
@@ -99,7 +99,7 @@ def _parsed(value: Any) -> list[Any] | None:
 
 
 def of_messages(
-    messages: Sequence[Any], column: str, values: Values, where: Where, task: Wanted | None
+    messages: Sequence[Any], column: str, values: Values, where: Where, task: TaskTraits | None
 ) -> Example:
     """The example of OpenAI messages. Messages after the last answer, and a last answer of weight 0, are left
     out."""
@@ -126,7 +126,7 @@ def of_messages(
     return check_turns(example, where, task)
 
 
-def check_turns(example: Example, where: Where, task: Wanted | None) -> Example:
+def check_turns(example: Example, where: Where, task: TaskTraits | None) -> Example:
     """Raises DataError for turns in a task of single messages, or roles in an invalid order."""
     rest = example.turns[1:] if example.turns and example.turns[0].role == "system" else example.turns
     if rest and task is not None and task.name not in (CHAT, CALL):
@@ -141,7 +141,7 @@ def check_turns(example: Example, where: Where, task: Wanted | None) -> Example:
         if role not in _AFTER.get(before, ()):
             raise DataError(
                 f"{where}: a message of the role {role} comes out of turn; user and assistant take turns, "
-                "after at most one system message, and results of tools stand after the calls"
+                "after at most one system message, and tool results follow the calls"
             )
     return example
 
@@ -165,7 +165,7 @@ def _content(message: Mapping[str, Any], where: str) -> str:
     return content.strip()
 
 
-def _answer(message: Mapping[str, Any], where: str, task: Wanted | None = None) -> str:
+def _answer(message: Mapping[str, Any], where: str, task: TaskTraits | None = None) -> str:
     """The text, or the call as the task writes it: {"name": …, "arguments": {…}}; several calls as a list."""
     calls = message.get("tool_calls") or []
     calls = calls if isinstance(calls, list) else []

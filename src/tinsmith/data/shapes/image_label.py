@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinsmith.data.readers import Example, Where
-from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted, system, text
+from tinsmith.data.shapes import Named, Reading, Shape, TaskTraits, Values, system, text
 from tinsmith.data.shapes.pairs import TextLabel, has_prompt
 from tinsmith.errors import DataError
 
@@ -27,7 +27,7 @@ class ImageLabel(Shape):
         outputs = [named.output] if named.output else labels or texts
         return [Reading(self, (), output) for output in outputs]
 
-    def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
+    def example(self, values: Values, reading: Reading, where: Where, task: TaskTraits | None) -> Example:
         assert reading.output is not None
         if not reading.has_images(values):
             raise DataError(f'{where}: "{reading.images[0]}" is missing; an example needs it')

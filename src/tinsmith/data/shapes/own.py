@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from tinsmith.data import readers
 from tinsmith.data.readers import Example, Where
-from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted, is_blank, system, text
+from tinsmith.data.shapes import Named, Reading, Shape, TaskTraits, Values, is_blank, system, text
 from tinsmith.data.shapes.chats import check_turns
 from tinsmith.data.shapes.pairs import has_prompt
 from tinsmith.errors import DataError
@@ -29,7 +29,7 @@ class Own(Shape):
         more = tuple(name for name in columns if name in readers.KEYS)
         return [Reading(self, prompt, "output", more=more)]
 
-    def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
+    def example(self, values: Values, reading: Reading, where: Where, task: TaskTraits | None) -> Example:
         for key in values:
             near = _misspelt(key)
             if near is not None and near not in values:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from tinsmith.data.readers import Example, Turn, Where
-from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted, is_blank, system, text
+from tinsmith.data.shapes import Named, Reading, Shape, TaskTraits, Values, is_blank, system, text
 from tinsmith.data.shapes.chats import check_turns, of_messages
 from tinsmith.errors import DataError
 
@@ -22,7 +22,7 @@ class Columns(Shape):
     def readings(self, columns: Sequence[str], rows: Sequence[Values], named: Named) -> list[Reading]:
         return [Reading(self, named.input, named.output)] if named.input and named.output else []
 
-    def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
+    def example(self, values: Values, reading: Reading, where: Where, task: TaskTraits | None) -> Example:
         assert reading.output is not None
         parts = [
             text(values, column, where)
@@ -61,7 +61,7 @@ class Alpaca(Pairs):
     outputs = ("output", "response")
     after = ("input", "context")
 
-    def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
+    def example(self, values: Values, reading: Reading, where: Where, task: TaskTraits | None) -> Example:
         example = super().example(values, reading, where, task)
         history = values.get("history") or []
         turns = list(example.turns)
@@ -81,7 +81,7 @@ class PromptCompletion(Pairs):
     inputs = ("prompt", "source", "query")
     outputs = ("completion", "response", "target")
 
-    def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
+    def example(self, values: Values, reading: Reading, where: Where, task: TaskTraits | None) -> Example:
         prompt, completion = values.get(reading.input[0]), values.get(str(reading.output))
         if isinstance(prompt, list) and isinstance(completion, list):
             return of_messages([*prompt, *completion], reading.input[0], values, where, task)

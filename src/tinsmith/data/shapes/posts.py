@@ -15,11 +15,11 @@ from typing import Any
 
 from tinsmith.data.containers import Row
 from tinsmith.data.readers import Example, Where
-from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted, text
+from tinsmith.data.shapes import Named, Reading, Shape, TaskTraits, Values, text
 from tinsmith.data.shapes.chats import of_messages
 from tinsmith.errors import DataError
 
-KEPT = 20_000  # posts in memory; an answer to an older post is no example
+KEPT = 20_000  # posts in memory; an answer to an older post is not an example
 DEPTH = 8  # posts before the answer
 
 # Columns by role, as mailboxes, Discourse, phpBB, Slack and Discord exports name them.
@@ -86,7 +86,7 @@ class Posts(Shape):
                 "thread, says which one a post answers"
             )
 
-    def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
+    def example(self, values: Values, reading: Reading, where: Where, task: TaskTraits | None) -> Example:
         found = of_messages(values["messages"], "messages", values, where, task)
         return replace(found, group=text(values, "thread", where))
 

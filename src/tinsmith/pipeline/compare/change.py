@@ -61,19 +61,19 @@ def stated(recipe: Recipe, test: Sequence[Example], train: Sequence[Example], it
     """Raises DataError for a changed example whose input no test example has, or whose output is no other."""
     path, learned = map(recipe.resolve, recipe.compare.changed)
     after = read_examples(path, recipe.data.task, split="test")
-    known = {example.asked: example for example in test}
+    known = {example.prompt: example for example in test}
     for example in after:
-        old = known.get(example.asked)
+        old = known.get(example.prompt)
         if old is None:
             raise DataError(f"{example.where}: no test example has this input; what changes is an answer")
         if old.output == example.output:
             raise DataError(f"{example.where}: has the output that it had before; leave it out")
-    now = {example.asked: example for example in read_examples(learned, recipe.data.task)}
-    kept = [now.pop(example.asked, example) for example in train]
+    now = {example.prompt: example for example in read_examples(learned, recipe.data.task)}
+    kept = [now.pop(example.prompt, example) for example in train]
     if len(now) == len(read_examples(learned, recipe.data.task)):
         raise DataError(f"{learned}: no training example has one of its inputs; give those that changed")
     after = asking.chosen(after, items, recipe.eval.seed)
-    before = [known[example.asked] for example in after]
+    before = [known[example.prompt] for example in after]
     return Change(before, after, [*kept, *now.values()], True, f"as {path.name} states")
 
 
@@ -135,7 +135,7 @@ def _values(task: Task, output: str) -> list[tuple[Place, str]]:
 
 
 def _says(example: Example, value: str) -> bool:
-    return value.casefold() in example.asked.casefold()
+    return value.casefold() in example.prompt.casefold()
 
 
 def _swap(task: Task, example: Example, partners: Mapping[Place, Mapping[str | int | float, str]]) -> Example:
@@ -229,10 +229,10 @@ def _answers(table: Table, one: Answered, change: Change, shown: Shown, tins: Ma
     if not system.retrieves:
         # Nothing that it is told has changed, so its answers to these inputs have not.
         given = {
-            example.asked: answer for example, answer in zip(table.items, one.outcome.answers, strict=True)
+            example.prompt: answer for example, answer in zip(table.items, one.outcome.answers, strict=True)
         }
-        if all(example.asked in given for example in change.after):
-            return Outcome([given[example.asked] for example in change.after], None)
+        if all(example.prompt in given for example in change.after):
+            return Outcome([given[example.prompt] for example in change.after], None)
     return table.outcome(system, tins[system.name], change.after, shown, f"{system.name}-changed")
 
 

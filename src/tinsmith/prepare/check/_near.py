@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 from itertools import chain
 
 from datasketch import MinHash, MinHashLSH
@@ -44,9 +45,9 @@ class Pair:
     same: bool
 
 
+@lru_cache(1)
 def pairs(data: Data) -> list[Pair]:
-    made: list[Pair] = data.once("pairs", lambda: list(_pairs(data)))
-    return made
+    return list(_pairs(data))
 
 
 def _pairs(data: Data) -> Iterator[Pair]:

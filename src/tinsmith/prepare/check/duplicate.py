@@ -13,8 +13,8 @@ from tinsmith.prepare.check.rows import Data
 
 class Duplicate(Check):
     name, severity = "duplicate", "warning"
-    title = "examples that stand more than once in a split"
-    advice = "keep one of each; what stands twice weighs twice"
+    title = "examples that occur more than once in a split"
+    advice = "keep one of each; a duplicate counts twice in training"
     repeats = True
     same: ClassVar[bool] = True
 
@@ -27,13 +27,13 @@ class Duplicate(Check):
                 given, other = quoted_input(second.example), quoted_input(first.example)
                 message = f"{given} is nearly {other} at {first.where}"
                 if self.same:
-                    message = f"{given} stands at {first.where} too, with the same output"
+                    message = f"{given} also occurs at {first.where}, with the same output"
                 yield self.at(data, pair.second, message, drop(), also=(first.where,))
 
 
 class NearDuplicate(Duplicate):
     name = "near_duplicate"
-    title = "examples that are another one but for a word or a letter"
+    title = "examples that differ from another in a word or a letter"
     advice = "keep one of each; they teach little and flatter a validation set"
     explained_by = ("duplicate", "leak")
     same = False

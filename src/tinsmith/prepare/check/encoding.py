@@ -20,7 +20,7 @@ _STRAY = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
 class Encoding(Check):
     name, severity = "encoding", "error"
     title = "damaged characters"
-    advice = "save the source as UTF-8 and make the data again, or mend the text"
+    advice = "save the source as UTF-8 and export the data again, or correct the text"
 
     def find(self, data: Data) -> Iterator[Finding]:
         for i, row in enumerate(data.rows):

@@ -14,12 +14,12 @@ from tinsmith.prepare.check.rules import place
 class Forbidden(Check):
     name, severity = "forbidden", "error"
     title = "outputs that the constraint forbids"
-    advice = "mend the value, or widen the schema: what is taught there could never be answered"
+    advice = "correct the value, or widen the schema: the model could never give this answer"
     explained_by = ("invalid", "label_typo", "encoding", "template")
 
     def needs(self, data: Data) -> str:
         known = data.rules is not None and data.rules.data is not None
-        return "" if known else "nothing says what an answer may be; give --schema, --tools or --labels"
+        return "" if known else "no constraint is known; give --schema, --tools or --labels"
 
     def find(self, data: Data) -> Iterator[Finding]:
         rules = data.rules
@@ -30,7 +30,7 @@ class Forbidden(Check):
             if departure is None:
                 continue
             if not isinstance(value, dict | list):
-                yield self.at(data, i, f"{quoted(output)} is not allowed: {departure.message}", drop())
+                yield self.at(data, i, f"{quoted(output)} is not allowed: {departure}", drop())
                 continue
             written = rules.written(value)
             departure = rules.departure(written)
@@ -42,7 +42,7 @@ class Forbidden(Check):
                 continue
             at = place(written, departure.at)
             subject = f"{at[0]}: {at[1]}" if at else quoted(written)
-            yield self.at(data, i, f"{subject} is not allowed: {departure.message}", drop())
+            yield self.at(data, i, f"{subject} is not allowed: {departure}", drop())
 
 
 CHECKS = (Forbidden(),)

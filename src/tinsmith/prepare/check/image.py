@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import DataError
@@ -56,12 +57,8 @@ class DamagedImage(Check):
 CHECKS = (DamagedImage(),)
 
 
+@lru_cache(1)
 def images(data: Data) -> Images:
-    made: Images = data.once("images", lambda: _images(data))
-    return made
-
-
-def _images(data: Data) -> Images:
     rows: dict[str, list[int]] = defaultdict(list)
     known: dict[str, ImageSource] = {}
     for i, row in enumerate(data.rows):

@@ -40,7 +40,7 @@ class Imbalance(Check):
         for split in SPLITS[1:]:
             for one in sorted(counts[split].keys() - train.keys()):
                 first = list(zip(splits, data.labels, strict=True)).index((split, one))
-                message = f"{one} is asked for in the {split} set and never learned"
+                message = f"{one} occurs in the {split} set and in no training example"
                 yield self.at(data, first, message, severity="warning")
 
 

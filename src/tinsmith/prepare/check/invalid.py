@@ -16,8 +16,8 @@ from tinsmith.tasks import Task
 
 class Invalid(Check):
     name, severity = "invalid", "error"
-    title = "outputs that are no valid answer"
-    advice = "mend the output; a model learns to break it the same way"
+    title = "outputs that are not valid answers"
+    advice = "correct the output; the model would learn the same fault"
     explained_by = ("template", "encoding")
 
     def find(self, data: Data) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from rapidfuzz.distance import OSA
@@ -22,8 +23,8 @@ _EDITS = 2
 
 class LabelTypo(Check):
     name, severity = "label_typo", "error"
-    title = "labels or keys that are nearly another"
-    advice = "write the frequent one; each spelling is learned as an answer of its own"
+    title = "labels or keys that nearly equal frequent ones"
+    advice = "use the frequent spelling; the model learns each spelling as a separate answer"
 
     def find(self, data: Data) -> Iterator[Finding]:
         labels = typos(data)
@@ -52,12 +53,12 @@ class LabelTypo(Check):
 CHECKS = (LabelTypo(),)
 
 
+@lru_cache(1)
 def typos(data: Data) -> dict[str, str]:
     """The misspelt labels, each with the right one."""
     known = set(data.rules.labels or ()) if data.rules else set()
     counts = Counter(label for label in data.labels if label is not None)
-    made: dict[str, str] = data.once("typos", lambda: _corrections(counts, known))
-    return made
+    return _corrections(counts, known)
 
 
 def _corrections(counts: Counter[str], known: set[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """language: a text in another language than nearly all others.
 
 py3langid (Lui and Baldwin 2012) scores a text for every language. A rare language must score clearly higher
-than the data's main languages, and have words of its own."""
+than the data's main languages, and have words that they lack."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LETTERS = 0.75  # least share of letters and spaces; code and numbers have no l
 class Language(Check):
     name, severity = "language", "warning"
     title = "texts in another language than the others"
-    advice = "delete or translate them, or give the language enough examples of its own"
+    advice = "delete or translate them, or add enough examples in that language"
 
     def find(self, data: Data) -> Iterator[Finding]:
         for name in ("input", "output") if data.task.is_free else ("input",):

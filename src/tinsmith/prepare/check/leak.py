@@ -19,8 +19,8 @@ Match = tuple[int, int, str]  # a row, the row of a later split that it repeats,
 
 class Leak(Check):
     name, severity = "leak", "error"
-    title = "examples of one split that stand in another"
-    advice = "take them out of the split that is learned from; else the test measures memory"
+    title = "examples that occur in two splits"
+    advice = "remove them from the training split; otherwise the test measures memory"
     repeats = True
     article: ClassVar[str] = "the"
 
@@ -63,7 +63,7 @@ class Leak(Check):
 
 class ImageLeak(Leak):
     name = "image_leak"
-    title = "images of one split that stand in another"
+    title = "images that occur in two splits"
     explained_by = ("leak",)
     article = "an image of the"
 

@@ -43,7 +43,7 @@ def mend(report: Report, kept: Collection[str] = ()) -> tuple[list[Row], list[Ch
         for one in found
         if one.row is None and one.mend and one.kind not in kept
     ]
-    data, found = replace(report.data, faults=[], _made={}), report.findings
+    data, found = replace(report.data, faults=[]), report.findings
     for repeats in (False, True):
         names = [check.name for check in checks() if check.repeats == repeats and check.name not in kept]
         for _ in range(_ROUNDS):
@@ -54,7 +54,7 @@ def mend(report: Report, kept: Collection[str] = ()) -> tuple[list[Row], list[Ch
             if not done:
                 break
             changes += done
-            data = replace(data, rows=rows, _made={})
+            data = replace(data, rows=rows)
     return data.rows, changes
 
 
@@ -110,9 +110,9 @@ def outputs(data: Data, out: Path) -> dict[Path, Path]:
     written_to = [*made.values(), *map(_changes, made.values())]
     for place in written_to:
         if files.resolved(place) in given:
-            raise InputError(f"--fix {out}: {place} was checked, and is never written over; give another path")
+            raise InputError(f"--fix {out}: {place} is an input, which --fix keeps; give another path")
     if len(set(written_to)) < len(written_to):
-        raise InputError(f"--fix {out}: two of the files have one name; check them one by one")
+        raise InputError(f"--fix {out}: two of the files have the same name; check them one by one")
     return made
 
 

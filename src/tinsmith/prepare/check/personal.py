@@ -77,15 +77,15 @@ KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool], str]] = {
 
 class Personal(Check):
     name, severity = "personal", "warning"
-    title = "what is likely personal data"
-    advice = "put made-up values in its place, or be sure that you may use it: a model repeats what it learned"
+    title = "likely personal data"
+    advice = "replace it with invented values, or be sure that you may use it: a model can repeat it"
 
     def find(self, data: Data) -> Iterator[Finding]:
         for i, row in enumerate(data.rows):
             kinds = [kind for kind, *_ in found(f"{row.example.input}\n{row.example.output}")]
             if kinds:
                 message = f"holds {', '.join(dict.fromkeys(kinds))}"
-                yield self.at(data, i, message, Mend("personal data gave way to made-up values", _masked))
+                yield self.at(data, i, message, Mend("personal data was replaced", _masked))
 
 
 CHECKS = (Personal(),)

@@ -61,7 +61,7 @@ def lines(report: Report, show: Callable[[str], str]) -> list[str]:
         more = len(found) - _SHOWN
         made += [f"  and {more:,} more; --json and --html list them"] if more > 0 else []
     if report.skipped:
-        made += ["", *(f"not looked for: {kind}: {reason}" for kind, reason in report.skipped.items())]
+        made += ["", *(f"skipped: {kind}: {reason}" for kind, reason in report.skipped.items())]
     return made
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that is no example. empty: without an input or an output."""
+    """A row that is not an example. empty: without an input or an output."""
 
     split: str
     path: Path
@@ -48,7 +48,7 @@ class Fault:
     empty: bool = False
 
 
-@dataclass
+@dataclass(eq=False)  # hashable, for caches of results that several checks share
 class Data:
     """rules: the constraint of answers. base: the model to train. length: most tokens of a row."""
 
@@ -58,7 +58,6 @@ class Data:
     rules: Rules | None = None
     base: Base | None = None
     length: int = 512
-    _made: dict[str, Any] = field(default_factory=dict)
 
     @property
     def places(self) -> Sequence[Row | Fault]:
@@ -76,13 +75,7 @@ class Data:
     @cached_property
     def folded(self) -> list[str]:
         """The inputs without case, spacing and punctuation."""
-        return [fold(row.example.asked) for row in self.rows]
-
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """Results that several checks share, made once."""
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
+        return [fold(row.example.prompt) for row in self.rows]
 
 
 def read(files: Files, task: Task | None = None, named: Named | None = None) -> tuple[list[Row], list[Fault]]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tinsmith.chat.tool_formats.kinds import resolved
 from tinsmith.data.leaves import leaves
 from tinsmith.data.slots import title
 from tinsmith.prepare.allowed import Checker, Departure, bytes_model
 
 SEPARATORS = {"compact": (",", ":"), "spaced": (", ", ": "), "free": (",", ":")}
-_REFERENCES = 8  # followed one after another
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Rules:
         return Checker(bytes_model(), self.data)
 
     def departure(self, output: str) -> Departure | None:
-        return None if self.data is None else self.checker.find(output)
+        return None if self.data is None else self.checker.departure(output)
 
     def written(self, value: Any) -> str:
         """A JSON value in the constraint's spacing, keys in the schema's order."""
@@ -61,18 +61,6 @@ def _ordered(value: Any, schema: Any, root: Any) -> Any:
     properties = schema.get("properties", {})
     keys = [*(key for key in properties if key in value), *(key for key in value if key not in properties)]
     return {key: _ordered(value[key], properties.get(key), root) for key in keys}
-
-
-def resolved(schema: Any, root: Any) -> dict[str, Any]:
-    """A schema behind local references such as #/$defs/name; empty for another reference, true or false."""
-    for _ in range(_REFERENCES):
-        reference = schema.get("$ref") if isinstance(schema, dict) else None
-        if not isinstance(reference, str):
-            break
-        schema = root
-        for step in reference.split("/")[1:]:
-            schema = schema.get(step) if isinstance(schema, dict) else None
-    return schema if isinstance(schema, dict) else {}
 
 
 def place(text: str, at: int) -> tuple[str, str] | None:

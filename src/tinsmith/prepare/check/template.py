@@ -21,7 +21,7 @@ _MARKS = (
 class Template(Check):
     name, severity = "template", "error"
     title = "marks of a chat template in the text"
-    advice = "give plain text; the base's own template is put around it"
+    advice = "use plain text; training adds the base's template"
 
     def find(self, data: Data) -> Iterator[Finding]:
         marks = re.compile("|".join([_MARKS, *map(re.escape, data.base.special if data.base else ())]), re.M)

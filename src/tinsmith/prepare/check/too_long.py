@@ -11,7 +11,7 @@ from tinsmith.prepare.check.rows import Data
 
 class TooLong(Check):
     name, severity = "too_long", "error"
-    title = "examples of more tokens than are trained on"
+    title = "examples with more tokens than max_length"
     advice = "shorten them, or raise [train] max_length, which takes memory and time"
 
     def needs(self, data: Data) -> str:

@@ -16,7 +16,7 @@ _ENDS = re.compile(r"[.!?…:;\"'”’»)\]}>|`*。！？」』।]\s*\Z")
 class Truncated(Check):
     name, severity = "truncated", "warning"
     title = "outputs that end in the middle"
-    advice = "write the end, or delete the row; look whether a limit on length cut them"
+    advice = "complete the text, or delete the row; check whether a length limit cut it"
 
     def needs(self, data: Data) -> str:
         return "" if data.task.is_free else f"an output of the task {data.task.name} that is cut is invalid"

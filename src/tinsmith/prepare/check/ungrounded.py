@@ -25,8 +25,8 @@ _FRACTION = re.compile(r"(?<!\d)\d++\s?/\s?\d+")
 
 class Ungrounded(Check):
     name, severity = "ungrounded", "warning"
-    title = "values that do not stand in the input"
-    advice = "correct the value; what the input does not say is learned as something to make up"
+    title = "values that the input lacks"
+    advice = "correct the value; otherwise the model learns to invent values"
 
     def needs(self, data: Data) -> str:
         return "" if data.task.has_values else f"the task {data.task.name} copies nothing"
@@ -36,17 +36,17 @@ class Ungrounded(Check):
             one
             for i, row in enumerate(data.rows)
             if data.values[i] is not None and not row.example.images
-            for one in _leaves(i, row.example.asked, data.task.values(row.example.output))
+            for one in _leaves(i, row.example.prompt, data.task.values(row.example.output))
         ]
         statistics: dict[object, Statistics] = defaultdict(Statistics)
-        for _, leaf, stands in found:
+        for _, leaf, occurs in found:
             for name in _names(leaf):
-                statistics[name].add(leaf.value, stands)
-        for i, leaf, stands in found:
+                statistics[name].add(leaf.value, occurs)
+        for i, leaf, occurs in found:
             own, alike = (statistics[name] for name in _names(leaf))
             shares = [one.copied / one.rows for one in (own, alike) if len(one.values) >= _DISTINCT]
             copies = max(shares, default=0.0) >= _COPIES and own.copied >= _SOME * own.rows
-            if not stands and copies:
+            if not occurs and copies:
                 message = (
                     f"{title(leaf.path)} is {quoted(str(leaf.value))}, which the input does not say: "
                     f"{quoted(data.rows[i].example.input)}"
@@ -69,9 +69,9 @@ def _leaves(row: int, text: str, leaves: list[Leaf]) -> Iterator[tuple[int, Leaf
     stated = {digits for leaf in leaves for digits in re.findall(r"\d+", str(leaf.value))}
     more = not stated.issuperset(re.findall(r"\d+", _FRACTION.sub(" ", text)))
     for leaf in leaves:
-        stands = _stands(leaf, plain)
-        if stands or more or isinstance(leaf.value, str):
-            yield row, leaf, stands
+        occurs = _occurs(leaf, plain)
+        if occurs or more or isinstance(leaf.value, str):
+            yield row, leaf, occurs
 
 
 def _plain(text: str) -> str:
@@ -80,7 +80,7 @@ def _plain(text: str) -> str:
     return re.sub(r"[\W_]+", "", decomposed)
 
 
-def _stands(leaf: Leaf, text: str) -> bool:
+def _occurs(leaf: Leaf, text: str) -> bool:
     value = leaf.value
     if isinstance(value, float) and value.is_integer():
         value = int(value)

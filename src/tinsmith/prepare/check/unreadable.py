@@ -1,4 +1,4 @@
-"""unreadable, empty: a row that is no example, or one without an input or an output."""
+"""unreadable, empty: a row that is not an example, or one without an input or an output."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tinsmith.prepare.check.rows import Data
 
 class Unreadable(Check):
     name, severity = "unreadable", "error"
-    title = "rows that are no example"
-    advice = "write each as the message says, or delete it"
+    title = "rows that are not examples"
+    advice = "correct each as its message says, or delete it"
     empty: ClassVar[bool] = False
 
     def find(self, data: Data) -> Iterator[Finding]:
@@ -24,7 +24,7 @@ class Unreadable(Check):
 class Empty(Unreadable):
     name = "empty"
     title = "empty inputs or outputs"
-    advice = "write what is missing, or delete the row"
+    advice = "add the missing text, or delete the row"
     empty = True
 
 

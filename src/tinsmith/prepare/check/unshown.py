@@ -13,12 +13,12 @@ from tinsmith.prepare.unshown import of_labels, of_schema, of_tools
 class Unshown(Check):
     name, severity = "unshown", "note"
     title = "allowed answers that no example shows"
-    advice = "write examples of them; a small model learns what it is shown"
+    advice = "write examples of them; a small model learns only from examples"
 
     def needs(self, data: Data) -> str:
         rules = data.rules
         known = rules and (rules.tools is not None or rules.schema is not None or rules.labels)
-        return "" if known else "nothing says what may be answered; give tools, a schema or labels"
+        return "" if known else "no constraint is known; give tools, a schema or labels"
 
     def find(self, data: Data) -> Iterator[Finding]:
         rules, learned = data.rules, [i for i, row in enumerate(data.rows) if row.split == LEARNED]

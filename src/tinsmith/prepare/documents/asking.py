@@ -16,7 +16,7 @@ from tinsmith.prepare.documents.writing import Request, Terms, Writer
 from tinsmith.system import files, reading
 from tinsmith.system.progress import Display
 
-Asked = tuple[Passage, list[Request], list[str]]
+Answered = tuple[Passage, list[Request], list[str]]
 
 FILE = "answers.jsonl"
 _BATCH = 16  # requests; a kill loses at most so many answers
@@ -30,7 +30,7 @@ def ask(
     seed: int,
     kept: Path,
     display: Display,
-) -> Iterator[Asked]:
+) -> Iterator[Answered]:
     """Each passage with its requests and answers, in order. kept: the file of answers, which answers the same
     requests of the same teacher and seed."""
     known = _known(kept)

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from tinsmith.chat.tool_formats.kinds import resolved
 from tinsmith.data.near import in_order
 from tinsmith.data.splits import normalize
-from tinsmith.prepare.check.rules import resolved
 from tinsmith.prepare.documents.passages import Passage
 
 _NUMBER = re.compile(r"\d+(?:[.,' ]\d{3})*(?:[.,]\d+)?")
@@ -27,7 +27,7 @@ _ASKING = frozenset((
 # fmt: on
 
 
-def stands(value: str | float, text: str) -> bool:
+def occurs(value: str | float, text: str) -> bool:
     """Whether a text has a value: words in order, regardless of case and punctuation; a number in any usual
     notation."""
     if isinstance(value, str):

@@ -105,12 +105,12 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
 
 
 def _written(
-    writer: Writer, terms: Terms, asked: Sequence[asking.Asked], dropped: list[Dropped]
+    writer: Writer, terms: Terms, asked: Sequence[asking.Answered], dropped: list[Dropped]
 ) -> list[Example]:
     rows: list[Example] = []
     for passage, requests, answers in asked:
         if not requests:
-            dropped.append(Dropped("unasked", passage.where, "no sentence that could be an answer"))
+            dropped.append(Dropped("unasked", passage.where, "has no sentence that could be an answer"))
             continue
         for one in writer.written(passage, terms, requests, answers):
             if isinstance(one, Dropped):
@@ -128,10 +128,10 @@ def max_length(plan: Plan) -> int:
 
 def _check_out(out: Path, folder: Path) -> None:
     if files.is_inside(out, folder):
-        raise InputError(f"{out}: lies in {folder}, whose files are documents; give another folder by --out")
+        raise InputError(f"{out}: is inside {folder}, whose files are documents; give another folder by --out")
     files.check_begins(out / asking.FILE, b'{"key": ')
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / asking.FILE).is_file())):
-        raise InputError(f"{out}: there is something else; remove it, or give another folder by --out")
+        raise InputError(f"{out}: exists, but not from this command; remove it, or change --out")
 
 
 def _checked(rows: Sequence[Example], plan: Plan, dropped: list[Dropped]) -> list[Example]:
@@ -160,7 +160,7 @@ def _unambiguous(rows: Sequence[Example], dropped: list[Dropped]) -> list[Exampl
         if len(outputs[normalize(one.input)]) == 1:
             kept.append(one)
         else:
-            message = "the same question has another answer elsewhere"
+            message = "the same question has another answer in another row"
             dropped.append(Dropped("ambiguous", str(one.where), message, mending.written(one)))
     return kept
 

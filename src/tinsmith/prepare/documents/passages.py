@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinsmith.data.near import Joined, join_near
+from tinsmith.data.near import near_groups
 from tinsmith.data.splits import normalize
 from tinsmith.errors import DataError, InputError
 from tinsmith.prepare.documents.dropping import Dropped
@@ -46,11 +46,11 @@ class Passage:
 
 def read(folder: Path, length: int = LENGTH) -> tuple[list[Passage], list[Dropped]]:
     """The passages of a folder's documents, in the order of their paths, and what was dropped: unreadable
-    documents, passages that say too little, and near-duplicates.
+    documents, passages with too little text, and near-duplicates.
 
     Raises InputError for a folder without passages."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; give the folder that the documents lie in")
+        raise InputError(f"{folder}: is not a folder; give the folder of the documents")
     passages: list[Passage] = []
     dropped: list[Dropped] = []
     for path in _files(folder, dropped):
@@ -58,7 +58,7 @@ def read(folder: Path, length: int = LENGTH) -> tuple[list[Passage], list[Droppe
         kind = kinds().get(path.suffix.lower())
         if kind is None:
             known = ", ".join(sorted(suffix for suffix in kinds() if suffix))
-            dropped.append(Dropped("kind", name, f"no document of a kind that is read: {known}, or no suffix"))
+            dropped.append(Dropped("kind", name, f"unsupported format; supported: {known}, or no suffix"))
             continue
         try:
             made = list(_cut(path, name, kind, length))
@@ -72,13 +72,13 @@ def read(folder: Path, length: int = LENGTH) -> tuple[list[Passage], list[Droppe
     for one in passages:
         letters = sum(map(str.isalpha, one.text))
         if len(one.text) < SHORTEST or letters < _WORDED * len(one.text):
-            dropped.append(Dropped("short", one.where, "says too little to be asked about", {"text": one.text}))
+            dropped.append(Dropped("short", one.where, "too little text for a question", {"text": one.text}))
         else:
             long.append(one)
     kept = _distinct(long, dropped)
     if not kept:
         raise InputError(
-            f"{folder}: holds no passage to ask about ({_why(dropped)}); give a folder of documents"
+            f"{folder}: has no passage for a question ({_why(dropped)}); give a folder of documents"
         )
     return kept, dropped
 
@@ -165,13 +165,12 @@ def _distinct(passages: Sequence[Passage], dropped: list[Dropped]) -> list[Passa
     texts = [normalize(one.text) for one in passages]
     first = {text: place for place, text in reversed(list(enumerate(texts)))}
     distinct = [place for place, text in enumerate(texts) if first[text] == place]
-    groups = Joined(len(distinct))
-    join_near([texts[place] for place in distinct], _ALIKE, groups)
-    head = {texts[place]: distinct[groups.of(number)] for number, place in enumerate(distinct)}
+    groups = near_groups([texts[place] for place in distinct], _ALIKE)
+    head = {texts[place]: distinct[groups.find(number)] for number, place in enumerate(distinct)}
     for place, one in enumerate(passages):
         if head[texts[place]] != place:
             other = passages[head[texts[place]]]
-            dropped.append(Dropped("repeated", one.where, f"is nearly what stands at {other.where}"))
+            dropped.append(Dropped("repeated", one.where, f"nearly equals the passage at {other.where}"))
     return [one for place, one in enumerate(passages) if head[texts[place]] == place]
 
 

@@ -8,37 +8,23 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from tinsmith.constraint import makers
 from tinsmith.formats.model_files import model_digest
-from tinsmith.prepare.documents.writing import Request
+from tinsmith.prepare.documents.writing import Request, constraint
 
 if TYPE_CHECKING:
     from tinsmith.backends.endpoint import Endpoint
-    from tinsmith.constraint import Constraint
 
 WEAK = 1_000_000_000  # parameters below which a teacher is weak
 _AT_ONCE = 4  # requests to an endpoint
 _FENCED = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)  # JSON of unconstrained models
 
 
-class Teacher(Protocol):
-    """digest: of everything that decides its answers. parameters: None if unknown."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def digest(self) -> str: ...
-    @property
-    def parameters(self) -> int | None: ...
-
-    def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
-        """One for each request; cut or empty for a request that is too long."""
-
-
 class Local:
-    """A GGUF file, a tin or a Hugging Face folder. name: as the user gave it; empty for the model's own."""
+    """A GGUF file, a tin or a Hugging Face folder. digest: of everything that decides its answers.
+
+    name: as the user gave it; empty for the model's own."""
 
     def __init__(self, path: Path, threads: int | None = None, name: str = "") -> None:
         from tinsmith.runtime import load
@@ -47,10 +33,9 @@ class Local:
         self.digest = model_digest(path)
         self.name = name or self.model.info.name or path.name
         self.parameters = self.model.info.parameters
-        self._constraints: dict[str, Constraint] = {}
 
     def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
-        """Greedy; the seed makes no difference."""
+        """One for each request, empty for one that is too long. Greedy: the seed makes no difference."""
         from tinsmith.runtime.asking import tokens_of
         from tinsmith.runtime.generation import Sampling, TokenRequest
         from tinsmith.runtime.many import generate_many
@@ -60,21 +45,15 @@ class Local:
         for number, one in enumerate(requests):
             tokens = tokens_of(self.model, one.messages)
             if len(tokens) + most < self.model.info.context:
-                constraint = self._constraint(one)
                 fitting[number] = TokenRequest(
-                    tokens=tokens, constraint=constraint, max_tokens=most, sampling=Sampling()
+                    tokens=tokens,
+                    constraint=constraint(json.dumps(one.schema)),
+                    max_tokens=most,
+                    sampling=Sampling(),
                 )
         answers = generate_many(self.model, list(fitting.values()), 8)
         texts = {number: answer.text for number, answer in zip(fitting, answers, strict=True)}
         return [texts.get(number, "") for number in range(len(requests))]
-
-    def _constraint(self, request: Request) -> Constraint:
-        key = json.dumps(request.schema)
-        if key not in self._constraints:
-            if len(self._constraints) > 64:
-                self._constraints.clear()
-            self._constraints[key] = makers.schema(request.schema)
-        return self._constraints[key]
 
 
 class Remote:
@@ -82,7 +61,7 @@ class Remote:
         self.endpoint = endpoint
         self.name = f"{endpoint.model} at {endpoint.where}"
         self.digest = hashlib.sha256(self.name.encode()).hexdigest()
-        self.parameters = None
+        self.parameters: int | None = None
 
     def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
         def ask(one: Request) -> str:
@@ -95,6 +74,9 @@ class Remote:
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(ask, requests))
+
+
+Teacher = Local | Remote
 
 
 def weakness(teacher: Teacher) -> str:

@@ -31,15 +31,15 @@ def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[E
                 "more, or [update] validation"
             )
         chance, count = random.Random(f"{recipe.train.seed}/held out"), max(1, len(rows) // HELD_OUT)
-        before = {normalize(row.asked) for split in ("train", "validation") for row in old[split]}
+        before = {normalize(row.prompt) for split in ("train", "validation") for row in old[split]}
         # A corrected answer is learned, where there are others to hold out.
-        fresh = [place for place, row in enumerate(rows) if normalize(row.asked) not in before]
+        fresh = [place for place, row in enumerate(rows) if normalize(row.prompt) not in before]
         places = set(chance.sample(fresh if len(fresh) >= count else range(len(rows)), count))
         validation = [row for place, row in enumerate(rows) if place in places]
         rows = [row for place, row in enumerate(rows) if place not in places]
-    known = {normalize(row.asked) for row in (*rows, *validation)}
+    known = {normalize(row.prompt) for row in (*rows, *validation)}
     kept, validated = (
-        [row for row in old[split] if normalize(row.asked) not in known] for split in ("train", "validation")
+        [row for row in old[split] if normalize(row.prompt) not in known] for split in ("train", "validation")
     )
     if not kept:
         raise DataError(

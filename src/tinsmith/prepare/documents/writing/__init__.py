@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, ClassVar
 
-from tinsmith.constraint import makers
+from tinsmith.constraint import Constraint, makers
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError, UnsupportedError
 from tinsmith.prepare.check.rules import Rules
@@ -103,23 +103,23 @@ def by_name(name: str) -> Writer:
     """Raises UnsupportedError for an unknown task, listing the known ones."""
     if name not in writers():
         known = ", ".join(sorted(writers()))
-        raise UnsupportedError(f'task "{name}" is not written of documents; give one of {known}')
+        raise UnsupportedError(f'documents give no examples of the task "{name}"; choose one of {known}')
     return writers()[name]
 
 
 def read(request: Request, answer: str) -> Any:
     """The value of an answer. Raises DataError for one that does not match the schema."""
     value = reading.json(answer, "the teacher's answer", DataError)
-    rules = _rules(json.dumps(request.schema))
+    rules = Rules(constraint(json.dumps(request.schema)).data, schema=request.schema)
     if departure := rules.departure(rules.written(value)):
-        raise DataError(f"the teacher's answer is not of the schema {departure.message}")
+        raise DataError(f"the teacher's answer is not of the schema {departure}")
     return value
 
 
 @lru_cache(64)
-def _rules(schema: str) -> Rules:
-    value = json.loads(schema)
-    return Rules(makers.schema(value).data, schema=value)
+def constraint(schema: str) -> Constraint:
+    """schema: as JSON."""
+    return makers.schema(json.loads(schema))
 
 
 def closed(properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from tinsmith.chat.tool_formats import read_tools
 from tinsmith.data.readers import Example
 from tinsmith.prepare.documents.dropping import Dropped
-from tinsmith.prepare.documents.grounding import copied, is_looping, is_related, stands
+from tinsmith.prepare.documents.grounding import copied, is_looping, is_related, occurs
 from tinsmith.prepare.documents.passages import Passage
 from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, compact, example
 from tinsmith.prepare.documents.writing.chat import shown
@@ -64,13 +64,13 @@ class Call(Writer):
         row = {"input": text, "output": output}
         for place, one in copied(call, schema["properties"]["call"], schema):
             for where, source in (("request", text), ("passage", f"{passage.title}\n{passage.text}")):
-                if not stands(one, source):
+                if not occurs(one, source):
                     message = f"{place} is {json.dumps(one)[:80]}, which the {where} does not say"
                     return Dropped("ungrounded", passage.where, message, row)
         if is_looping(text):
             return Dropped("looping", passage.where, "the request repeats a word over and over", row)
         if not is_related(text, passage.text, passage):
-            return Dropped("unrelated", passage.where, "the request's words are not the passage's", row)
+            return Dropped("unrelated", passage.where, "the passage lacks most words of the request", row)
         return example(passage, text, output)
 
 

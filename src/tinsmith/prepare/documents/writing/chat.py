@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from tinsmith.data.readers import Example
 from tinsmith.prepare.documents.dropping import Dropped
-from tinsmith.prepare.documents.grounding import content, gives_away, is_looping, is_related, stands
+from tinsmith.prepare.documents.grounding import content, gives_away, is_looping, is_related, occurs
 from tinsmith.prepare.documents.passages import Passage, sentences
 from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example
 
@@ -69,10 +69,10 @@ class Chat(Writer):
     def example(self, passage: Passage, terms: Terms, number: int, value: Any) -> Example | Dropped:
         question, answer = str(value["question"]).strip(), self.answers(passage, terms)[number]
         reason = ""
-        if not stands(answer, passage.text):
-            reason, message = "ungrounded", "the answer does not stand in the passage"
+        if not occurs(answer, passage.text):
+            reason, message = "ungrounded", "the passage does not contain the answer"
         elif not is_related(question, answer, passage):
-            reason, message = "unrelated", "the question's words are not the passage's"
+            reason, message = "unrelated", "the passage lacks most words of the question"
         elif is_looping(question):
             reason, message = "looping", "the question repeats a word over and over"
         elif gives_away(question, answer):

@@ -8,7 +8,7 @@ from typing import ClassVar
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.prepare.documents.dropping import Dropped
-from tinsmith.prepare.documents.grounding import stands
+from tinsmith.prepare.documents.grounding import occurs
 from tinsmith.prepare.documents.passages import Passage, sentences
 from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example, read
 
@@ -66,11 +66,11 @@ class Classify(Writer):
             yield Dropped("invalid", passage.where, str(fault), {"answer": " | ".join(answers)})
             return
         row = {"input": passage.text, "output": first["label"]}
-        invented = [one["sentence"] for one in (first, second) if not stands(one["sentence"], passage.text)]
+        invented = [one["sentence"] for one in (first, second) if not occurs(one["sentence"], passage.text)]
         if invented:
             yield Dropped("ungrounded", passage.where, f'the passage does not say "{invented[0][:80]}"', row)
         elif first["label"] != second["label"]:
-            message = f"{first['label']}, and {second['label']} where the labels are listed the other way round"
+            message = f"{first['label']}, and {second['label']} with the labels in reverse order"
             yield Dropped("undecided", passage.where, message, row)
         else:
             yield example(passage, passage.text, first["label"])

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tinsmith.data.readers import Example
 from tinsmith.prepare.documents.dropping import Dropped
-from tinsmith.prepare.documents.grounding import copied, stands
+from tinsmith.prepare.documents.grounding import copied, occurs
 from tinsmith.prepare.documents.passages import Passage
 from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, compact, example
 
@@ -44,12 +44,12 @@ class Extract(Writer):
         output = compact(value)
         row = {"input": passage.text, "output": output}
         values = list(copied(value, terms.schema, terms.schema))
-        invented = [(place, one) for place, one in values if not stands(one, passage.text)]
+        invented = [(place, one) for place, one in values if not occurs(one, passage.text)]
         if invented:
             message = "; ".join(f"{place} is {json.dumps(one)[:80]}" for place, one in invented[:3])
             return Dropped("ungrounded", passage.where, f"{message}, which the passage does not say", row)
         if not values:
-            return Dropped("ungrounded", passage.where, "says nothing of the passage", row)
+            return Dropped("ungrounded", passage.where, "has no value from the passage", row)
         return example(passage, passage.text, output)
 
 

@@ -20,11 +20,11 @@ LISTS: dict[str, Callable[[list[float]], float]] = {
     "sum": sum,
     "rise": lambda amounts: amounts[-1] - amounts[0],
 }
-Found = tuple["Together", Any]  # with its value in an output
+Found = tuple["Feature", Any]  # with its value in an output
 
 
 @dataclass(frozen=True)
-class Together:
+class Feature:
     """A feature of several values of an output: the order of the numbers in `compared`, and the values of
     `stay`."""
 
@@ -45,35 +45,33 @@ class Together:
         return min(alone) >= EVIDENT and differing(seen)[1] <= TOLERATED * min(alone)
 
 
-def deciders(
-    classes: Sequence[tuple[int, str]], path: Path, found: Sequence[Sequence[Found]]
-) -> list[Together]:
+def deciders(classes: Sequence[tuple[int, str]], path: Path, found: Sequence[Sequence[Found]]) -> list[Feature]:
     """The features that decide a class. classes: with the indices of their examples. found: by example."""
-    seen: dict[Together, list[tuple[Any, str]]] = defaultdict(list)
+    seen: dict[Feature, list[tuple[Any, str]]] = defaultdict(list)
     for i, value in classes:
         for one, feature in found[i]:
             seen[one].append((feature, value))
     return [one for one, pairs in seen.items() if one.decides(path, pairs)]
 
 
-def together(own: Sequence[Leaf], amounts: Sequence[Leaf], copied: Collection[Argument]) -> Iterator[Found]:
+def features(own: Sequence[Leaf], amounts: Sequence[Leaf], copied: Collection[Argument]) -> Iterator[Found]:
     """The features of an output. amounts: copied values with an order. Wide outputs have features of their
     lists alone."""
     for several in lists_of(amounts):
         for name, feature in LISTS.items():
-            yield Together(name, stay=(argument(several[0]),)), feature([amount_of(leaf) for leaf in several])
+            yield Feature(name, stay=(argument(several[0]),)), feature([amount_of(leaf) for leaf in several])
     outer = [leaf for leaf in own if not leaf.place and leaf.value is not None]
     if len(outer) > WIDE:
         return
     values = sorted((argument(leaf), str(leaf.value).casefold()) for leaf in outer)
     texts = [(name, text) for name, text in values if name in copied and name[1]]
     for (one, text), (other, beside) in combinations(texts, 2):
-        yield Together("texts", stay=(one, other)), (text, beside)
+        yield Feature("texts", stay=(one, other)), (text, beside)
     numbers = sorted((argument(leaf), amount_of(leaf)) for leaf in amounts if not leaf.place)
     signs = {(one, other): (a > b) - (a < b) for (one, a), (other, b) in combinations(numbers, 2)}
     if len(numbers) > 2:
-        yield Together("signs", compared=tuple(name for name, _ in numbers)), tuple(signs.values())
+        yield Feature("signs", compared=tuple(name for name, _ in numbers)), tuple(signs.values())
     for pair, sign in signs.items():
         for other, text in values:
             if other not in pair:
-                yield Together("sign", compared=pair, stay=(other,)), (sign, text)
+                yield Feature("sign", compared=pair, stay=(other,)), (sign, text)

@@ -1,12 +1,11 @@
-"""Rows that are alike: those of their own kind, whatever all have in common."""
+"""The nearest rows are those of the same kind, whatever all rows have in common."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tinsmith.data import alike
-from tinsmith.data.alike import nearest
+from tinsmith.data.nearest import COMMON, NEIGHBOURS, nearest
 
 KINDS, EACH, DIM = 12, 30, 48
 
@@ -23,12 +22,12 @@ def vectors() -> np.ndarray:
 def naive(vectors: np.ndarray, candidates: int, query: int, count: int) -> list[int]:
     rows = vectors.astype(np.float64) - vectors[:candidates].astype(np.float64).mean(axis=0)
     _, _, directions = np.linalg.svd(rows[:candidates], full_matrices=False)
-    rows = rows - rows @ directions[: alike.COMMON].T @ directions[: alike.COMMON]
+    rows = rows - rows @ directions[:COMMON].T @ directions[:COMMON]
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
 
     def close(one: int) -> float:
         others = [rows[one] @ rows[k] for k in range(candidates) if k != one]
-        return float(np.mean(sorted(others)[-alike.NEIGHBOURS :]))
+        return float(np.mean(sorted(others)[-NEIGHBOURS:]))
 
     scores = [2 * rows[query] @ rows[k] - close(k) for k in range(candidates)]
     return sorted(range(candidates), key=lambda k: -scores[k])[:count]
@@ -44,7 +43,7 @@ def test_they_are_of_the_same_kind(vectors: np.ndarray) -> None:
 
 
 def test_it_is_what_the_formula_says(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alike, "BLOCK", 50)
+    monkeypatch.setattr("tinsmith.data.nearest.BLOCK", 50)
     candidates = 200
     for query, found in zip((0, 250), nearest(vectors, candidates, [0, 250], 5), strict=True):
         assert found == naive(vectors, candidates, query, 5)
