@@ -20,6 +20,7 @@ from tinsmith.evaluate.naming import TUNED
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import constraint
 from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ def baseline_items(data: Prepared, name: str) -> list[Example]:
         return items
     chosen = stratified(items, data.recipe.eval.baseline_limit, data.recipe.eval.seed)
     return [items[i] for i in chosen]
+
+
+def eval_digests(recipe: Recipe) -> dict[str, Any]:
+    """The values of [eval] that decide the answers of trained systems."""
+    settings = dataclasses.asdict(recipe.eval)
+    return {key: value for key, value in settings.items() if key not in BASELINE_KEYS}
 
 
 def answers_path(folder: Path, system: str) -> Path:

@@ -25,7 +25,7 @@ from tinsmith.pipeline.measuring import FOLDER, Asking
 from tinsmith.pipeline.prepared import split_name
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import Record, Run, machine, opened, versions
-from tinsmith.pipeline.stages.build.outputs import Built
+from tinsmith.pipeline.stages.build import Built
 from tinsmith.system import files
 
 if TYPE_CHECKING:
