@@ -13,7 +13,6 @@ from tinsmith.data import readers
 from tinsmith.errors import DataError
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
 from tinsmith.evaluate.systems import Outcome
-from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -63,11 +62,7 @@ def given(path: Path, examples: Sequence[Example]) -> Outcome:
     Raises DataError for a line that is no answer, and for an example without one.
     """
     found: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
-    for number, line in readers.lines(path):
-        row = reading.json(line, path, DataError, line=number, unique=True, advice=_FORM)
-        where = f"{path}:{number}"
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: got {reading.kind(row)}; {_FORM}")
+    for where, row in readers.objects(path, _FORM):
         asked = readers.text_of(row, "input", where, _FORM)
         if not isinstance(row.get("text"), str):
             raise DataError(f'{where}: "text" must be the answer, a text; {_FORM}')
