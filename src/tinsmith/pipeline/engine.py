@@ -14,7 +14,7 @@ results in run.json. `data` below is the result of the data stage, as Prepared. 
     report:    data, stages, machine, versions, seconds, answers -> Nothing
                after data, baselines, train, merge, build, verify, evaluate, seal
 
-Of several tasks, once each of them is up to date in a run of its own:
+Of several tasks, once the run of each is up to date:
 
     data:      recipe, base_files, tasks, forbidden -> Data
     build:     data, learned -> Built after data

@@ -45,18 +45,13 @@ class Measured:
 
 def test_items(data: Prepared) -> list[Example]:
     """The test examples that are evaluated: all, or `[eval] limit` of them, the parts evenly."""
-    examples = data.examples("test")
-    chosen = stratified(examples, data.recipe.eval.limit, data.recipe.eval.seed)
-    return [examples[i] for i in chosen]
+    return stratified(data.examples("test"), data.recipe.eval.limit, data.recipe.eval.seed)
 
 
 def baseline_items(data: Prepared, name: str) -> list[Example]:
     """The items of a baseline: `[eval] baseline_limit` of the test items, or all where they cost nothing."""
-    items = test_items(data)
-    if name in FREE:
-        return items
-    chosen = stratified(items, data.recipe.eval.baseline_limit, data.recipe.eval.seed)
-    return [items[i] for i in chosen]
+    limit = 0 if name in FREE else data.recipe.eval.baseline_limit
+    return stratified(test_items(data), limit, data.recipe.eval.seed)
 
 
 def eval_digests(recipe: Recipe) -> dict[str, Any]:

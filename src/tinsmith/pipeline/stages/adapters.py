@@ -108,7 +108,7 @@ def task_prompts(inputs: Inputs) -> dict[str, list[str]]:
         for split in ("train", "validation"):
             rows = one.data.examples(split)
             picked = stratified(rows, inputs.examples, one.data.recipe.eval.seed)
-            chosen.setdefault(name, []).extend(rows[i].input for i in picked)
+            chosen.setdefault(name, []).extend(row.input for row in picked)
     return chosen
 
 

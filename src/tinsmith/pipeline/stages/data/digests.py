@@ -49,11 +49,10 @@ def of_tasks(inputs: TasksInputs) -> dict[str, Any]:
 
 
 def _origin(recipe: Recipe, base_files: Mapping[str, str]) -> dict[str, Any]:
-    """What training starts from, as the recipe says it; and what its own files hold where copies of them in the
-    run's folder are the stage's outputs."""
+    """The recipe's base or [scratch], and the digests of the base's files where the stage copies them."""
     if recipe.scratch:
         return {"scratch": dataclasses.asdict(recipe.scratch), "context": recipe.build.context}
-    assert recipe.base  # the recipe's reader saw to it
+    assert recipe.base  # the recipe's reader checks it
     return {"base": recipe.base.stated, **({"files": dict(base_files)} if base_files else {})}
 
 
