@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,7 @@ def ask(
     resumes without paying twice. Raises as Endpoint.ask; earlier answers are kept."""
     where = hashlib.sha256(f"{endpoint.url} {endpoint.model}".encode()).hexdigest()
     job = Job(endpoint.url, where, 0, max_tokens, list(items))
-    file = AnswerFile(folder / f"{name}.jsonl", job.digest)
-    try:
+    with closing(AnswerFile(folder / f"{name}.jsonl", job.digest)) as file:
         for place, item in enumerate(job.items):
             on_done(len(file.answers))
             if place in file.answers:
@@ -50,8 +50,6 @@ def ask(
                     answer_tokens=reply.answer_tokens,
                 )
             )
-    finally:
-        file.close()
     return Outcome([file.answers[place] for place in range(len(items))], None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,8 +83,7 @@ def answered(answer: Answering, items: Sequence[Example], path: Path, digest: st
     """The answers of a baseline that runs no model. digest: of the training examples that they follow from."""
     answers = timed(answer, items)
     files.remove(path)
-    file = AnswerFile(path, digest)
-    for one in answers:
-        file.add(one)
-    file.close()
+    with closing(AnswerFile(path, digest)) as file:
+        for one in answers:
+            file.add(one)
     return Outcome(answers, None)
