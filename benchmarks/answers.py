@@ -85,7 +85,7 @@ def main() -> int:
     args = parsed()
     examples = read(args, args.test)
     schema = schema_of(args, examples)
-    examples = [examples[k] for k in stratified(examples, args.items, 0)]
+    examples = stratified(examples, args.items, 0)
     with tempfile.TemporaryDirectory() as folder:
         if args.train:
             args.tin = with_table(args, Path(folder) / args.tin.name)

@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--max-tokens", type=int, default=96)
     args = parser.parse_args()
     examples = read_jsonl(args.test)
-    examples = [examples[i] for i in stratified(examples, args.items, 0)]
+    examples = stratified(examples, args.items, 0)
     lookups = [int(word) for word in args.lookups.split(",")]
     ways = [(lookup, way) for lookup in lookups for way in WAYS]
     # A model of its own for each: none finds another's prompt computed.

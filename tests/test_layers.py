@@ -54,7 +54,7 @@ def test_imports_against_them_are_caught(tmp_path: Path) -> None:
         "search/text.py": ("evaluate.metrics", wings),
         "spec.py": ("models.family", wings),
         "train/batches/packing.py": ("train.model.network", rooms),
-        "pipeline/stages/seal/make.py": ("pipeline.engine", pipeline),
+        "pipeline/stages/seal.py": ("pipeline.engine", pipeline),
         "pipeline/stages/verify.py": ("pipeline.stages.merge", stages),
         "pipeline/stages/train/job.py": ("pipeline.run", pipeline),
         "runtime/generation.py": ("runtime.model", circles),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,19 @@ def test_what_an_adapter_changes(folder: Path, capsys: pytest.CaptureFixture[str
     assert diff(*same, *skill, "--allow", f"{(share - 0.1) / 100}") == 1
     capsys.readouterr()
     assert diff(*same, *skill, "--adapter-a", f"{folder / 'skill.adapter'}:{SCALE}") == 0
+
+
+def test_a_page_needs_the_extra(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    same = (folder / "a.tin", folder / "a.tin", folder / "asked.jsonl")
+    assert diff(*same, "--page", tmp_path / "changes.html") == 2
+    said = capsys.readouterr()
+    assert said.err == "tinsmith: error: jinja2 is not installed; run: pip install 'tinsmith[eval]'\n"
+    assert not said.out
+    assert not (tmp_path / "changes.html").exists()
+    assert diff(*same) == 0  # which needs no extra
 
 
 def test_what_can_not_be_compared(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,10 +14,10 @@ from tinsmith import cli
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.pipeline import engine, recipe, update
-from tinsmith.pipeline.digests import of_train
 from tinsmith.pipeline.prepared import Base, New, Prepared, split_name
 from tinsmith.pipeline.run import Run
 from tinsmith.pipeline.stages.data import joining
+from tinsmith.pipeline.stages.train.digests import of_train
 from tinsmith.pipeline.stages.train.options import options
 from tinsmith.system import progress
 

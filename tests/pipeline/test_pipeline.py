@@ -28,7 +28,7 @@ from tinsmith.formats.tin import Tin
 from tinsmith.models import family
 from tinsmith.pipeline import engine, prepared, recipe
 from tinsmith.pipeline.run import opened
-from tinsmith.pipeline.stages.build.outputs import UNSEALED
+from tinsmith.pipeline.stages.build import UNSEALED
 from tinsmith.quant import shipping
 from tinsmith.system import files, progress
 

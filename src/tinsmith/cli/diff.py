@@ -48,7 +48,7 @@ PARAMETERS = [
     flag("--unconstrained", help="unconstrained, whatever A and B say"),
     option("--allow", Share(), default=0.0, help="exit with 1 if a larger share of the answers changed"),
     flag("--json", help="print counts, metrics and changes as JSON"),
-    option("--page", File(".html", out=True), help="also write an HTML page"),
+    option("--page", File(".html", out=True), help="also write an HTML page (extra: eval)"),
 ]
 
 

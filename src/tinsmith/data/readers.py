@@ -108,16 +108,22 @@ def read_jsonl(path: str | Path) -> list[Example]:
 
 
 def rows_of(path: Path, keys: Sequence[str], form: str, takes: str) -> Iterator[tuple[Where, dict[str, Any]]]:
-    """The objects of a JSON-lines file without blank lines. Raises DataError for another line, whose advice is
-    `form`, and for a key that is not in `keys`, with the advice `takes`."""
+    """As `objects`. Raises DataError for a key that is not in `keys`, with the advice `takes`."""
+    for where, row in objects(path, form):
+        for key in row:
+            if key not in keys:
+                raise DataError(f'{where}: unknown key "{key}"; {takes}')
+        yield where, row
+
+
+def objects(path: Path, form: str) -> Iterator[tuple[Where, dict[str, Any]]]:
+    """The objects of a JSON-lines file without blank lines. Raises DataError for another line, with the advice
+    `form`."""
     for number, line in lines(path):
         row = reading.json(line, path, DataError, line=number, unique=True, advice=form)
         where = Where(str(path), number)
         if not isinstance(row, dict):
             raise DataError(f"{where}: got {reading.kind(row)}; {form}")
-        for key in row:
-            if key not in keys:
-                raise DataError(f'{where}: unknown key "{key}"; {takes}')
         yield where, row
 
 

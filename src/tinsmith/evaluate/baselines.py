@@ -185,16 +185,16 @@ def spread(task: Task, examples: Sequence[Example], count: int, seed: int) -> li
     return _evenly(list(by_label.values()), min(count, len(pool)))
 
 
-def stratified(examples: Sequence[Example], limit: int, seed: int) -> list[int]:
-    """Ascending positions of at most `limit` examples (0: all), drawn evenly from the parts."""
+def stratified(examples: Sequence[Example], limit: int, seed: int) -> list[Example]:
+    """At most `limit` examples (0: all), drawn evenly from the parts, in their order."""
     if limit == 0 or limit >= len(examples):
-        return list(range(len(examples)))
+        return list(examples)
     by_part: dict[str, list[int]] = defaultdict(list)
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)
     for i in order:
         by_part[examples[i].part or ""].append(i)
-    return sorted(_evenly([by_part[part] for part in sorted(by_part)], limit))
+    return [examples[i] for i in sorted(_evenly([by_part[part] for part in sorted(by_part)], limit))]
 
 
 def _evenly(groups: Sequence[list[T]], count: int) -> list[T]:

@@ -73,18 +73,15 @@ class Difference:
 
 def read_cases(path: str | Path) -> list[Case]:
     """Reads JSON lines as in a recipe's data; `output` may be missing. Raises DataError."""
-    path, cases = Path(path), []
-    for number, line in readers.lines(path):
-        row = reading.json(line, str(path), DataError, line=number, unique=True, advice=_FORM)
-        where = f"{path}:{number}"
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: got {reading.kind(row)}; {_FORM}")
+    cases = []
+    for where, row in readers.objects(Path(path), _FORM):
         given = readers.text_of(row, "input", where, _FORM)
         output = readers.text_of(row, "output", where) if "output" in row else None
         accept = row.get("accept", [])
         if not isinstance(accept, list) or not all(isinstance(text, str) for text in accept):
             raise DataError(f'{where}: "accept" must be a list of texts, got {reading.kind(accept)}')
-        cases.append(Case(number, given, output, tuple(accept)))
+        assert where.number  # a line has one
+        cases.append(Case(where.number, given, output, tuple(accept)))
     if not cases:
         raise DataError(f"{path}: holds no line; {_FORM}")
     return cases

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from tinsmith.data import readers
 from tinsmith.errors import DataError
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
 from tinsmith.evaluate.systems import Outcome
-from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -33,8 +33,7 @@ def ask(
     resumes without paying twice. Raises as Endpoint.ask; earlier answers are kept."""
     where = hashlib.sha256(f"{endpoint.url} {endpoint.model}".encode()).hexdigest()
     job = Job(endpoint.url, where, 0, max_tokens, list(items))
-    file = AnswerFile(folder / f"{name}.jsonl", job.digest)
-    try:
+    with closing(AnswerFile(folder / f"{name}.jsonl", job.digest)) as file:
         for place, item in enumerate(job.items):
             on_done(len(file.answers))
             if place in file.answers:
@@ -51,8 +50,6 @@ def ask(
                     answer_tokens=reply.answer_tokens,
                 )
             )
-    finally:
-        file.close()
     return Outcome([file.answers[place] for place in range(len(items))], None)
 
 
@@ -63,11 +60,7 @@ def given(path: Path, examples: Sequence[Example]) -> Outcome:
     Raises DataError for a line that is no answer, and for an example without one.
     """
     found: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
-    for number, line in readers.lines(path):
-        row = reading.json(line, path, DataError, line=number, unique=True, advice=_FORM)
-        where = f"{path}:{number}"
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: got {reading.kind(row)}; {_FORM}")
+    for where, row in readers.objects(path, _FORM):
         asked = readers.text_of(row, "input", where, _FORM)
         if not isinstance(row.get("text"), str):
             raise DataError(f'{where}: "text" must be the answer, a text; {_FORM}')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,8 +27,7 @@ def work(job: Job, answers: Path) -> int:
     """Answers the items that have no answer yet; returns the peak memory of this process in bytes."""
     import tinsmith
 
-    file = AnswerFile(answers, job.digest)
-    try:
+    with closing(AnswerFile(answers, job.digest)) as file:
         model = tinsmith.load(job.model, threads=job.threads or None, conversations=1, date=job.date)
         # By default, a file obeys its constraint.
         options: dict[str, Any] = {} if job.constrained else {"constraint": None}
@@ -58,8 +58,6 @@ def work(job: Job, answers: Path) -> int:
             )
             _say({"done": len(file.answers)})
         return peak_memory()
-    finally:
-        file.close()
 
 
 def weighed(model: Model, job: Job, item: Item) -> dict[str, Any]:

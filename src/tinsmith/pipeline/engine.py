@@ -14,7 +14,7 @@ results in run.json. `data` below is the result of the data stage, as Prepared. 
     report:    data, stages, machine, versions, seconds, answers -> Nothing
                after data, baselines, train, merge, build, verify, evaluate, seal
 
-Of several tasks, once each of them is up to date in a run of its own:
+Of several tasks, once the run of each is up to date:
 
     data:      recipe, base_files, tasks, forbidden -> Data
     build:     data, learned -> Built after data
@@ -38,7 +38,7 @@ from typing import Any
 from tinsmith.data.splits import SPLITS
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate.naming import TOGETHER, TUNED, shipped
-from tinsmith.pipeline import beside, contents, digests, formats, measuring, pages, routing, update
+from tinsmith.pipeline import beside, contents, formats, measuring, pages, routing, update
 from tinsmith.pipeline.base import MODEL, NEW_BASE, PAIRED
 from tinsmith.pipeline.measuring import FREE, Measured
 from tinsmith.pipeline.prepared import FloatModel, Learned, Prepared, split_name
@@ -46,14 +46,10 @@ from tinsmith.pipeline.recipe.reading import joint
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import Record, Run, Stage, machine, opened, versions
 from tinsmith.pipeline.stage import Nothing
-from tinsmith.pipeline.stages import baselines, merge, verify
-from tinsmith.pipeline.stages.adapters import inputs as adapters_inputs
-from tinsmith.pipeline.stages.adapters import make as adapters
-from tinsmith.pipeline.stages.adapters.outputs import FOLDER as ADAPTED
-from tinsmith.pipeline.stages.adapters.outputs import Adapted
-from tinsmith.pipeline.stages.build import inputs as build_inputs
-from tinsmith.pipeline.stages.build import make as build
-from tinsmith.pipeline.stages.build.outputs import UNSEALED, Built
+from tinsmith.pipeline.stages import adapters, baselines, build, merge, seal, verify
+from tinsmith.pipeline.stages.adapters import Adapted
+from tinsmith.pipeline.stages.build import UNSEALED, Built
+from tinsmith.pipeline.stages.data import digests as data_digests
 from tinsmith.pipeline.stages.data import inputs as data_inputs
 from tinsmith.pipeline.stages.data import make as data
 from tinsmith.pipeline.stages.data import tasks as data_tasks
@@ -63,11 +59,9 @@ from tinsmith.pipeline.stages.evaluate import tasks as evaluate_tasks
 from tinsmith.pipeline.stages.report import inputs as report_inputs
 from tinsmith.pipeline.stages.report import make as report
 from tinsmith.pipeline.stages.report import tasks as report_tasks
-from tinsmith.pipeline.stages.seal import inputs as seal_inputs
-from tinsmith.pipeline.stages.seal import make as seal
-from tinsmith.pipeline.stages.train import inputs as train_inputs
-from tinsmith.pipeline.stages.train import job
+from tinsmith.pipeline.stages.train import job, plan
 from tinsmith.pipeline.stages.train import make as train
+from tinsmith.pipeline.stages.train.digests import of_train
 from tinsmith.pipeline.stages.train.options import options
 from tinsmith.pipeline.stages.train.outputs import Trained
 from tinsmith.system import files
@@ -118,9 +112,9 @@ def check_training(run: Run) -> None:
         job.check(prepared(run), run.folder)
 
 
-def read_train(run: Run) -> train_inputs.Inputs:
+def read_train(run: Run) -> plan.Inputs:
     read = prepared(run)
-    return train_inputs.Inputs(read, digests.of_train(read), run.log)
+    return plan.Inputs(read, of_train(read), run.log)
 
 
 def train_folder(recipe: Recipe) -> str:
@@ -143,20 +137,20 @@ def _merged(run: Run) -> FloatModel:
     return FloatModel(run.folder / merge.FOLDER, run.done(MERGE).facts.sha256)
 
 
-def read_build(run: Run) -> build_inputs.Inputs:
+def read_build(run: Run) -> build.Inputs:
     merged, trained = run.done(MERGE), train_folder(run.recipe)
     names, qat_sha256 = run.recipe.build.formats, merged.facts.qat_sha256
     qat = [name for name in names if qat_sha256 and formats.needs_qat(run.recipe, name)]
     others = [name for name in names if name not in qat]
-    origins = [build_inputs.Origin(_merged(run), run.folder / trained, others)]
+    origins = [build.Origin(_merged(run), run.folder / trained, others)]
     folder = _qat_folder(run)
     if qat_sha256 and folder:
-        origins.append(build_inputs.Origin(FloatModel(run.folder / merge.QAT, qat_sha256), folder, qat))
+        origins.append(build.Origin(FloatModel(run.folder / merge.QAT, qat_sha256), folder, qat))
     made = run.done(TRAIN).digests
     qat_importance = made.get(f"{qat_adapter.FOLDER}/{trained}/{IMPORTANCE}")
     decides = {"merged": merged.digests, "importance": made[f"{trained}/{IMPORTANCE}"]}
     decides |= {"qat_importance": qat_importance} if qat_importance else {}
-    return build_inputs.Inputs(prepared(run), _merged(run), [one for one in origins if one.formats], decides)
+    return build.Inputs(prepared(run), _merged(run), [one for one in origins if one.formats], decides)
 
 
 def unsealed(run: Run, built: Record[Built]) -> dict[str, Path]:
@@ -189,9 +183,9 @@ def read_evaluate(run: Run) -> evaluate.Inputs:
     return evaluate.Inputs(prepared(run), models, found, run.done(MERGE).digests)
 
 
-def read_seal(run: Run) -> seal_inputs.Inputs:
+def read_seal(run: Run) -> seal.Inputs:
     built, systems = run.done(BUILD), run.done(EVALUATE).facts.systems
-    return seal_inputs.Inputs(prepared(run), unsealed(run, built), _ggufs(built), by_name(built), systems)
+    return seal.Inputs(prepared(run), unsealed(run, built), _ggufs(built), by_name(built), systems)
 
 
 def _records(run: Run, stage: Stage[Any, Any], stages: Sequence[Stage[Any, Any]]) -> dict[str, Any]:
@@ -207,9 +201,9 @@ def read_report(run: Run) -> report_inputs.Inputs:
     return report_inputs.Inputs(prepared(run), records, machine(), versions(), seconds, answers)
 
 
-DATA = Stage("data", (), Data, read_data, digests.of_data, data.make)
+DATA = Stage("data", (), Data, read_data, data_digests.of_one, data.make)
 BASELINES = Stage(
-    "baselines", ("data",), Measured, read_baselines, digests.of_baselines, baselines.make, check=check_training
+    "baselines", ("data",), Measured, read_baselines, baselines.digests, baselines.make, check=check_training
 )
 TRAIN = Stage(
     "train",
@@ -220,24 +214,24 @@ TRAIN = Stage(
     train.make,
     outlives_version=True,
 )
-MERGE = Stage("merge", ("data", "train"), merge.Merged, read_merge, digests.of_merge, merge.make)
-BUILD = Stage("build", ("data", "train", "merge"), Built, read_build, digests.of_build, build.make, ships=True)
-VERIFY = Stage("verify", ("data", "build"), verify.Verified, read_verify, digests.of_verify, verify.make)
+MERGE = Stage("merge", ("data", "train"), merge.Merged, read_merge, merge.digests, merge.make)
+BUILD = Stage("build", ("data", "train", "merge"), Built, read_build, build.digests, build.make, ships=True)
+VERIFY = Stage("verify", ("data", "build"), verify.Verified, read_verify, verify.digests, verify.make)
 EVALUATE = Stage(
     "evaluate",
     ("data", "merge", "build", "verify"),
     Measured,
     read_evaluate,
-    digests.of_evaluate,
+    evaluate.digests,
     evaluate.make,
 )
-SEAL = Stage("seal", ("data", "build", "evaluate"), Nothing, read_seal, digests.of_seal, seal.make, ships=True)
+SEAL = Stage("seal", ("data", "build", "evaluate"), Nothing, read_seal, seal.digests, seal.make, ships=True)
 REPORT = Stage(
     "report",
     ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal"),
     Nothing,
     read_report,
-    digests.of_report,
+    report_inputs.digests,
     report.make,
 )
 STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
@@ -280,19 +274,19 @@ def read_data_of_tasks(run: Run) -> data_inputs.TasksInputs:
     return data_inputs.TasksInputs(run.recipe, _base_files(run), _prepared_tasks(run), forbidden)
 
 
-def read_build_of_base(run: Run) -> build_inputs.BaseInputs:
-    return build_inputs.BaseInputs(prepared(run), list(_prepared_tasks(run).values()))
+def read_build_of_base(run: Run) -> build.BaseInputs:
+    return build.BaseInputs(prepared(run), list(_prepared_tasks(run).values()))
 
 
-def read_adapters(run: Run) -> adapters_inputs.Inputs:
+def read_adapters(run: Run) -> adapters.Inputs:
     built = run.done(BUILD_OF_BASE)
-    return adapters_inputs.Inputs(prepared(run), _learned(run), unsealed(run, built), by_name(built))
+    return adapters.Inputs(prepared(run), _learned(run), unsealed(run, built), by_name(built))
 
 
 def adapted(run: Run) -> dict[str, Path]:
     """The tins with all adapters, by the preset of their weights."""
     made = run.done(ADAPTERS).facts
-    return {weights: run.folder / ADAPTED / name for weights, name in made.tins.items()}
+    return {weights: run.folder / adapters.FOLDER / name for weights, name in made.tins.items()}
 
 
 def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.TasksInputs:
@@ -311,9 +305,9 @@ def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.TasksInputs:
     )
 
 
-def read_seal_of_tasks(run: Run) -> seal_inputs.TasksInputs:
+def read_seal_of_tasks(run: Run) -> seal.TasksInputs:
     built, measured = run.done(BUILD_OF_BASE), run.done(EVALUATE_TASKS).facts
-    return seal_inputs.TasksInputs(
+    return seal.TasksInputs(
         data=prepared(run),
         tasks=_learned(run),
         tins=unsealed(run, built),
@@ -337,19 +331,19 @@ def read_report_of_tasks(run: Run) -> report_inputs.TasksInputs:
     return report_inputs.TasksInputs(prepared(run), records, machine(), versions(), tasks, bool(others))
 
 
-DATA_TASKS = Stage("data", (), Data, read_data_of_tasks, digests.of_data_of_tasks, data_tasks.make_of_tasks)
+DATA_TASKS = Stage("data", (), Data, read_data_of_tasks, data_digests.of_tasks, data_tasks.make_of_tasks)
 BUILD_OF_BASE = Stage(
-    "build", ("data",), Built, read_build_of_base, digests.of_build_of_base, build.make_of_base, ships=True
+    "build", ("data",), Built, read_build_of_base, build.digests_of_base, build.make_of_base, ships=True
 )
 ADAPTERS = Stage(
-    "adapters", ("data", "build"), Adapted, read_adapters, digests.of_adapters, adapters.make, ships=True
+    "adapters", ("data", "build"), Adapted, read_adapters, adapters.digests, adapters.make, ships=True
 )
 EVALUATE_TASKS = Stage(
     "evaluate",
     ("data", "verify", "adapters"),
     evaluate_tasks.MeasuredTasks,
     read_evaluate_of_tasks,
-    digests.of_evaluate_of_tasks,
+    evaluate_tasks.digests_of_tasks,
     evaluate_tasks.make_of_tasks,
 )
 SEAL_TASKS = Stage(
@@ -357,7 +351,7 @@ SEAL_TASKS = Stage(
     ("data", "build", "adapters", "evaluate"),
     Nothing,
     read_seal_of_tasks,
-    digests.of_seal_of_tasks,
+    seal.digests_of_tasks,
     seal.make_of_tasks,
     ships=True,
 )
@@ -366,7 +360,7 @@ REPORT_TASKS = Stage(
     ("data", "build", "verify", "adapters", "evaluate", "seal"),
     Nothing,
     read_report_of_tasks,
-    digests.of_report,
+    report_inputs.digests,
     report_tasks.make_of_tasks,
 )
 STAGES_OF_TASKS = (DATA_TASKS, BUILD_OF_BASE, VERIFY, ADAPTERS, EVALUATE_TASKS, SEAL_TASKS, REPORT_TASKS)

@@ -20,6 +20,7 @@ from tinsmith.evaluate.naming import TUNED
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import constraint
 from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 
 if TYPE_CHECKING:
@@ -44,18 +45,19 @@ class Measured:
 
 def test_items(data: Prepared) -> list[Example]:
     """The test examples that are evaluated: all, or `[eval] limit` of them, the parts evenly."""
-    examples = data.examples("test")
-    chosen = stratified(examples, data.recipe.eval.limit, data.recipe.eval.seed)
-    return [examples[i] for i in chosen]
+    return stratified(data.examples("test"), data.recipe.eval.limit, data.recipe.eval.seed)
 
 
 def baseline_items(data: Prepared, name: str) -> list[Example]:
     """The items of a baseline: `[eval] baseline_limit` of the test items, or all where they cost nothing."""
-    items = test_items(data)
-    if name in FREE:
-        return items
-    chosen = stratified(items, data.recipe.eval.baseline_limit, data.recipe.eval.seed)
-    return [items[i] for i in chosen]
+    limit = 0 if name in FREE else data.recipe.eval.baseline_limit
+    return stratified(test_items(data), limit, data.recipe.eval.seed)
+
+
+def eval_digests(recipe: Recipe) -> dict[str, Any]:
+    """The values of [eval] that decide the answers of trained systems."""
+    settings = dataclasses.asdict(recipe.eval)
+    return {key: value for key, value in settings.items() if key not in BASELINE_KEYS}
 
 
 def answers_path(folder: Path, system: str) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.backends.endpoint import Endpoint
 from tinsmith.evaluate import remote, systems
 from tinsmith.evaluate.answers import Item
-from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, stratified, with_turns
+from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, with_turns
 from tinsmith.evaluate.naming import constrained
 from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PROMPTED, COPIED, TUNED, ENDPOINT, ANSWERS = "prompted", "copied", "tuned", "endpoint", "answers"
 UNTRAINED = (PROMPTED, COPIED, ENDPOINT)  # the kinds of systems that nothing was trained for
+ELSEWHERE = (ENDPOINT, ANSWERS)  # the kinds of systems that another program answers for
 RETRIEVAL, STATIC = "retrieval", "retrieval_static"  # how examples are found: by words, by embeddings
 NEAREST = "nearest"
 BESIDE = {TUNED: "", "tuned_retrieval": RETRIEVAL, "tuned_retrieval_static": STATIC}
@@ -112,12 +113,13 @@ class Shown:
 
 @dataclass
 class Table:
-    """The systems that answered so far, in the report's order."""
+    """The systems that answered so far, in the report's order. tins: their model files."""
 
     asking: Asking
     items: Sequence[Example]
     shown: Shown
     answered: dict[str, Answered] = dataclasses.field(default_factory=dict)
+    tins: dict[str, Tin] = dataclasses.field(default_factory=dict)
 
     @property
     def data(self) -> Prepared:
@@ -153,10 +155,11 @@ class Table:
             if self.is_bound:
                 yield System(constrained(way + suffix), kind, way, label, is_constrained=True)
 
-    def ask(self, system: System, tin: Tin) -> Answered:
+    def ask(self, system: System, tin: Tin) -> None:
         outcome = self.outcome(system, tin, self.items, self.shown)
         more = {"bytes": tin.bytes, "training_seconds": tin.seconds, "examples": tin.examples}
-        return self.add(system, outcome, more)
+        self.add(system, outcome, more)
+        self.tins[system.name] = tin
 
     def outcome(
         self, system: System, tin: Tin, items: Sequence[Example], shown: Shown, name: str = ""
@@ -201,8 +204,3 @@ class Table:
 
 def copies(shown: Shown, items: Sequence[Example]) -> Outcome:
     return Outcome(timed(copying(shown.retrievers[RETRIEVAL]), items), None)
-
-
-def chosen(items: Sequence[Example], most: int, seed: int) -> list[Example]:
-    """At most so many of the test examples, the parts evenly; 0 for all."""
-    return [items[place] for place in stratified(items, most, seed)]

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.data.leaves import Leaf, replaced
 from tinsmith.errors import DataError
 from tinsmith.evaluate import paired, systems
+from tinsmith.evaluate.baselines import stratified
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.evaluate.verdict import Changed
 from tinsmith.pipeline.compare import asking
-from tinsmith.pipeline.compare.asking import Answered, Shown, Table, Tin
+from tinsmith.pipeline.compare.asking import Answered, Shown, Table
 from tinsmith.pipeline.examples import read_examples
 from tinsmith.pipeline.recipe.compare import AUTO, NONE
 from tinsmith.prepare.allowed import Checker
@@ -69,10 +70,10 @@ def stated(recipe: Recipe, test: Sequence[Example], train: Sequence[Example], it
         if old.output == example.output:
             raise DataError(f"{example.where}: has the output that it had before; leave it out")
     now = {example.prompt: example for example in read_examples(learned, recipe.data.task)}
-    kept = [now.pop(example.prompt, example) for example in train]
-    if len(now) == len(read_examples(learned, recipe.data.task)):
+    if now.keys().isdisjoint(example.prompt for example in train):
         raise DataError(f"{learned}: no training example has one of its inputs; give those that changed")
-    after = asking.chosen(after, items, recipe.eval.seed)
+    kept = [now.pop(example.prompt, example) for example in train]
+    after = stratified(after, items, recipe.eval.seed)
     before = [known[example.prompt] for example in after]
     return Change(before, after, [*kept, *now.values()], True, f"as {path.name} states")
 
@@ -153,10 +154,10 @@ def _swap(task: Task, example: Example, partners: Mapping[Place, Mapping[str | i
 
 
 def measure(
-    table: Table, change: Change | str, tins: Mapping[str, Tin], chosen: Mapping[str, Answered | None]
+    table: Table, change: Change | str, chosen: Mapping[str, Answered | None]
 ) -> tuple[Changed | None, dict[str, Any]]:
-    """What retrieval, tuned and both answer, and what compare.json says of it. chosen: the system of each of
-    these three; tins: what answers, by system."""
+    """The answers of retrieval, tuned and both, and their entry in compare.json. chosen: the system of each of
+    these three."""
     if isinstance(change, str) or any(chosen.get(role) is None for role in ("retrieval", "tuned", "both")):
         why = change if isinstance(change, str) else "no system retrieves"
         return None, {"items": 0, "why": why}
@@ -164,7 +165,7 @@ def measure(
     if len(change.after) < (1 if change.stated else LEAST):
         return None, {"items": len(change.after), "why": "the constraint forbids what would be right then"}
     shown = Shown(table.data, change.train)
-    given = {role: _given(table, one, change, shown, tins) for role, one in chosen.items() if one}
+    given = {role: _given(table, one, change, shown) for role, one in chosen.items() if one}
     settings, tuned = table.data.recipe.eval, given["tuned"]
     ahead = {
         role: paired.compare(given[role].now, tuned.now, settings.bootstrap, settings.seed)
@@ -201,8 +202,8 @@ class _Given:
     before: list[bool]
 
 
-def _given(table: Table, one: Answered, change: Change, shown: Shown, tins: Mapping[str, Tin]) -> _Given:
-    outcome = _answers(table, one, change, shown, tins)
+def _given(table: Table, one: Answered, change: Change, shown: Shown) -> _Given:
+    outcome = _answers(table, one, change, shown)
     texts = [answer.text.strip() for answer in outcome.answers]
     now, before = (_right(table, outcome, rows) for rows in (change.after, change.before))
     return _Given(one.system.name, texts, now, before)
@@ -222,7 +223,7 @@ def _kept(change: Change, given: Mapping[str, _Given]) -> list[dict[str, Any]]:
     ]
 
 
-def _answers(table: Table, one: Answered, change: Change, shown: Shown, tins: Mapping[str, Tin]) -> Outcome:
+def _answers(table: Table, one: Answered, change: Change, shown: Shown) -> Outcome:
     system = one.system
     if system.kind == asking.COPIED:
         return asking.copies(shown, change.after)
@@ -233,7 +234,7 @@ def _answers(table: Table, one: Answered, change: Change, shown: Shown, tins: Ma
         }
         if all(example.prompt in given for example in change.after):
             return Outcome([given[example.prompt] for example in change.after], None)
-    return table.outcome(system, tins[system.name], change.after, shown, f"{system.name}-changed")
+    return table.outcome(system, table.tins[system.name], change.after, shown, f"{system.name}-changed")
 
 
 def _right(table: Table, outcome: Outcome, rows: Sequence[Example]) -> list[bool]:

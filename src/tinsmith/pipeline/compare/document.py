@@ -64,7 +64,7 @@ def chosen(table: Table) -> Chosen:
 def title(one: Answered) -> str:
     """A system's name in words."""
     words = TITLES.get(one.system.prompt, one.system.name)
-    if one.system.kind in (asking.ENDPOINT, asking.ANSWERS):
+    if one.system.kind in asking.ELSEWHERE:
         return one.system.name
     base = one.system.name.partition("@")[2].removesuffix("_constrained")
     return words + (f" of {base}" if base else "") + (", constrained" if one.system.is_constrained else "")
@@ -92,9 +92,8 @@ def unit_costs(table: Table) -> dict[str, float | None]:
     recipe = table.data.recipe
     if recipe.compare.machine_hour is not None:
         return {name: money(one, recipe) for name, one in table.answered.items()}
-    elsewhere = (asking.ENDPOINT, asking.ANSWERS)
     return {
-        name: None if one.system.kind in elsewhere else one.entry["ms_per_item"]
+        name: None if one.system.kind in asking.ELSEWHERE else one.entry["ms_per_item"]
         for name, one in table.answered.items()
     }
 
@@ -111,7 +110,7 @@ def pays_after(one: Answered, prompted: float | None, own: float | None, recipe:
 
 
 def entries(table: Table, picked: Chosen) -> dict[str, dict[str, Any]]:
-    """The systems' entries with what they cost and how they stand against the two that matter."""
+    """The systems' entries, with costs, against the best prompted and the tuned system."""
     recipe, costs = table.data.recipe, unit_costs(table)
     found = {}
     for name, one in table.answered.items():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.data.splits import SPLITS
 from tinsmith.evaluate import doubling
+from tinsmith.evaluate.baselines import stratified
 from tinsmith.evaluate.doubling import Doubling
 from tinsmith.evaluate.page import environment
 from tinsmith.pipeline import engine
@@ -25,7 +26,7 @@ from tinsmith.pipeline.measuring import FOLDER, Asking
 from tinsmith.pipeline.prepared import split_name
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import Record, Run, machine, opened, versions
-from tinsmith.pipeline.stages.build.outputs import Built
+from tinsmith.pipeline.stages.build import Built
 from tinsmith.system import files
 
 if TYPE_CHECKING:
@@ -56,32 +57,27 @@ def compare(
     first = settings.of_base(recipe, next(iter(labels.values())))
     with opened(first, folder or default_folder(recipe), display) as run:
         run.update(STAGES, [BUILD_OF_BASE.name])
-        table, tins = asked(run, recipe, labels, chosen)
-        found = composed(run, table, tins, recipe, labels, chosen)
+        table = asked(run, recipe, labels, chosen)
+        found = composed(run, table, recipe, labels, chosen)
         found["seconds"] = round(time.monotonic() - begun, 1)
         files.write_text(run.folder / JSON, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         files.write_text(run.folder / PAGE, page.html(found))
         return run.folder / PAGE, found
 
 
-def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) -> tuple[Table, dict[str, Tin]]:
-    """Every system's answers, and by system the tin that gave them. What is prompted goes first: it is quick,
-    and a fault of it shows before the training."""
+def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) -> Table:
+    """Every system's answers. Prompted systems go first: they are quick, and their faults show before the
+    training."""
     data = prepared(run)
-    items = asking.chosen(data.examples("test"), chosen.items, recipe.eval.seed)
-    most = counts(run, chosen)[-1]
-    table = Table(Asking(data, run.folder / FOLDER, run.reporter), items, Shown(data, learned(run, most)))
-    tins: dict[str, Tin] = {}
+    items = stratified(data.examples("test"), chosen.items, recipe.eval.seed)
+    most = train_sizes(run, chosen)[-1]
+    table = Table(
+        Asking(data, run.folder / FOLDER, run.reporter), items, Shown(data, train_examples(run, most))
+    )
     first = next(iter(labels))
-
-    def keep(tin: Tin, before: Sequence[str]) -> None:
-        tins.update({name: tin for name in table.answered if name not in before})
-
     for label, model in labels.items():
-        tin = as_it_is(run) if label == first else other(run, label, model)
-        before = list(table.answered)
+        tin = base_tin(run) if label == first else other_base(run, label, model)
         table.base(tin, label, "" if label == first else f"@{label}")
-        keep(tin, before)
     table.copied()
     for stated in recipe.compare.answers:
         table.given(stated)
@@ -89,20 +85,18 @@ def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) ->
         table.endpoint(endpoint)
     for label, model in labels.items():
         tin = tuned(run, recipe, label, model, most, chosen)
-        before = list(table.answered)
         table.tuned(tin, label, "" if label == first else f"@{label}")
-        keep(tin, before)
-    return table, tins
+    return table
 
 
 def composed(
-    run: Run, table: Table, tins: dict[str, Tin], recipe: Recipe, labels: dict[str, str], chosen: Settings
+    run: Run, table: Table, recipe: Recipe, labels: dict[str, str], chosen: Settings
 ) -> dict[str, Any]:
     picked, made = document.chosen(table), run.done(DATA).facts
     curve, then = learning(run, table, picked, recipe, labels, chosen)
     groups = weak.worst(table.task, table.items, picked.tuned, table.shown.train)
     what = change.of_recipe(table, table.data.examples("test"), chosen.items)
-    changed, told = change.measure(table, what, tins, picked.roles)
+    changed, told = change.measure(table, what, picked.roles)
     decided = document.decided(table, picked, len(table.shown.train), then, groups, changed)
     return {
         "name": recipe.name,
@@ -138,11 +132,11 @@ def composed(
 def learning(
     run: Run, table: Table, picked: Chosen, recipe: Recipe, labels: dict[str, str], chosen: Settings
 ) -> tuple[list[dict[str, Any]], Doubling]:
-    """The tuned system that is spoken of, on fewer examples too, and what twice as many should bring."""
+    """The learning curve of the best tuned system, and the expected gain of twice the examples."""
     best = picked.tuned
     label = best.system.base
     assert label
-    sizes = counts(run, chosen)
+    sizes = train_sizes(run, chosen)
     found: dict[int, Answered] = {}
     for size in sizes[:-1]:
         tin = tuned(run, recipe, label, labels[label], size, chosen)
@@ -158,26 +152,25 @@ def learning(
 
 
 def shown_alone(table: Table, picked: Chosen) -> dict[str, Answered]:
-    """The systems that are told apart item by item: the best of each kind, and what ran elsewhere."""
-    kinds = (asking.ENDPOINT, asking.ANSWERS)
-    elsewhere = [one for one in table.answered.values() if one.system.kind in kinds]
+    """The systems to compare item by item: the best of each kind, and all that ran elsewhere."""
+    elsewhere = [one for one in table.answered.values() if one.system.kind in asking.ELSEWHERE]
     found = [picked.prompted, *(one for one in picked.roles.values() if one), *elsewhere]
     return {one.system.name: one for one in found}
 
 
-def as_it_is(run: Run) -> Tin:
+def base_tin(run: Run) -> Tin:
     """The base of a run whose BUILD_OF_BASE is up to date."""
     return _tin(run, run.done(BUILD_OF_BASE))
 
 
-def other(run: Run, label: str, model: str) -> Tin:
+def other_base(run: Run, label: str, model: str) -> Tin:
     """Another base, on the data of the comparison."""
     data = prepared(run)
     splits = {split: data.files[split_name(split)] for split in SPLITS}
     recipe = settings.of_copies(settings.of_base(run.recipe, model), splits, data.labels())
     with opened(recipe, run.folder / BASES / label, run.display) as one:
         one.update(STAGES, [BUILD_OF_BASE.name])
-        return as_it_is(one)
+        return base_tin(one)
 
 
 def tuned(run: Run, recipe: Recipe, label: str, model: str, count: int, chosen: Settings) -> Tin:
@@ -192,15 +185,15 @@ def tuned(run: Run, recipe: Recipe, label: str, model: str, count: int, chosen: 
     return dataclasses.replace(_tin(made, made.done(BUILD)), seconds=seconds, examples=count)
 
 
-def counts(run: Run, chosen: Settings) -> list[int]:
-    """Of examples that are trained on, rising; the last is all of them, or as many as the settings allow."""
+def train_sizes(run: Run, chosen: Settings) -> list[int]:
+    """The sizes of the training sets, rising; the last is all examples, or as many as the settings allow."""
     whole = prepared(run).counts["train"]
     most = min(whole, chosen.examples or whole)
     return [*(size for size in chosen.sizes if size < most), most]
 
 
-def learned(run: Run, count: int) -> list[Example]:
-    """What `count` examples are: all as they stand, or the first of a seeded order."""
+def train_examples(run: Run, count: int) -> list[Example]:
+    """The first `count` training examples of a seeded order; all of them in their own order."""
     rows = prepared(run).examples("train")
     return list(rows) if count >= len(rows) else _drawn(rows, count, run.recipe.train.seed)
 
@@ -208,7 +201,7 @@ def learned(run: Run, count: int) -> list[Example]:
 def _splits(run: Run, count: int, chosen: Settings) -> dict[str, Path]:
     every = prepared(run).examples("validation")
     validation = _drawn(every, chosen.validation or len(every), run.recipe.train.seed)
-    splits = {"train": learned(run, count), "validation": validation}
+    splits = {"train": train_examples(run, count), "validation": validation}
     paths = {"test": prepared(run).files[split_name("test")]}
     for split, rows in splits.items():
         paths[split] = run.folder / LEARNED / f"{split}-{len(rows)}.jsonl"

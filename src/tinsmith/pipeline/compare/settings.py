@@ -75,7 +75,7 @@ def keys(recipe: Recipe) -> dict[str, str | None]:
 
 def labels(recipe: Recipe) -> dict[str, str]:
     """The bases by a short name, the recipe's own first unless it says which to compare."""
-    assert recipe.base  # check saw to it
+    assert recipe.base  # as check requires
     found: dict[str, str] = {}
     for model in recipe.compare.bases or (recipe.base.model,):
         label = re.sub(r"[^A-Za-z0-9.-]+", "-", re.split(r"[/:]", model.rstrip("/"))[-1]).strip("-.") or "base"

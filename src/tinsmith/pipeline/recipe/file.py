@@ -131,7 +131,7 @@ class RecipeFile(TomlFile):
                 )
 
     def _listed(self, compare: Compare) -> Compare:
-        """With its [[compare.endpoint]] and [[compare.answers]] read, each a table of its own."""
+        """With its [[compare.endpoint]] and [[compare.answers]] read as tables."""
         read = {
             name: tuple(
                 self.table(f"compare.{name} {place}", cls, entry)
@@ -249,7 +249,7 @@ class RecipeFile(TomlFile):
         return dataclasses.replace(settings, baselines=())
 
     def _check_augment(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
-        """Checks that there is something to make where the recipe speaks of it."""
+        """Checks that augmentation has something to augment."""
         data, task = tables["data"], tasks.by_name(tables["data"].task)
         method = methods.by_name(tables["train"].method)
         for key in EXAMPLE_KEYS if not method.reads_examples else ():

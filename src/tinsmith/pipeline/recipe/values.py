@@ -37,7 +37,7 @@ class Recipe:
     """path: the recipe file, absolute; sha256: of its bytes; the rest: its tables, `base` or `scratch` of which
     is None, and `update` where an adapter is begun.
 
-    tasks: of a recipe with `[[task]]`, by name, each a recipe of its own on the same base; `data` is then what
+    tasks: of a recipe with `[[task]]`, by name, each a recipe on the same base; `data` is then what
     the run makes of them together, and `router` what chooses among them.
     """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.evaluate.answers import AnswerFile, Item
 from tinsmith.evaluate.baselines import Linear, Messages, Prompts, Retriever, with_turns
 from tinsmith.evaluate.systems import Outcome
+from tinsmith.pipeline import constraint
 from tinsmith.pipeline.measuring import (
     FOLDER,
     FREE,
@@ -22,7 +25,7 @@ from tinsmith.pipeline.measuring import (
     result,
     timed,
 )
-from tinsmith.pipeline.prepared import Prepared, read_tools
+from tinsmith.pipeline.prepared import Prepared, read_tools, split_name
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.system import files
 
@@ -33,6 +36,22 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Inputs:
     data: Prepared
+
+
+def digests(inputs: Inputs) -> dict[str, Any]:
+    prepared, recipe = inputs.data, inputs.data.recipe
+    stated = recipe.data
+    return {
+        "base": prepared.base.sha256,
+        "data": [prepared.digests.get(split_name(split)) for split in ("train", "test")],
+        "tools": files.sha256_file(recipe.resolve(stated.tools)) if stated.tools else None,
+        "task": stated.task,
+        "schema": constraint.source_digest(recipe),
+        "system": stated.system,
+        "thinking": stated.thinking,
+        "date": stated.date,
+        "eval": dataclasses.asdict(recipe.eval),
+    }
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:
@@ -64,8 +83,7 @@ def answered(answer: Answering, items: Sequence[Example], path: Path, digest: st
     """The answers of a baseline that runs no model. digest: of the training examples that they follow from."""
     answers = timed(answer, items)
     files.remove(path)
-    file = AnswerFile(path, digest)
-    for one in answers:
-        file.add(one)
-    file.close()
+    with closing(AnswerFile(path, digest)) as file:
+        for one in answers:
+            file.add(one)
     return Outcome(answers, None)

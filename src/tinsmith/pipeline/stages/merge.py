@@ -1,7 +1,7 @@
 """The merge stage: the float32 model, base and adapter in one, as a Hugging Face folder; and a second one where
 low-precision files have an adapter of their own.
 
-Its chat template is the one that it was trained under, the recipe's system message its default.
+Its chat template is the template of training, with the recipe's system message as its default.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest, model_files, remove_model
 from tinsmith.pipeline.prepared import Prepared, settled
@@ -39,6 +39,12 @@ class Merged:
 
     sha256: str
     qat_sha256: str | None = None
+
+
+def digests(inputs: Inputs) -> dict[str, Any]:
+    base = inputs.data.base
+    given = {"base": base.sha256, "trained": dict(inputs.digests), "template": base.template}
+    return given | ({"mtp": True} if inputs.data.recipe.build.mtp else {})
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Merged]:

@@ -40,6 +40,10 @@ class Verified:
     checks: dict[str, dict[str, Any]]
 
 
+def digests(inputs: Inputs) -> dict[str, Any]:
+    return {"built": dict(inputs.digests), "prompts": inputs.data.split_digest("validation")}
+
+
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Verified]:
     prompts = check_prompts(inputs.data)
     checks: dict[str, dict[str, Any]] = {}

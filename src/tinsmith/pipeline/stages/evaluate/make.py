@@ -9,7 +9,8 @@ from typing import Any
 
 from tinsmith.evaluate.answers import Item
 from tinsmith.evaluate.naming import TUNED, constrained
-from tinsmith.pipeline.measuring import FOLDER, Asking, Measured, Model, answers_path, test_items
+from tinsmith.pipeline import constraint
+from tinsmith.pipeline.measuring import FOLDER, Asking, Measured, Model, answers_path, eval_digests, test_items
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.stage import Made, Reporter
 
@@ -28,6 +29,20 @@ class Inputs:
     models: Mapping[str, Model]
     built: Mapping[str, str]
     merged: Mapping[str, str]
+
+
+def digests(inputs: Inputs) -> dict[str, Any]:
+    prepared, recipe = inputs.data, inputs.data.recipe
+    return {
+        "built": dict(inputs.built),
+        "merged": dict(inputs.merged),
+        "data": prepared.split_digest("test"),
+        "task": recipe.data.task,
+        "schema": constraint.source_digest(recipe),
+        "system": recipe.data.system,
+        "eval": eval_digests(recipe),
+        **({"validation": prepared.split_digest("validation")} if recipe.eval.max_error is not None else {}),
+    }
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:

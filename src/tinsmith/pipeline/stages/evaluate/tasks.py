@@ -6,6 +6,7 @@ where the recipe asks for the comparison.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from tinsmith.evaluate.answers import Item, read_answers
 from tinsmith.evaluate.naming import NAMED, OWN, ROUTED, TOGETHER, constrained, named, shipped
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import routing
-from tinsmith.pipeline.measuring import Asking, Model, answers_path, result, test_items
+from tinsmith.pipeline.measuring import Asking, Model, answers_path, eval_digests, result, test_items
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.routing import NONE, OFF_TOPIC
 from tinsmith.pipeline.stage import Made, Reporter
@@ -57,6 +58,16 @@ class MeasuredTasks:
 
     tasks: dict[str, dict[str, dict[str, Any]]]
     router: dict[str, dict[str, Any]]
+
+
+def digests_of_tasks(inputs: TasksInputs) -> dict[str, Any]:
+    return {
+        "adapted": dict(inputs.digests),
+        "data": dict(inputs.data.digests),
+        "tasks": {name: dataclasses.asdict(one.recipe.data) for name, one in inputs.tasks.items()},
+        "compared": dict(inputs.compared),
+        "eval": eval_digests(inputs.data.recipe),
+    }
 
 
 def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[MeasuredTasks]:

@@ -56,3 +56,8 @@ class Task:
 class TasksInputs(Records):
     tasks: Mapping[str, Task]
     is_compared: bool
+
+
+def digests(inputs: Records) -> dict[str, Any]:
+    stages = {name: [one["inputs_sha256"], one["outputs"]] for name, one in inputs.stages.items()}
+    return {"recipe": inputs.data.recipe.sha256, "stages": stages}

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.evaluate.answers import Answer, read_answers
 from tinsmith.evaluate.naming import constrained, shipped
+from tinsmith.evaluate.systems import Outcome
+from tinsmith.evaluate.systems import grades as grades_of
 from tinsmith.pipeline import update
 from tinsmith.pipeline.measuring import answers_path, baseline_items, test_items
 from tinsmith.pipeline.pages import write_report
@@ -34,10 +36,7 @@ def compose(inputs: Inputs) -> dict[str, Any]:
     headline = headline_system(recipe.build.formats)
     items, answers = test_items(data), read_answers(answers_path(inputs.answers, headline))
     known, systems = data.labels(), all_systems(inputs)
-    grades = [
-        data.task.grade(answer.text, example.output, example.accept, known)
-        for answer, example in zip(answers, items, strict=True)
-    ]
+    grades = grades_of(data.task, Outcome(answers, None), items, known)
     method = methods.by_name(recipe.train.method)
     return {
         "name": recipe.name,

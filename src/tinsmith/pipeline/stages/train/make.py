@@ -10,10 +10,9 @@ from tinsmith.pipeline.facts import digest_of
 from tinsmith.pipeline.prepared import load_base
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.pipeline.stages.train import progress
-from tinsmith.pipeline.stages.train.inputs import Inputs
 from tinsmith.pipeline.stages.train.job import job_of
 from tinsmith.pipeline.stages.train.outputs import Qat, Trained
-from tinsmith.pipeline.stages.train.plan import decisive, plan, untested
+from tinsmith.pipeline.stages.train.plan import Inputs, decisive, plan, untested
 from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import Event, Point, Updated

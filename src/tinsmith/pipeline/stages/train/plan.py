@@ -6,11 +6,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.data.augment import origin
 from tinsmith.pipeline.facts import digest_of
-from tinsmith.pipeline.stages.train.inputs import Inputs
+from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.stages.train.options import options
 from tinsmith.train.events import CONTINUED, NEW_TEST, NEW_VALIDATION, OLD_TEST, OLD_VALIDATION, RETRAINED
 
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from tinsmith.data.readers import Example
     from tinsmith.train.job import Job
     from tinsmith.train.update import Plan
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """decides: all that decides the result, as run.json keeps it; log: the kind of files that training writes
+    its curves to, None for none."""
+
+    data: Prepared
+    decides: Mapping[str, Any]
+    log: str | None = None
 
 
 def decisive(inputs: Inputs, job: Job) -> dict[str, Any]:

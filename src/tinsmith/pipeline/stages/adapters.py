@@ -6,20 +6,68 @@ the base's own chat template renders the prompts, without a task's system messag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.evaluate.baselines import stratified
 from tinsmith.formats.tin import SOURCE, Tin
 from tinsmith.pipeline import beside, routing
+from tinsmith.pipeline.prepared import Learned, Prepared
 from tinsmith.pipeline.stage import Made, Reporter
-from tinsmith.pipeline.stages.adapters.inputs import Inputs
-from tinsmith.pipeline.stages.adapters.outputs import FOLDER, Adapted, Fit
 from tinsmith.system import files
 
 if TYPE_CHECKING:
     from tinsmith.train.adapters.router import Fitted
+
+FOLDER = "adapted"  # of a run: the tins, before they are measured
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """tins: the built base by the preset of its weights; digests: of all built files, by name."""
+
+    data: Prepared
+    tasks: Mapping[str, Learned]
+    tins: Mapping[str, Path]
+    digests: Mapping[str, str]
+
+    @property
+    def examples(self) -> int:
+        """Of each task's splits, what the router is fitted on at most."""
+        assert self.data.recipe.router  # of a recipe with tasks
+        return self.data.recipe.router.examples
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a router did on prompts that it was judged by: `right` of the tasks', `rejected` of those off topic;
+    held_out: how many there were of both."""
+
+    method: str
+    right: float
+    rejected: float | None
+    held_out: list[int]
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """By the preset of the files' weights. tins: their names, in FOLDER; routers: how each was fitted."""
+
+    tins: dict[str, str]
+    routers: dict[str, Fit]
+
+
+def digests(inputs: Inputs) -> dict[str, Any]:
+    prepared, recipe = inputs.data, inputs.data.recipe
+    return {
+        "built": dict(inputs.digests),
+        "adapters": {name: dict(one.digests) for name, one in inputs.tasks.items()},
+        "data": {name: dict(one.data.digests) for name, one in inputs.tasks.items()},
+        "off_topic": prepared.digests[routing.COPIES["off_topic"]],
+        "router": [inputs.examples, recipe.train.seed, recipe.eval.seed],
+    }
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Adapted]:
@@ -60,7 +108,7 @@ def task_prompts(inputs: Inputs) -> dict[str, list[str]]:
         for split in ("train", "validation"):
             rows = one.data.examples(split)
             picked = stratified(rows, inputs.examples, one.data.recipe.eval.seed)
-            chosen.setdefault(name, []).extend(rows[i].input for i in picked)
+            chosen.setdefault(name, []).extend(row.input for row in picked)
     return chosen
 
 

@@ -5,24 +5,98 @@ They are made from the merged float model, or from the base itself where adapter
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith import hub
 from tinsmith.format_names import AUTO
 from tinsmith.formats.tin import SOURCE
 from tinsmith.pipeline import contents, formats
-from tinsmith.pipeline.prepared import Prepared, load_base, settled
+from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, FloatModel, Prepared, load_base, settled
 from tinsmith.pipeline.stage import Made, Reporter
-from tinsmith.pipeline.stages.build.inputs import BaseInputs, Inputs, Origin
-from tinsmith.pipeline.stages.build.outputs import UNSEALED, Built
 from tinsmith.quant import shipping
 
 if TYPE_CHECKING:
     from tinsmith.spec import Spec
 
+UNSEALED = "unsealed"  # the tins' folder, in the run's: the seal stage writes those that ship, beside the GGUFs
+
 Pairs = dict[str, tuple[Path, Path]]  # a GGUF and a tin by format
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the files of some formats are built from: a float model, and the folder of what was trained."""
+
+    model: FloatModel
+    trained: Path
+    formats: list[str]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """merged: the float model that was trained first; origins: of all formats; digests: of the merged files and
+    the importance that quantization weighs by."""
+
+    data: Prepared
+    merged: FloatModel
+    origins: Sequence[Origin]
+    digests: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BaseInputs:
+    """learned: the data of each task, whose adapters go beside the base."""
+
+    data: Prepared
+    learned: Sequence[Prepared]
+
+
+@dataclass(frozen=True)
+class Built:
+    """ggufs, tins: file names by the preset of their weights, the tins' in UNSEALED; front: what AUTO could
+    choose from, by size."""
+
+    ggufs: dict[str, str]
+    tins: dict[str, str]
+    front: list[dict[str, Any]] | None = None
+
+
+def digests(inputs: Inputs) -> dict[str, Any]:
+    prepared, recipe = inputs.data, inputs.data.recipe
+    base_license = hub.license_text(Path(prepared.base.path))
+    return {
+        **inputs.digests,
+        "build": recipe.build.stated,
+        **contents.target_digests(recipe),
+        **formats.auto_digests(prepared),
+        "name": recipe.name,
+        "licenses": prepared.digests.get(LICENSES),
+        "base_license": hashlib.sha256(base_license).hexdigest() if base_license else None,
+        "constraint": prepared.digests.get(ANSWER),
+        "draft": prepared.digests.get(DRAFT),
+        "recipe": recipe.model_digest,
+    }
+
+
+def digests_of_base(inputs: BaseInputs) -> dict[str, Any]:
+    prepared, recipe = inputs.data, inputs.data.recipe
+    answer = prepared.digests.get(ANSWER)
+    return {
+        "base": prepared.base.sha256,
+        "template": prepared.base.template,
+        "build": recipe.build.stated,
+        **contents.target_digests(recipe),
+        "name": recipe.name,
+        "licenses": prepared.digests.get(LICENSES),
+        "recipe": recipe.model_digest,
+        **({"constraint": answer} if answer else {}),
+        "draft": prepared.digests.get(DRAFT),
+    }
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Built]:
