@@ -4,8 +4,9 @@ are errors."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from itertools import islice
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -29,20 +30,21 @@ _MAX_PARAM = 200  # characters of a field's path in errors
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-    _known: ClassVar[frozenset[str]]
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        cls._known = frozenset(field.alias or name for name, field in cls.model_fields.items())
 
     @model_validator(mode="before")
     @classmethod
     def _keep_one_unknown(cls, given: Any) -> Any:
         """Keeps the first unknown field only: pydantic would make an error for each."""
-        if not isinstance(given, dict) or given.keys() <= cls._known or cls.model_config["extra"] == "allow":
+        known = _names(cls)
+        if not isinstance(given, dict) or given.keys() <= known or cls.model_config["extra"] == "allow":
             return given
-        first = next(name for name in given if name not in cls._known)
-        return {name: value for name, value in given.items() if name == first or name in cls._known}
+        first = next(name for name in given if name not in known)
+        return {name: value for name, value in given.items() if name == first or name in known}
+
+
+@cache
+def _names(kind: type[Body]) -> frozenset[str]:
+    return frozenset(field.alias or name for name, field in kind.model_fields.items())
 
 
 def validate(kind: type[B], value: Any) -> B:
