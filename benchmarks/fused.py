@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tinsmith.train.batches.packing import Packing, pack
+from tinsmith.train.batches.packing import Packing, Scoring, pack
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.layers import attention, fused, mixing
 
@@ -47,7 +47,7 @@ def main() -> int:
     rows, dim = packing.tokens.shape[1], args.heads * args.width
     query, key = drawn(rows, args.heads, args.width), drawn(rows, args.groups, args.width)
     value = drawn(rows, args.groups, args.width, narrow=True)
-    row = packing, args.width**-0.5, None, None
+    row = packing, Scoring(args.width**-0.5)
     x, weight = drawn(rows, dim), torch.rand(dim)
     gate, up = (drawn(rows, args.inner, narrow=True) for _ in range(2))
     mixed, z = drawn(rows, 3 * HEADS * VALUES, narrow=True), drawn(rows, HEADS, VALUES, narrow=True)

@@ -143,8 +143,8 @@ def test_the_reference_is_the_adapter_that_preferences_start_from(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rank": 8}, r"has rank 4, and by the recipe's \[train\] rank it would be 8"),
-        ({"rank": 2}, r"has rank 4, .* it would be 2; state the rank"),  # of like scale as the mean of two
+        ({"rank": 8}, r"has rank 4, but the recipe's \[train\] rank is 8"),
+        ({"rank": 2}, r"has rank 4, .* rank is 2; set rank"),  # of like scale as the mean of two
         ({"alpha": 64.0}, r"the scale of \w+ is 8, and by the recipe's \[train\] alpha it would be 16; state"),
         (
             {"targets": ("q_proj", "v_proj")},
@@ -369,7 +369,7 @@ def test_a_recipe_states_an_update_and_reports_it(begun: Path, capsys: pytest.Ca
             'adapter = "run/adapter"\ndata = "all.jsonl"\n',
             r"all.jsonl: has every input of the training",
         ),
-        ('adapter = "run/adapter"\n[train]\nrank = 3\n', r"has rank 16, and by the recipe's \[train\] rank"),
+        ('adapter = "run/adapter"\n[train]\nrank = 3\n', r"has rank 16, but the recipe's \[train\] rank"),
     ],
 )
 def test_what_is_wrong_with_an_update_is_one_line(

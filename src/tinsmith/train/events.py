@@ -1,4 +1,4 @@
-"""The events that a training run reports, and its result."""
+"""A training run's events and its result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Preparing:
-    """Before the first step: `done` of `count` parts of a one-time computation, which `what` names."""
+    """Before the first step: `done` of `count` parts of the one-time computation `what`."""
 
     what: str
     done: int
@@ -18,8 +18,8 @@ class Preparing:
 
 @dataclass(frozen=True)
 class Started:
-    """step: 0, or the step at which an interrupted run resumes; note: the choices and their reasons, in a line;
-    seed: of one of several runs."""
+    """step: 0, or the step at which an interrupted run resumes; note: the run's settings and their reasons, in
+    a line; seed: of the run, if there are several."""
 
     step: int
     steps: int
@@ -45,13 +45,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Validated:
-    """After an epoch, on the validation examples.
-
-    loss: per answer token; exact: the share of answers whose every token is the most likely, as greedy decoding
-    would find it, or of preferences that hold; best: whether this is the best so far; averaged: whether it
-    measures the mean of recent weights, not the latest; text_loss: per token of held-out plain text, None
-    without it.
-    """
+    """After an epoch, on the validation examples: loss per answer token; exact: the share of answers that
+    greedy decoding reproduces, or with preferences the share that the network agrees with; best: whether this
+    is the best so far; averaged: whether the weights are the mean over the latest steps; text_loss: per token
+    of held-out plain text, None without any."""
 
     epoch: int
     step: int
@@ -64,7 +61,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a curve: the training loss of a step."""
+    """A point of the training curve: a step's loss."""
 
     step: int
     loss: float
@@ -72,8 +69,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial of a learning rate: the validation loss of the averaged weights after that many steps in all;
-    None if training diverged. curve: of these steps."""
+    """A learning rate's trial. steps: in total; loss: of the averaged weights on validation examples, None if
+    training diverged; curve: of these steps."""
 
     learning_rate: float
     steps: int
@@ -83,8 +80,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trying:
-    """After a step of a trial. number: of the trial, of `trials`; step of steps: of the trial's rate; done of
-    count: of the search; rate: tokens per second since the trial began."""
+    """After a step of a trial. number: of the trial, out of `trials`; step: out of its rate's `steps`; done:
+    out of the search's `count` steps; tokens_per_second: since the trial began."""
 
     number: int
     trials: int
@@ -99,8 +96,8 @@ class Trying:
 
 @dataclass(frozen=True)
 class Seeded:
-    """The best validation of one of several runs that differ by seed, or with seed None of their mean. kept:
-    whether it is the result."""
+    """The best validation of one of several runs, or of their mean if seed is None. kept: whether it is the
+    training's result."""
 
     seed: int | None
     loss: float
@@ -111,8 +108,8 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Replayed:
-    """Before an epoch: the number of replayed examples among those learned before; rise: how far their loss has
-    risen so far, a mean over a sample."""
+    """Before an epoch. count: replayed examples, out of `known` from earlier training; rise: of the known
+    examples' loss so far, a mean over a sample."""
 
     epoch: int
     count: int
@@ -122,12 +119,10 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Rolled:
-    """A step's rollouts: the number of prompts, of which `alike` were dropped because all their rollouts had
-    one reward, `failed` of these with reward 0.
-
-    Means: of rewards, of answers' tokens, of the policy's entropy (nats) per chosen token, and of the
-    sequences' correction weights for the sampler; None if nothing was learned.
-    """
+    """A step's rollouts. alike: prompts set aside because all their rollouts had the same reward; failed: those
+    of them with a reward of 0; reward, tokens: means over answers; entropy: of the policy, a mean over learned
+    tokens, in nats; weight: a sequence's mean importance weight. The last two are None if no prompt was
+    learned."""
 
     step: int
     prompts: int
@@ -162,23 +157,23 @@ class TrainResult:
 
     @property
     def best(self) -> Validated:
-        """The kept epoch's: the last that was the best so far."""
+        """The validation of the kept epoch."""
         return next(row for row in reversed(self.validations) if row.best)
 
     @property
     def worth(self) -> tuple[float, float]:
-        """The folder's rank among trainings on the same validation examples."""
+        """Orders trainings with the same validation examples by the quality of their result."""
         kept = next((row for row in self.seeds if row.kept), self.best)
         return kept.exact, -kept.loss
 
     def record(self) -> dict[str, Any]:
-        """As JSON; the folder by its name."""
+        """As JSON, with the folder's name only."""
         return {**asdict(self), "folder": self.folder.name}
 
     @classmethod
     def of(cls, record: dict[str, Any], parent: Path) -> TrainResult:
-        """The inverse of `record`, with the folder in another one. Raises KeyError or TypeError for invalid
-        input."""
+        """The inverse of `record`; parent: of the result's folder. Raises KeyError or TypeError for other
+        JSON."""
 
         def curved(kind: Any, rows: list[dict[str, Any]]) -> list[Any]:
             return [kind(**row | {"curve": [Point(**point) for point in row["curve"]]}) for row in rows]
@@ -203,9 +198,8 @@ OLD_TEST, NEW_TEST, OLD_VALIDATION, NEW_VALIDATION = "old test", "new test", "ol
 
 @dataclass(frozen=True)
 class Score:
-    """exact: the share of answers whose every token is the most likely; loss: a mean over answers; lost,
-    gained: answers that are exact only under the adapter that training started from, and only under this one.
-    """
+    """exact: the share of answers that greedy decoding reproduces; loss: a mean over answers; lost: answers
+    that were exact with the adapter that training started from and no longer are; gained: the opposite."""
 
     items: int
     loss: float
@@ -216,7 +210,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Updated:
-    """kept: CONTINUED or RETRAINED; scores: by adapter, START among them, and set of examples; seconds: of each
+    """kept: CONTINUED or RETRAINED; scores: by adapter, START included, and set of examples; seconds: by
     training."""
 
     kept: str

@@ -1,4 +1,4 @@
-"""The input of a training run."""
+"""A training run's inputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train.adapters import peft_folder
-from tinsmith.train.batches.sequences import (
-    BASE_CONTEXT,
-    Encode,
-    Tokenization,
-    TokenSequence,
-    text_sequences,
-)
+from tinsmith.train.batches.sequences import BASE_CONTEXT, Encode, Tokenization, TokenSequence, text_sequences
 from tinsmith.train.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -29,18 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """spec: the base, or a new model.
-
-    encode: text to token ids, special tokens recognized; variants: augmented examples, each of the original
-    that data.augment.origin numbers, in turn over the epochs; texts: plain texts, for methods that learn from
-    these; preferences: pairs or rated outputs, and those to validate on, none to hold some out; teacher: the
-    path of the model to learn from; kept_dir: folder of one-time results, None for out_dir; is_new: the weights
-    are random; feedback: as for quant.encoder, for the QAT mix of options.qat; feedback_of: the digest of its
-    calibration text; start: the folder of the adapter to continue; base_sha256: of the base's files, empty if
-    unknown; known: examples learned before, some of which are replayed; constraint: of the answers;
-    reward_digest: of the files of functions that options.reward names; context: tokens of a session of the
-    built file, 0 for the base's; method: its name.
-    """
+    """spec: the base, or a new model; encode: text to token ids, special tokens recognized; variants: augmented
+    examples, one set per epoch in turn, each example's original numbered by data.augment.origin; texts: plain
+    text, for methods that learn it; preferences: pairs or rated outputs; validation_preferences: empty to hold
+    some out; teacher: path of the model to distill; kept_dir: for results that are computed once, None for
+    out_dir; is_new: whether weights are random; feedback: as in quant.encoder, if options.qat uses it;
+    feedback_of: digest of the text behind it; start: folder of the adapter to continue; base_sha256: of the
+    base's files, empty if unknown; known: examples that the adapter has learned, for replay; constraint: of
+    answers; reward_digest: of the files with the functions in options.reward; context: tokens of a session with
+    the built model, 0 for the base's; method: its name."""
 
     spec: Spec
     examples: Sequence[Example]
@@ -71,7 +62,7 @@ class Job:
 
     @property
     def max_length(self) -> int:
-        """Of a sequence, in tokens, at most the context of a new model."""
+        """Of a sequence, in tokens; no longer than a new model's context."""
         longest = self.options.max_length
         return min(longest, self.spec.hyper.context) if self.is_new else longest
 
@@ -79,7 +70,7 @@ class Job:
         options, longest = self.options, self.max_length
         named = "max_length" if longest == options.max_length else "context"
         room = self.context or self.spec.hyper.context
-        if 0 < room < longest:  # prompts that no built file could take are not learned
+        if 0 < room < longest:  # the built file takes no longer prompts
             longest, named = room, "[build] context" if self.context else BASE_CONTEXT
         return Tokenization(self.spec, self.encode, options.task, options.system, longest, named)
 
@@ -87,18 +78,17 @@ class Job:
         return text_sequences(self.texts, self.encode, self.spec.tokenizer, self.max_length)
 
     def digest(self, *parts: Sequence[TokenSequence]) -> str:
-        """A digest of everything that determines the run: the method, the model, the options and the learned
-        sequences."""
+        """Of everything that decides the run: method, model, options and training sequences."""
         options = json.dumps(asdict(self.options), sort_keys=True)
         return self.base_digest(self.method + options + self.feedback_of, *parts)
 
     def base_digest(self, more: str, *parts: Sequence[TokenSequence]) -> str:
-        """A digest of the model that training starts from, of `more`, and of the given sequences."""
+        """Of the initial model, `more` and the given sequences."""
         digest = hashlib.sha256(more.encode())
         for part in parts:
             rows = [[one.prompt, one.answer, *([one.forced] if one.forced else ())] for one in part]
             digest.update(json.dumps(rows).encode())
-            shown = [picture.identity for one in part for picture in one.images]
+            shown = [image.identity for one in part for image in one.images]
             digest.update(json.dumps(shown).encode() if shown else b"")
         for tensors in (self.spec.tensors, self.spec.vision.tensors if self.spec.vision else {}):
             for role, tensor in sorted(tensors.items()):

@@ -1,4 +1,4 @@
-"""A training run: a method, with a rate that is stated, derived or searched."""
+"""Runs training by a method, with a learning rate that is given, chosen or searched."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 
 
 def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event: None) -> TrainResult:
-    """Trains by the named method, and writes the best epoch by validation to the method's folder in
+    """Trains by the named method, and writes the result of the best validation to the method's folder in
     job.out_dir.
 
-    The same job and machine give the same result, interrupted or not: a checkpoint of the same job in
-    job.out_dir resumes, and one of another job is deleted. Raises InputError or DataError for an invalid job,
-    MissingExtraError without the libraries of training.
-    """
+    The same job and machine give the same result, whether or not training was interrupted: training
+    resumes from the job's checkpoint in job.out_dir, and discards another job's. Raises InputError or DataError
+    for an unsuitable job, MissingExtraError without training's libraries."""
     method, job = methods.by_name(name), replace(job, method=name)
     method.check(job)
     try:

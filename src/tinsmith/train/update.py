@@ -1,5 +1,5 @@
-"""An adapter learns new examples: continues, or trains anew on all examples, whichever validates better;
-measures what it forgot."""
+"""Updates an adapter with new examples: continues it, or retrains on all examples, whichever validates better;
+and measures forgetting."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tinsmith.train.steps.trainee import Graded
 
 FOLDER = "update"  # in a run's: both adapters
-FORGOTTEN = 100  # lost old validation answers, by share, above which "auto" retrains
+FORGOTTEN = 100  # "auto" retrains if more than one in so many old validation answers is lost
 RESULT = "result.json"
 
 Train = Callable[[str, Job], TrainResult]  # by the name of what is trained
@@ -34,9 +34,9 @@ Sequences = Mapping[str, Sequence[TokenSequence]]
 
 @dataclass(frozen=True)
 class Plan:
-    """job: continues its adapter on the new examples; whole: trains on all from the start; retrain: one of
-    RETRAINS; sets: of examples to measure on, by name; digests: by name, of everything that determines each
-    training."""
+    """job: continues the adapter with the new examples; whole: trains a new adapter on all examples; retrain:
+    one of RETRAINS; sets: the examples to measure on, by name; digests: of everything that decides each of
+    the two, by its name."""
 
     job: Job
     whole: Job
@@ -46,10 +46,10 @@ class Plan:
 
 
 def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainResult, Updated]:
-    """Trains, and writes the better adapter where a plain training would. Finished trainings are not repeated:
+    """Trains, and writes the better adapter to training's usual folder. Completed trainings are not repeated:
     `job.out_dir`/update keeps both."""
     assert plan.job.start
-    sequences = _sequences(plan)  # of every set, so that none is refused after training
+    sequences = _sequences(plan)  # tokenized first, so that errors come before training
     results = {CONTINUED: _trained(plan, CONTINUED, plan.job, train)}
     graded = {
         START: _graded(plan, sequences, plan.job.start),
@@ -81,7 +81,7 @@ def _trained(plan: Plan, name: str, job: Job, train: Train) -> TrainResult:
 
 
 def _measuring(plan: Plan, start: Path | None = None) -> Job:
-    """The sequences of the sets, which may be as long as the model's context."""
+    """A job that measures the sets, whose sequences may fill the model's context."""
     options = plan.job.options
     longest = max(options.max_length, plan.job.spec.hyper.context)
     every = [example for rows in plan.sets.values() for example in rows]
@@ -96,7 +96,7 @@ def _sequences(plan: Plan) -> Sequences:
 
 
 def _graded(plan: Plan, sequences: Sequences, folder: Path) -> dict[str, list[Graded]]:
-    """Each set's sequences, graded under the adapter in a folder."""
+    """Each set's sequences, graded with the adapter in a folder."""
     if together.number():
         return together.from_first({})
     from tinsmith.train.methods.lora import AdapterTrainee

@@ -18,10 +18,10 @@ from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm  # n
 from tests.models.tiny_models import cases, config_of  # noqa: E402
 from tests.models.transformers_models import IDS  # noqa: E402
 from tinsmith import _core  # noqa: E402
-from tinsmith.train.batches.packing import Packing, pack  # noqa: E402
+from tinsmith.train.batches.packing import Packing, Scoring, pack  # noqa: E402
 from tinsmith.train.batches.sequences import TokenSequence  # noqa: E402
 from tinsmith.train.layers import attention, flex, fused, mixing  # noqa: E402
-from tinsmith.train.vision.tiles import Looks, PromptTile  # noqa: E402
+from tinsmith.train.vision.tiles import ImageAttention, PromptTile  # noqa: E402
 
 SCALE = 0.3
 
@@ -38,7 +38,7 @@ def packing_of(shared: int, count: int, seed: int = 0, images: bool = False) -> 
         return pack([TokenSequence((*prefix, *tokens(1, 20)), tokens(2, 15)) for _ in range(count)], shared)
     shown = (PromptTile(shared, 1, 2), PromptTile(shared + 3, 2, 6))
     sequences = [TokenSequence((*prefix, *tokens(16, 30)), tokens(2, 15), (), (), shown) for _ in range(count)]
-    return pack(sequences, shared, Looks(together=True))
+    return pack(sequences, shared, ImageAttention(together=True))
 
 
 def written_out(
@@ -98,13 +98,13 @@ def test_outputs_and_gradients(
     slope = torch.randn(shapes[0], generator=source, dtype=torch.float64)
     want = written_out(*wide, packing, window, cap)
     narrow = [one.detach().float().requires_grad_(True) for one in wide]
-    got = fused.attend(*narrow, packing, SCALE, window, cap)
+    got = fused.attend(*narrow, packing, Scoring(SCALE, window, cap))
     assert (got - want).abs().max() < 2e-5
-    by_torch = attention.attend_by_torch(*narrow, packing, SCALE, window, cap)
+    by_torch = attention.attend_by_torch(*narrow, packing, Scoring(SCALE, window, cap))
     assert (by_torch - want)[: rows - packing.filler].abs().max() < 2e-5
     if images:
         given = (one.detach().transpose(0, 1)[None] for one in narrow)
-        by_flex = flex.attend(*given, packing, SCALE, window, cap)[0].transpose(0, 1)
+        by_flex = flex.attend(*given, packing, Scoring(SCALE, window, cap))[0].transpose(0, 1)
         assert (by_flex - want)[: rows - packing.filler].abs().max() < 2e-5
     assert not got[rows - packing.filler :].any()
     expected = torch.autograd.grad((want * slope).sum(), wide)
@@ -121,7 +121,7 @@ def test_threads_do_not_change_it() -> None:
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            out = fused.attend(*given, packing, SCALE, None, None)
+            out = fused.attend(*given, packing, Scoring(SCALE))
             found.append([out, *torch.autograd.grad(out.square().sum(), given)])
     finally:
         torch.set_num_threads(before)

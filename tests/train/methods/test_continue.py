@@ -55,7 +55,7 @@ def test_a_killed_run_ends_with_the_same_bits(spec: Spec, examples: list[Example
 
 
 def test_too_little_text(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"\[data\] text: makes 1 piece of max_length = 40 tokens, and one is"):
+    with pytest.raises(InputError, match=r"\[data\] text: gives 1 piece of max_length = 40 tokens, and one is"):
         train("continue", spec, examples, examples[:6], OPTIONS, tmp_path, texts=["short"])
     with pytest.raises(InputError, match='method "continue" learns from text'):
         train("continue", spec, examples, examples[:6], OPTIONS, tmp_path)

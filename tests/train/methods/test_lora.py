@@ -110,7 +110,7 @@ def test_a_checkpoint_of_another_run_is_not_taken_up(
     other = replace(OPTIONS, seed=seed)
     result = train(method, spec, examples, examples[:6], other, tmp_path, seen.append)
     assert seen[0].step == 0
-    told = "; begun anew: recipe or data are others than at step 2 of before"
+    told = "; started over: recipe or data changed since the checkpoint at step 2"
     assert seen[0].note == result.note + told
 
 

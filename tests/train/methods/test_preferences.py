@@ -130,7 +130,9 @@ def test_some_inputs_are_held_out_with_all_their_rows(spec: Spec, tmp_path: Path
     assert len({row.input for row in held}) == 2  # of 21
     assert not {row.input for row in held} & {row.input for row in learned}
     one = [Pair("a", "b", "c")] * 3
-    with pytest.raises(InputError, match=r"\[data\] preferences: all are of one input, .* give some of others"):
+    with pytest.raises(
+        InputError, match=r"\[data\] preferences: all have the same input, .* add some with other"
+    ):
         train("dpo", spec, (), (), OPTIONS, tmp_path, preferences=one)
     with pytest.raises(InputError, match='method "dpo" learns from preferences; give some'):
         train("dpo", spec, (), (), OPTIONS, tmp_path)

@@ -120,12 +120,12 @@ def test_a_renewed_weight_is_of_the_latest_adapter_and_importance(
     spec = make_spec()
     qat = FakeQuantization(spec, built, "Q4_0")
     qat.renew(importance.seen(built, [packing()]))
-    before = qat.tensors["layers.0.up"][0].quantized
+    before = qat.matrices["layers.0.up"][0].quantized
     for parameter in built.parameters().values():
         parameter.data *= 1.5
     squares = importance.seen(built, [packing()])
     qat.renew(squares)
-    assert not torch.equal(before, qat.tensors["layers.0.up"][0].quantized)
+    assert not torch.equal(before, qat.matrices["layers.0.up"][0].quantized)
     weights = shipping.Weights("Q4_0", importance=importance.weights(squares))
     assert_ships(qat, shipped(spec, built, tmp_path, weights))
 

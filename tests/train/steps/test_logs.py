@@ -96,7 +96,7 @@ def test_each_of_several_seeds_has_a_log_of_its_own(
 def test_another_file_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / logs.CSV).write_text("my,own\n1,2\n")
     with (
-        pytest.raises(InputError, match=r"train.csv: is no log of training; move it"),
+        pytest.raises(InputError, match=r"train.csv: not a training log; move it"),
         logs.opened("csv", tmp_path) as write,
     ):
         write(Started(0, 2, 1e-3, "note"))

@@ -199,7 +199,7 @@ def test_an_adapter_for_low_precision_files_begins_as_the_first_in_the_vision_ha
     for parts, rank, said in (
         (("language", "vision_encoder"), 4, r"changes projector of .* would be vision_encoder; state parts"),
         (("language",), 4, r"changes projector of the vision model, .* would be nothing; state parts"),
-        (("language", "projector"), 8, "has rank 4, and by the recipe's"),
+        (("language", "projector"), 8, "has rank 4, but the recipe's"),
     ):
         other = replace(further, options=replace(further.options, parts=parts, rank=rank, alpha=8.0 * rank))
         with pytest.raises(InputError, match=said):

@@ -162,7 +162,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
             for name in inputs.tasks
         }
         beside.add(inputs.tasks, work, work, facts)
-        chooser = router_tin.held_by(adapted)
+        chooser = router_tin.router_of(adapted)
         assert chooser  # the adapters stage put it there
         router_tin.put(work, chooser, work, inputs.router[weights])
         files.replace(work, outputs[-1])

@@ -158,11 +158,11 @@ def read(folder: Path, spec: Spec, *, with_vision: bool = False) -> Adapter:
 
 
 def of_base(folder: Path, family: Family, hyper: Hyper, *, with_vision: bool = False) -> Adapter:
-    """The language model's factors of the adapter in a folder, for a base of that family and sizes.
+    """The language model's part of an adapter folder, for a base of that family and sizes. with_vision: whether
+    the caller handles a vision model's part too; if not, an adapter with one is refused.
 
-    with_vision: the caller also applies the vision model's factors; else an adapter with these is refused.
-    Raises InputError for a folder without an adapter or with another base's, FormatError for a damaged file,
-    UnsupportedError for an adapter that is not plain LoRA.
+    Raises InputError when the folder holds none or one of another base, FormatError when its file is damaged,
+    UnsupportedError when the adapter is not plain LoRA.
     """
     if find_spec("numpy") is None:
         raise MissingExtraError("numpy", "train")
@@ -218,11 +218,11 @@ def _matched(
             f"{folder}: {name.hf} is {[rows, inputs]} in the base, the adapter's factors are "
             f"{list(pair['B'].shape)} and {list(pair['A'].shape)}; give the base that it was trained on"
         )
-    return Factors(name, a, b, _scale(config, module, len(a)), is_depthwise)
+    return Factors(name, a, b, scale_of(config, module, len(a)), is_depthwise)
 
 
-def _scale(config: dict[str, Any], module: str, rank: int) -> float:
-    """alpha over the rank or its root; a pattern matches the end of a module's name as a regular expression."""
+def scale_of(config: dict[str, Any], module: str, rank: int) -> float:
+    """alpha over the rank or its root; a pattern is the end of a module's name, as a regular expression."""
     alpha = config["lora_alpha"]
     for pattern, other in (config.get("alpha_pattern") or {}).items():
         if re.match(rf"(.*\.)?({pattern})$", module):

@@ -1,4 +1,4 @@
-"""A trained prefix as the runtime puts it before a conversation."""
+"""Compiles a trained prefix for tinsmith's runtime."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
     family = by_name(facts["family"])
     hyper = family.hyper_from_facts(facts["hyper"], tin.where)
     names = {name.role: name for name in family.tensors(hyper)}
-    tensors = _Tensors(folder)
+    folder_states = _FolderStates(folder)
     caches: list[bytes] = []
     states: list[bytes] = []
     for layer in range(hyper.layers):
         role = f"layers.{layer}"
         keys, values, convolved, recurrent = (
-            tensors.of(f"{layer}.{kind}", dimensions)
+            folder_states.of(f"{layer}.{kind}", dimensions)
             for kind, dimensions in ((KEYS, 3), (VALUES, 3), (CONVOLVED, 2), (RECURRENT, 3))
         )
         if keys is not None and values is not None:
-            caches.append(tensors.pair(layer, _turned(names.get(f"{role}.k"), keys), values))
+            caches.append(folder_states.pair(layer, _turned(names.get(f"{role}.k"), keys), values))
         if convolved is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.conv"), convolved).T[None]))
         if recurrent is not None and f"{role}.skip" in names:  # [heads, columns, rows] in transformers
             recurrent = recurrent.transpose(0, 2, 1)
         if recurrent is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.beta"), recurrent)))
-    if tensors.left:
+    if folder_states.left:
         raise InputError(
-            f"{folder}: has {next(iter(tensors.left))}, which the model lacks; give the one of its base"
+            f"{folder}: has {next(iter(folder_states.left))}, which the model lacks; give the one of its base"
         )
     length = config.get("length")
     if not isinstance(length, int) or length < 1:
@@ -68,15 +68,15 @@ def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
         raise InputError(f"{folder}: {error}") from error
 
 
-class _Tensors:
-    """The tensors of a prefix's folder. left: those not yet read."""
+class _FolderStates:
+    """The tensors in a prefix's folder. left: tensors that `of` has not read."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / WEIGHTS
         self.left = safetensors.read(self._path)
 
     def of(self, name: str, dimensions: int) -> Any:
-        """float32, or None if there is no such tensor."""
+        """float32; None if the folder has no such tensor."""
         import numpy as np
 
         tensor = self.left.pop(name, None)

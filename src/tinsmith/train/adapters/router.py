@@ -83,7 +83,7 @@ def fit(
     """
     tasks = sorted(set(labels))
     x, y = _arrays((states, labels, off_topic), tasks)
-    held, truth = (x, y) if validation is None else _arrays(validation, tasks)
+    inputs, truth = (x, y) if validation is None else _arrays(validation, tasks)
     for number, task in enumerate(tasks):
         if (y == number).sum() < LEAST or not (truth == number).any():
             raise InputError(f"the router has too few prompts of {task}: give {LEAST}, and one to judge it by")
@@ -92,7 +92,7 @@ def fit(
     if not tasks or (len(tasks) == 1 and not (y == len(tasks)).any()):
         raise InputError("a router of one task needs prompts that are for none, to tell them apart")
     heads = _candidates(x, y, len(tasks))
-    scores = _crossed(x, y, len(tasks), seed) if validation is None else [head.scores(held) for head in heads]
+    scores = _crossed(x, y, len(tasks), seed) if validation is None else [head.scores(inputs) for head in heads]
     judged = [_judged(one, truth, len(tasks)) for one in scores]
     best = min(range(len(heads)), key=lambda k: judged[k].wrong)
     head, judgement = heads[best].softer(judged[best].factor), judged[best]

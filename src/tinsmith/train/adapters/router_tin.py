@@ -26,8 +26,8 @@ def put(file: str | Path, given: Router, out: str | Path, measured: Mapping[str,
     measured: the router's measures for the manifest, as JSON values. Raises InputError for a task that is not
     an adapter of the tin or a router of another base, FormatError for numbers that are not finite.
     """
-    held = Tin(file)
-    adapters = named(held)
+    archive = Tin(file)
+    adapters = named(archive)
     for task in given.tasks:
         if task not in adapters:
             known = ", ".join(adapters) or "none"
@@ -47,11 +47,11 @@ class Changed:
 
 def changed(file: str | Path, change: Callable[[Router], Router | None]) -> Changed:
     """The tin's router after a change of the adapters, if it has one. None removes it."""
-    held = held_by(file)
-    new = held and change(held)
-    if held is None or new is None:
-        return Changed({}, {}, []) if held is None else Changed({}, {FACTS: None}, [ENTRY])
-    same = len(new.tasks) == len(held.tasks)
+    old = router_of(file)
+    new = old and change(old)
+    if old is None or new is None:
+        return Changed({}, {}, []) if old is None else Changed({}, {FACTS: None}, [ENTRY])
+    same = len(new.tasks) == len(old.tasks)
     measured = Tin(file).manifest.get(FACTS, {}).get("measured") if same else None
     data = new.pack()
     return Changed({ENTRY: data}, {FACTS: _facts(file, new, data, measured)}, [])
@@ -70,10 +70,10 @@ def _facts(file: str | Path, given: Router, data: bytes, measured: Any) -> dict[
     return facts | ({"measured": dict(measured)} if measured else {})
 
 
-def held_by(file: str | Path) -> Router | None:
-    """The router in a tin; None without one."""
-    held = Tin(file)
-    return router.read(held.entry(ENTRY)) if ENTRY in held.names else None
+def router_of(file: str | Path) -> Router | None:
+    """The router in a tin; None where it has none."""
+    archive = Tin(file)
+    return router.read(archive.entry(ENTRY)) if ENTRY in archive.names else None
 
 
 def digests(model: _core.Model, opened: _core.Router) -> list[str]:
@@ -87,22 +87,22 @@ def digests(model: _core.Model, opened: _core.Router) -> list[str]:
     return found
 
 
-def check(held: Tin, model: _core.Model) -> list[str]:
+def check(archive: Tin, model: _core.Model) -> list[str]:
     """The digests of the router's scores, computed here and equal to the sealed ones; none without a router.
     Raises FormatError or RuntimeFault as selftest.check does."""
-    if ENTRY not in held.names:
+    if ENTRY not in archive.names:
         return []
     try:
-        found = digests(model, _core.Router(model, held.entry(ENTRY)))
+        found = digests(model, _core.Router(model, archive.entry(ENTRY)))
     except RuntimeFault as fault:
-        raise FormatError(f"{held.where}: {ENTRY}: {fault}") from fault
-    for task in router.read(held.entry(ENTRY)).tasks:
-        if task not in named(held):
-            raise FormatError(f"{held.where}: {ENTRY} has the task {task!r}, and the file no such adapter")
-    if found != held.manifest.get(FACTS, {}).get("selftest"):
+        raise FormatError(f"{archive.where}: {ENTRY}: {fault}") from fault
+    for task in router.read(archive.entry(ENTRY)).tasks:
+        if task not in named(archive):
+            raise FormatError(f"{archive.where}: {ENTRY} has the task {task!r}, and the file no such adapter")
+    if found != archive.manifest.get(FACTS, {}).get("selftest"):
         raise RuntimeFault(
             "TIN_ERR_UNSUPPORTED",
-            f"{held.where}: the router gives other scores by {model.info()['isa']} here than where it was "
+            f"{archive.where}: the router gives other scores by {model.info()['isa']} here than where it was "
             "sealed; report this, with the processor's name",
         )
     return found

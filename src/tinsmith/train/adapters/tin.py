@@ -30,16 +30,16 @@ _NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 
 def listed(file: str | Path) -> dict[str, dict[str, Any]]:
     """The manifest's descriptions of the file's adapters, by name."""
-    held: dict[str, dict[str, Any]] = Tin(file).manifest.get(ADAPTERS, {})
-    return held
+    adapters: dict[str, dict[str, Any]] = Tin(file).manifest.get(ADAPTERS, {})
+    return adapters
 
 
 def own_ranks(file: str | Path) -> dict[str, int]:
     """The ranks of the adapters that have factors, by name. An adapter's part of a session's adapter_rank, in
     the manifest, may be larger."""
-    held = Tin(file)
+    archive = Tin(file)
     return {
-        name: own_rank(held.entry(entry(name)), f"{file}: {name}")
+        name: own_rank(archive.entry(entry(name)), f"{file}: {name}")
         for name, facts in listed(file).items()
         if not facts.get("prefix")
     }
@@ -65,11 +65,11 @@ def add(
     """
     known = listed(file)
     _check_new(file, name, known)
-    source, held = Path(source), Tin(file)
+    source, archive = Path(source), Tin(file)
     trained = adapter_bin.is_source(source)
-    data = adapter_bin.compiled(source, held, format) if trained else bytes(map_file(source))
+    data = adapter_bin.compiled(source, archive, format) if trained else bytes(map_file(source))
     model = _core.Model(map_file(file))
-    facts = {**_opened(model, held, source, data), **extra.manifest}
+    facts = {**_opened(model, archive, source, data), **extra.manifest}
     brought = dict(extra.entries)
     if CONSTRAINT in brought:
         try:
@@ -78,18 +78,18 @@ def add(
             raise FormatError(f"{source}: {CONSTRAINT}: {fault}") from fault
     if trained:
         facts["sha256"] = adapter_bin.digest_of(source)
-        _bring_template(held, source, brought, facts)
+        _bring_template(archive, source, brought, facts)
     entries = {entry(name): data, **{f"{folder(name)}{at}": content for at, content in brought.items()}}
-    if BILL in held.names:
+    if BILL in archive.names:
         bill = extra.bill or Bill(
             name, __version__, license=facts.get("license"), metrics=facts.get("metrics", {})
         )
         bill = replace(bill, name=name, digest=hashlib.sha256(data).hexdigest())
-        entries[BILL] = sbom.with_adapter(bytes(held.entry(BILL)), bill)
+        entries[BILL] = sbom.with_adapter(bytes(archive.entry(BILL)), bill)
     tin.rewrite(file, out, entries, {ADAPTERS: {**known, name: facts}})
 
 
-def _opened(model: _core.Model, held: Tin, source: Path, data: bytes) -> dict[str, Any]:
+def _opened(model: _core.Model, archive: Tin, source: Path, data: bytes) -> dict[str, Any]:
     """A compiled adapter's description of itself, and its digests of the self-test."""
     try:
         opened = _core.Adapter(model, aligned(data))
@@ -97,7 +97,7 @@ def _opened(model: _core.Model, held: Tin, source: Path, data: bytes) -> dict[st
         kind = InputError if fault.status == "TIN_ERR_ARGUMENT" else FormatError
         raise kind(f"{source}: {fault}") from fault
     digests = selftest.of_adapter(model, opened)
-    if digests == [sealed for _, sealed in selftest.read(held.entry("selftest.bin"))]:
+    if digests == [sealed for _, sealed in selftest.read(archive.entry("selftest.bin"))]:
         raise InputError(f"{source}: changes no logit of the model's self-test; it has learned nothing")
     facts = {**opened.info(), "selftest": digests}
     del facts["fingerprint"]
@@ -106,13 +106,13 @@ def _opened(model: _core.Model, held: Tin, source: Path, data: bytes) -> dict[st
     return facts
 
 
-def _bring_template(held: Tin, source: Path, entries: dict[str, bytes], facts: dict[str, Any]) -> None:
+def _bring_template(archive: Tin, source: Path, entries: dict[str, bytes], facts: dict[str, Any]) -> None:
     """Adds the chat template of the adapter's training, if it differs from the file's own."""
     template = adapter_bin.template(source)
     if template is None:
         return
     facts["template"] = digest(template)
-    tokenizer, own = words_of(held)
+    tokenizer, own = words_of(archive)
     if template == own:
         return
     try:
@@ -133,10 +133,10 @@ def remove(file: str | Path, name: str, out: str | Path) -> None:
     none. Raises InputError for an unknown adapter."""
     known = listed(file)
     _check(file, name, known)
-    rest, held = {other: facts for other, facts in known.items() if other != name}, Tin(file)
-    bill = {BILL: sbom.without_adapter(bytes(held.entry(BILL)), name)} if BILL in held.names else {}
+    rest, archive = {other: facts for other, facts in known.items() if other != name}, Tin(file)
+    bill = {BILL: sbom.without_adapter(bytes(archive.entry(BILL)), name)} if BILL in archive.names else {}
     routed = router_tin.changed(file, lambda router: router.without(name))
-    gone = [*_moved(held, name, name), *routed.without]
+    gone = [*_moved(archive, name, name), *routed.without]
     tin.rewrite(file, out, bill | routed.entries, {ADAPTERS: rest, **routed.facts}, gone)
 
 
@@ -145,38 +145,38 @@ def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
     known = listed(file)
     _check(file, old, known)
     _check_new(file, new, known)
-    held = Tin(file)
+    archive = Tin(file)
     facts = {new if name == old else name: told for name, told in known.items()}
-    moved = _moved(held, old, new)
-    entries = {at: bytes(held.entry(before)) for before, at in moved.items()}
-    if BILL in held.names:
-        entries[BILL] = sbom.rename_adapter(bytes(held.entry(BILL)), old, new)
+    moved = _moved(archive, old, new)
+    entries = {at: bytes(archive.entry(before)) for before, at in moved.items()}
+    if BILL in archive.names:
+        entries[BILL] = sbom.rename_adapter(bytes(archive.entry(BILL)), old, new)
     routed = router_tin.changed(file, lambda router: router.renamed(old, new))
     tin.rewrite(file, out, entries | routed.entries, {ADAPTERS: facts, **routed.facts}, list(moved))
 
 
-def _moved(held: Tin, old: str, new: str) -> dict[str, str]:
+def _moved(archive: Tin, old: str, new: str) -> dict[str, str]:
     """The new names of the entries of a renamed adapter, by their old names."""
     beside = {
         name: folder(new) + name.removeprefix(folder(old))
-        for name in held.names
+        for name in archive.names
         if name.startswith(folder(old))
     }
     return {entry(old): entry(new), **beside}
 
 
-def check(held: Tin, model: _core.Model) -> dict[str, list[str]]:
+def check(archive: Tin, model: _core.Model) -> dict[str, list[str]]:
     """By adapter, the digests of the self-test's logits, computed here and equal to the sealed ones. Raises
     FormatError or RuntimeFault as selftest.check does."""
     found = {}
-    for name, facts in held.manifest.get(ADAPTERS, {}).items():
-        opened = _core.Adapter(model, held.entry(entry(name)))
+    for name, facts in archive.manifest.get(ADAPTERS, {}).items():
+        opened = _core.Adapter(model, archive.entry(entry(name)))
         found[name] = selftest.of_adapter(model, opened)
         if found[name] != facts.get("selftest"):
             raise RuntimeFault(
                 "TIN_ERR_UNSUPPORTED",
-                f"{held.where}: the adapter {name} gives other logits by {model.info()['isa']} here than where "
-                "it was sealed; report this, with the processor's name",
+                f"{archive.where}: the adapter {name} gives other logits with {model.info()['isa']} here than "
+                "where it was sealed; report this with the processor's name",
             )
     return found
 

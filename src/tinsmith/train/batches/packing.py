@@ -1,9 +1,9 @@
-"""The layout of a batch in the network's input: packed into one row, or padded side by side.
+"""How a batch of sequences lies in the network's input: packed into one row, or padded side by side.
 
-Packing wastes no computation on padding, and computes the prefix that all prompts share (the system prompt)
-once. Only attention and layers with a recurrent state (layers/mixing.py) put the sequences side by side. A
-model with a layer that supports neither gets a row for each sequence, padded on the right, where causal layers
-do not look.
+Packed, no step is spent on padding, and the prefix that all prompts share (the system prompt) is computed
+once; only where tokens meet, in attention and in layers that carry a state along (layers/mixing.py), do the
+sequences lie side by side. A model with a layer that neither knows gets a row for each sequence, padded on the
+right, where causal layers do not look.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tinsmith.train.batches.sequences import TokenSequence
-from tinsmith.train.vision.tiles import ONE_BY_ONE, Looks
+from tinsmith.train.vision.tiles import CAUSAL, ImageAttention
 
 if TYPE_CHECKING:
     from tinsmith.data.images import ImageSource
@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 # A packed row is filled to a multiple of this: matrix products are compiled for each height that occurs, and a
 # thousand heights would hardly repeat. The filler is computed like tokens.
 HEIGHT = 16
+
+
+class Scoring(NamedTuple):
+    """How attention scores tokens. window: the number of latest tokens, its own included, that a token attends
+    to, None for all; softcap: bound of the scores, by tanh, None for none."""
+
+    scale: float
+    window: int | None = None
+    softcap: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +122,7 @@ class Packing:
         return replace(self, **moved)
 
 
-def pack(batch: Sequence[TokenSequence], shared: int, looks: Looks = ONE_BY_ONE) -> Packing:
+def pack(batch: Sequence[TokenSequence], shared: int, attention: ImageAttention = CAUSAL) -> Packing:
     """Packs one row. shared: the length of the prefix that the sequences' prompts have in common."""
     tokens = list(batch[0].prompt[:shared])
     positions = list(range(shared))
@@ -124,17 +133,18 @@ def pack(batch: Sequence[TokenSequence], shared: int, looks: Looks = ONE_BY_ONE)
         positions += range(shared, len(sequence))
     filler = -len(tokens) % HEIGHT
     row, places = [*tokens, *[0] * filler], [*positions, *range(filler)]
-    return _packing(batch, torch.tensor([row]), torch.tensor([places]), starts, looks, shared, filler)
+    return _packing(batch, torch.tensor([row]), torch.tensor([places]), starts, attention, shared, filler)
 
 
-def pad(batch: Sequence[TokenSequence], looks: Looks = ONE_BY_ONE) -> Packing:
+def pad(batch: Sequence[TokenSequence], attention: ImageAttention = CAUSAL) -> Packing:
     """Pads to a row per sequence."""
     longest = max(map(len, batch))
     tokens = torch.zeros(len(batch), longest, dtype=torch.long)
     for row, sequence in zip(tokens, batch, strict=True):
         row[: len(sequence)] = torch.tensor([*sequence.prompt, *sequence.answer[:-1]])
     positions = torch.arange(longest).expand(len(batch), -1)
-    return _packing(batch, tokens, positions, [number * longest for number in range(len(batch))], looks)
+    starts = range(0, len(batch) * longest, longest)
+    return _packing(batch, tokens, positions, starts, attention)
 
 
 def _packing(
@@ -142,7 +152,7 @@ def _packing(
     tokens: Tensor,
     positions: Tensor,
     starts: Sequence[int],
-    looks: Looks,
+    attention: ImageAttention,
     shared: int = 0,
     filler: int = 0,
 ) -> Packing:
@@ -177,7 +187,7 @@ def _packing(
         for place in one.learned
     ]
     labelled, targets, owner = torch.tensor(labels, dtype=torch.long).view(-1, 3).T.contiguous()
-    is_graded, is_together = (len(seen) > 0 and one for one in looks)
+    is_graded, is_together = (len(seen) > 0 and one for one in attention)
     return Packing(
         tokens=tokens,
         positions=positions,

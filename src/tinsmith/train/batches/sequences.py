@@ -59,13 +59,7 @@ class Tokenization:
     """
 
     def __init__(
-        self,
-        spec: Spec,
-        encode: Encode,
-        task: str,
-        system: str,
-        max_length: int,
-        limit: str = "max_length",
+        self, spec: Spec, encode: Encode, task: str, system: str, max_length: int, limit: str = "max_length"
     ) -> None:
         if spec.chat_template is None:
             raise InputError("the base has no chat template; use an instruct model")
@@ -117,7 +111,7 @@ class Tokenization:
         for number, example in enumerate(examples, 1):
             asked, named = self.task.messages(example, self.system), _name(example, number)
             if example.images:
-                prompt, _ = self._with_pictures(example, named, asked)
+                prompt, _ = self._with_images(example, named, asked)
             else:
                 prompt = self._render(asked, generate=True)
             if (count := len(self.encode(prompt))) >= context:
@@ -141,7 +135,7 @@ class Tokenization:
         asked, named = self.task.messages(example, self.system), _name(example, number)
         self._check_control(example, asked, named)
         if example.images:
-            prompt, whole = self._with_pictures(example, named, asked)
+            prompt, whole = self._with_images(example, named, asked)
         else:
             prompt = self._render(asked, generate=True)
             whole = self._render([*asked, {"role": "assistant", "content": example.output}], generate=False)
@@ -177,8 +171,8 @@ class Tokenization:
                 "learned; take it out, as tinsmith data check --fix does"
             )
 
-    def _with_pictures(self, example: Example, named: str, asked: list[Message]) -> tuple[str, str]:
-        """The prompt, and the prompt with its answer, with each image's tokens in place."""
+    def _with_images(self, example: Example, named: str, asked: list[Message]) -> tuple[str, str]:
+        """The prompt, and it with its answer, where each image is replaced by its tokens."""
         if self.places is None:
             raise DataError(f"{named} has an image, and the base takes none; use a vision-language model")
         try:
@@ -252,15 +246,15 @@ def cut(sequences: Sequence[Item], batch_tokens: int, shared: int) -> list[list[
     total = sum(len(sequence) - shared for sequence in sequences)
     count = max(1, -(-total // batch_tokens))
     result: list[list[Item]] = [[]]
-    done = held = 0
+    done = tokens = 0
     for sequence in sequences:
         size = len(sequence) - shared
-        full = held + size > batch_tokens or done >= total * len(result) / count
+        full = tokens + size > batch_tokens or done >= total * len(result) / count
         if result[-1] and full:
             result.append([])
-            held = 0
+            tokens = 0
         result[-1].append(sequence)
-        held += size
+        tokens += size
         done += size
     return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from tinsmith.data.readers import Example
@@ -13,6 +14,7 @@ from tinsmith.spec import EncoderSizes, ProjectorSizes, Spec, Tensor, Tokenizer,
 from tinsmith.train.beginning.shape import shape
 from tinsmith.train.beginning.vocabulary import train_tokenizer
 from tinsmith.train.options import ScratchOptions
+from tinsmith.train.tensors import from_float32
 from tinsmith.vision.idefics3 import projector
 from tinsmith.vision.image_rules import Tiles
 from tinsmith.vision.parts import tensors_of, tokens_of
@@ -21,17 +23,17 @@ if TYPE_CHECKING:
     from tinsmith.data.images import ImageSource
     from tinsmith.tensor_names import TensorName
 
-LOOKED_AT = 256  # images at most, for their mean and deviation
+LOOKED_AT = 256  # images at most, for the mean and deviation of their pixels
 FLATTEST = 0.05  # least deviation, for images of nearly one colour
 FASTEST, SLOWER = 2.0, 100.0  # radians from one patch to the next at the fastest, and the ratio to the slowest
 Colour = tuple[float, float, float]
 
-# ChatML with the roles and their texts alone.
+# ChatML with nothing but roles and their texts.
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-# The same for contents with parts, with Idefics3's placeholder for an image.
+# The same for contents in parts, with Idefics3's image placeholder.
 SEEING_TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
     "{% if m['content'] is string %}{{ m['content'] }}{% else %}"
@@ -50,7 +52,9 @@ def start(
     input; norms are 1. Raises InputError for an impossible shape, MissingExtraError without numpy or
     tokenizers.
     """
-    shown = [picture for example in examples for picture in example.images]
+    if find_spec("numpy") is None:
+        raise MissingExtraError("numpy", "train")
+    shown = [image for example in examples for image in example.images]
     more = tuple(projector.token_texts.values()) if shown else ()
     tokenizer = train_tokenizer(_texts(examples, texts, system), given.vocabulary, more)
     hyper = shape(given, len(tokenizer.tokens))
@@ -78,24 +82,23 @@ def start_vision(
         given.vision_layers, wide, 4 * wide, wide // 32, given.patch_size, side, 1e-6, "gelu_tanh"
     )
     mean, deviation = _levels(shown)
-    pictures = Tiles("lanczos", mean, deviation, edge=given.image_size, longest=given.image_size, split=False)
+    image_rules = Tiles(
+        "lanczos", mean, deviation, edge=given.image_size, longest=given.image_size, split=False
+    )
     tokens = tokens_of(projector, {}, tokenizer, "the new tokenizer")
     joint = ProjectorSizes(given.patch_merge, dim)
-    empty = Vision(projector.encoder, sizes, projector.name, joint, {}, tokens, pictures)
+    empty = Vision(projector.encoder, sizes, projector.name, joint, {}, tokens, image_rules)
     tensors = _drawn(tensors_of(empty), seed + 1)
     return replace(empty, tensors={**tensors, "positions": _places(side, wide)})
 
 
 def _places(side: int, width: int) -> Tensor:
-    """Position embeddings: sines and cosines of a patch's row and column, at the scale of the patch embeddings
-    (fixed in Beyer et al., arXiv 2205.01580; trained further here).
+    """Position embeddings: sines and cosines of a patch's row and column, as large as the patch embeddings
+    (Beyer et al., arXiv 2205.01580, keep them fixed; here training continues from them).
 
-    Random ones would be a tenth of that. A model that reads several signs then needs thousands of images more
-    until it looks at the next sign.
-    """
-    import numpy as np  # _levels says if it is missing
-
-    from tinsmith.train.tensors import from_float32
+    Random ones are a tenth as large, and a model that reads several signs then needs thousands more images to
+    learn where the next sign is."""
+    import numpy as np
 
     turns = FASTEST / SLOWER ** np.linspace(0, 1, width // 4, endpoint=False)
     angles = np.arange(side)[:, None] * turns
@@ -105,27 +108,24 @@ def _places(side: int, width: int) -> Tensor:
 
 
 def _levels(shown: Sequence[ImageSource]) -> tuple[Colour, Colour]:
-    """Mean and deviation, from 0 to 1, of red, green and blue over some of the images.
+    """Mean and deviation of red, green and blue over a sample of the images, on a scale from 0 to 1.
 
-    With 0.5 for both, pages of light paper have nearly the same rows whatever their text, and for thousands of
-    images the model learns only the answers' frequencies.
-    """
-    try:
-        import numpy as np
-    except ImportError as error:
-        raise MissingExtraError(error.name or "numpy", "train") from None
+    With 0.5 for both, all pages of light paper look nearly alike, and for thousands of images the model learns
+    only how frequent each answer is."""
+    import numpy as np
+
     sums = np.zeros((2, 3))
-    for picture in (some := shown[:: -(-len(shown) // LOOKED_AT)]):
-        levels = np.asarray(picture.pixels(), np.float64) / 255
+    for image in (sample := shown[:: -(-len(shown) // LOOKED_AT)]):
+        levels = np.asarray(image.pixels(), np.float64) / 255
         sums += levels.mean((0, 1)), (levels**2).mean((0, 1))
-    mean, square = sums / len(some)
+    mean, square = sums / len(sample)
     deviation = np.sqrt(np.maximum(square - mean**2, FLATTEST**2))
     red, green, blue = zip(mean.round(4).tolist(), deviation.round(4).tolist(), strict=True)
     return (red[0], green[0], blue[0]), (red[1], green[1], blue[1])
 
 
 def _texts(examples: Sequence[Example], texts: Sequence[str], system: str) -> Iterator[str]:
-    """All texts that the model will read and write, cut at control tokens."""
+    """All text that the model will read and write, split at control tokens."""
     for example in examples:
         if system:
             yield f"system\n{system}"
@@ -137,12 +137,8 @@ def _texts(examples: Sequence[Example], texts: Sequence[str], system: str) -> It
 
 def _drawn(names: Sequence[TensorName], seed: int) -> dict[str, Tensor]:
     """Random weights as in `start`; biases are 0."""
-    try:
-        import numpy as np
+    import numpy as np
 
-        from tinsmith.train.tensors import from_float32
-    except ImportError as error:
-        raise MissingExtraError(error.name or "numpy", "train") from None
     chance = np.random.default_rng(seed)
     weights = {}
     for name in names:

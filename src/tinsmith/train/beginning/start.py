@@ -1,4 +1,4 @@
-"""The adapter that training continues: checks that it fits the recipe, and loads its weights."""
+"""Continuing an adapter: checks it against the base and the recipe, and loads its weights into the network."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def check(folder: Path, spec: Spec, tools: str | None = None) -> None:
-    """Raises InputError for an adapter of another base than the spec's source, FormatError for one trained
-    under another chat template. tools: the template's text that lists the tools, which may have changed."""
+    """Raises InputError if the adapter was trained on another base, FormatError if under another chat template.
+    tools: the template's list of tools, which may differ."""
     peft_folder.read(folder, spec, with_vision=spec.vision is not None)
     peft_folder.check_base(folder, peft_folder.base_digest(folder), spec.source)
     _check_name(folder, spec)
@@ -42,17 +42,17 @@ def _check_name(folder: Path, spec: Spec) -> None:
 
 
 def runs_in(folder: Path, options: TrainOptions) -> int:
-    """The number of adapters with these options that the one in the folder averages."""
+    """How many adapters with these options were averaged into the one in the folder."""
     count = peft_folder.mean_of(folder)
     return count if peft_folder.rank(folder) == count * options.rank else 1
 
 
 def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
-    """Loads the folder's adapter into the network, or the mean of that many copies, which computes the same
-    with a multiple of the rank.
+    """Loads the folder's adapter into the network. copies: how often to repeat its factors, as the mean of
+    several adapters does: the result is the same, at a multiple of the rank.
 
-    Raises InputError, with the recipe's key, for other layers, ranks or scales than the recipe's.
-    """
+    Raises InputError, naming the recipe's key, where the adapter's layers, rank or scale differ from the
+    recipe's."""
     import torch
 
     from tinsmith.train.model import vision_adapter
@@ -61,7 +61,7 @@ def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
     own, theirs = ({_layer(path) for path in paths} for paths in (_paths(network, spec), _names(given)))
     if own != theirs or set(given) != set(network.linears):
         raise InputError(
-            f"{folder}: adapts {', '.join(sorted(theirs))}, and by the recipe's [train] targets it would be "
+            f"{folder}: adapts {', '.join(sorted(theirs))}, but the recipe's [train] targets would adapt "
             f"{', '.join(sorted(own))}; state targets = {json.dumps(sorted(theirs))}"
         )
     with torch.no_grad():
@@ -79,8 +79,8 @@ def _check_layout(folder: Path, factors: Factors, rank: int, scale: float) -> No
     layer, given = _layer(factors.name.hf), factors.a.shape[0]
     if given != rank:
         raise InputError(
-            f"{folder}: {layer} has rank {given}, and by the recipe's [train] rank it would be {rank}; "
-            "state the rank that the adapter has"
+            f"{folder}: {layer} has rank {given}, but the recipe's [train] rank is {rank}; "
+            "set rank to the adapter's"
         )
     if abs(factors.scale - scale) > 1e-6 * scale:
         raise InputError(

@@ -61,12 +61,9 @@ def keeps_packed(spec: Spec, stated: str, device: torch.device = CPU) -> tuple[b
 
 @dataclass(frozen=True)
 class Prediction:
-    """Bytes at the peak.
-
-    in_use: by the process now; optimizer: kept between steps; activations: the most that a step adds, with
-    gradients; checkpoint: added by writing one instead; drawing: for answers sampled between steps, which the
-    C library seldom returns.
-    """
+    """Bytes at the peak. in_use: by the process now; optimizer: kept between steps; activations: the most
+    that a step adds, with gradients; checkpoint: what writing one adds instead; drawing: for answers drawn
+    between steps, which the C library seldom returns."""
 
     in_use: int
     optimizer: int
@@ -181,7 +178,7 @@ class Predictor:
 
     def predict(self, batch: Sequence[TokenSequence], in_use: int, *, in_parts: bool = False) -> Prediction:
         """in_use: bytes in use by the process, all weights included; in_parts: whether the gradients of earlier
-        parts are in memory with the batch's."""
+        parts lie beside the batch's."""
         return self.total(batch, in_use, self._activations(batch), in_parts=in_parts)
 
     def total(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
-from tinsmith.train.batches.packing import Packing
+from tinsmith.train.batches.packing import Packing, Scoring
 
 
 def is_for(device: torch.device) -> bool:
@@ -23,17 +23,9 @@ def is_for(device: torch.device) -> bool:
     return device.type == "cuda" and find_spec("triton") is not None
 
 
-def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    packing: Packing,
-    scaling: float,
-    window: int | None,
-    softcap: float | None,
-) -> Tensor:
-    """query [1, heads, width, dim], key and value [1, kv heads, width, dim] to [1, heads, width, dim]. window:
-    the number of latest tokens, its own included, that a token sees; softcap: a soft bound of scores."""
+def attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scoring: Scoring) -> Tensor:
+    """query [1, heads, width, dim], key and value [1, kv heads, width, dim] to [1, heads, width, dim]."""
+    softcap = scoring.softcap
 
     def bend(score: Tensor, *_: Any) -> Tensor:
         return score if softcap is None else softcap * torch.tanh(score / softcap)
@@ -44,8 +36,8 @@ def attend(
         key,
         value,
         score_mod=bend,
-        block_mask=_mask(packing, window),
-        scale=scaling,
+        block_mask=_mask(packing, scoring.window),
+        scale=scoring.scale,
         enable_gqa=key.shape[1] < query.shape[1],
     )
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tinsmith import _core
-from tinsmith.train.batches.packing import Packing
+from tinsmith.train.batches.packing import Packing, Scoring
 from tinsmith.train.layers.sharing import buffer, shared_out
 
 # Values that one thread computes faster than several: torch's idle threads spin on the other cores. A value of
@@ -25,19 +25,11 @@ TAPS = 8  # the longest convolution
 PASSED_OVER = 0  # the best instruction sets to skip, for tests
 
 
-def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    packing: Packing,
-    scaling: float,
-    window: int | None,
-    softcap: float | None,
-) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scoring: Scoring) -> Tensor:
     """query [row, heads, width], key and value [row, kv heads, width], to [row, heads, width]; in float32, the
     result in value's type."""
     floats = (one.float().contiguous() for one in (query, key, value))
-    out = _Attend.apply(*floats, packing, scaling, window or 0, softcap or 0.0)  # type: ignore[no-untyped-call]
+    out = _Attend.apply(*floats, packing, scoring)  # type: ignore[no-untyped-call]
     return out.to(value.dtype)  # type: ignore[no-any-return]
 
 
@@ -46,18 +38,12 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        packing: Packing,
-        scale: float,
-        window: int,
-        cap: float,
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, packing: Packing, scoring: Scoring
     ) -> Tensor:
         ctx.save_for_backward(query, key, value)
         rows, heads, width = query.shape
-        ctx.row = rows, heads, key.shape[1], width, packing.shared, window, PASSED_OVER, scale, cap
+        window, cap = scoring.window or 0, scoring.softcap or 0.0
+        ctx.row = rows, heads, key.shape[1], width, packing.shared, window, PASSED_OVER, scoring.scale, cap
         ctx.packing = packing
         out = _unfilled(query, packing)
         tensors = packing.extents, _together(packing), query, key, value, out
@@ -76,7 +62,7 @@ class _Attend(torch.autograd.Function):
             left = early[1:].sum(0)
             to[1][: packing.shared] += left[0]
             to[2][: packing.shared] += left[1]
-        return *to, None, None, None, None
+        return *to, None, None
 
 
 def _together(packing: Packing) -> Tensor:

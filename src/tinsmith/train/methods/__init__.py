@@ -27,18 +27,16 @@ ORIGINALS_ONCE = "originals_once"  # the key of methods that learn the examples'
 
 
 class Method(ABC):
-    """name: in recipes; folder: of the result, in the run's folder; what: the trained parameters, in a report's
-    words.
-
-    keys, reads: the keys of [train] and of [data] that only some methods read; needs: required tables and keys,
-    the source of its lessons first; share, unit: the measure of a validation, and its unit: a share of the
-    examples, or a mean without a unit; merges: whether a model can be built from the result; is_beside: whether
-    it can be an adapter beside the base; packs: whether the base may stay in its blocks; starts: whether it can
-    continue an adapter; one_adapter: whether files of every format use one adapter; gentle: the factor of a new
-    adapter's learning rate to continue one; replays: whether it then replays earlier examples beside the new
-    ones; passes: default number of epochs, None for the usual one; renew: steps between checkpoints;
-    takes_images: whether it learns from images; reads_examples: whether it reads [data] train.
-    """
+    """name: as a recipe has it; folder: in the run's folder, where the result lies; what: is trained, in a
+    report's words; keys, reads: the keys of [train] and of [data] that not every method reads, and this one
+    does; needs: tables and keys of what must be there, first what it learns from; share, unit: what a
+    validation finds, and what it is in: a share of the examples, or a mean that has no unit; merges: whether a
+    model can be built from what is trained; is_beside: whether it can stand beside the base as an adapter;
+    packs: whether the base may stay in its blocks; starts: whether it can continue an adapter; one_adapter:
+    whether files of every format are built from one adapter; gentle: of a new adapter's learning rate, what it
+    then takes; replays: whether it then learns new examples, and some of the old ones again; passes: over the
+    examples where none are stated, None for as many as most methods take; renew: steps from one checkpoint to
+    the next; takes_images: whether it learns from images; reads_examples: whether it reads [data] train."""
 
     name: ClassVar[str]
     folder: ClassVar[str]

@@ -1,8 +1,7 @@
-"""The common part of DPO, KTO and ORPO: an adapter learns from preferences.
+"""Learning from preferences by an adapter: what DPO, KTO and ORPO share.
 
-The reference model is the network before its first step: the base, to which a new adapter adds nothing, or the
-base with the adapter that training continues. Its log-probabilities are computed then, once, so no second copy
-is in memory.
+The reference model is the network before its first step: the base, or the base with the adapter that training
+continues. Its log-probabilities are computed once, before the first step, so no second copy stays in memory.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
 REFERENCE = "reference"  # the folder, in the run's, of the base's log-probabilities
-HELD_OUT = 10  # one of this many inputs is held out if no validation set is given
+HELD_OUT = 10  # one input in so many is held out if the recipe gives no validation preferences
 _BATCHES = 64  # of a part of the reference
 
 
@@ -136,13 +135,13 @@ class PreferenceTrainee(AdapterTrainee):
 
     @abstractmethod
     def verdict(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
-        """The rows' mean loss, and which of them the network judges as stated; [rows]."""
+        """The rows' mean loss, and whether the network agrees with each; [rows]."""
 
     def loss(self, batch: Sequence[Judged]) -> Tensor:
         return self.verdict(batch)[0]
 
     def examine(self) -> tuple[float, float]:
-        """The mean loss, and the share of rows that the network judges as stated."""
+        """The mean loss, and the share of rows whose judgement the network shares."""
         import torch
 
         from tinsmith.train.quantized.importance import recorded
@@ -166,20 +165,20 @@ def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
 
 
 def split(job: Job) -> tuple[list[Preference], list[Preference]]:
-    """The training and the validation rows. Without a validation set, all rows of one input in ten are held
-    out, of at least one input."""
+    """The training and the validation preferences. Without given ones, validation takes all rows of one input
+    in ten, and of at least one."""
     if job.validation_preferences:
         return list(job.preferences), list(job.validation_preferences)
     inputs = list(dict.fromkeys(row.input for row in job.preferences))
     if len(inputs) < 2:
         raise InputError(
-            "[data] preferences: all are of one input, and none can be held out; give some of others"
+            "[data] preferences: all have the same input, so none can be held out; add some with other inputs"
         )
     chance = random.Random(f"{job.options.seed}/held out")
-    held = set(chance.sample(inputs, max(1, len(inputs) // HELD_OUT)))
-    learned = [row for row in job.preferences if row.input not in held]
+    held_out = set(chance.sample(inputs, max(1, len(inputs) // HELD_OUT)))
+    learned = [row for row in job.preferences if row.input not in held_out]
     if isinstance(learned[0], Rating) and len({row.good for row in learned if isinstance(row, Rating)}) < 2:
         raise InputError(
-            "[data] preferences: what is left beside those held out is all of one kind; give more of the other"
+            "[data] preferences: outside the held-out rows all ratings are alike; add more of the other kind"
         )
-    return learned, [row for row in job.preferences if row.input in held]
+    return learned, [row for row in job.preferences if row.input in held_out]

@@ -1,4 +1,4 @@
-"""continue: an adapter learns plain text, such as a language or a voice, beside the examples."""
+"""continue: an adapter that learns plain text, such as a language or a style, together with the examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
-HELD_OUT = 10  # one piece of this many is held out for validation
+HELD_OUT = 10  # one piece in so many is held out for validation
 
 
 class Continue(Method):
@@ -42,15 +42,15 @@ def pieces_of(job: Job) -> list[TokenSequence]:
     pieces = job.text_sequences()
     if len(pieces) < 2:
         raise InputError(
-            f"[data] text: makes {len(pieces)} piece of max_length = {job.max_length} tokens, and one is "
-            "held out; give more text, or a smaller max_length"
+            f"[data] text: gives {len(pieces)} piece of max_length = {job.max_length} tokens, and one is "
+            "held out; give more text, or lower max_length"
         )
     return pieces
 
 
 class ContinueTrainee(AdapterTrainee):
-    """Learns every token of the texts, in pieces of max_length tokens. The validation examples choose the best
-    epoch; the loss of the held-out pieces is reported too."""
+    """Learns every token of the texts, in pieces of max_length tokens. The validation examples decide which
+    epoch is best; the loss on held-out pieces is reported too."""
 
     def plan(self, job: Job) -> None:
         super().plan(job)

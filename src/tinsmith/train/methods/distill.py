@@ -114,7 +114,7 @@ class DistillTrainee(AdapterTrainee):
             )
             self.taught |= zip(chunk, zip(tokens, probabilities, strict=True), strict=True)
         if vars(self).pop("teacher", None):  # shares its memory with the steps
-            gc.collect()  # a model is held by what it made
+            gc.collect()  # reference cycles keep the model
 
     def asked(self, sequences: Sequence[TokenSequence]) -> parts.Part:
         """The teacher's most likely tokens and their probabilities, for all the sequences' answers in order."""
@@ -149,7 +149,7 @@ class DistillTrainee(AdapterTrainee):
     def loss(self, batch: Sequence[TokenSequence]) -> Tensor:
         import torch
 
-        tokens, probabilities = (torch.cat(held) for held in zip(*map(self.taught.get, batch), strict=True))
+        tokens, probabilities = (torch.cat(part) for part in zip(*map(self.taught.get, batch), strict=True))
         return self.losses(self.network.pack(batch, self.shared), tokens, probabilities).mean()
 
     def losses(self, packing: Packing, tokens: Tensor, probabilities: Tensor) -> Tensor:

@@ -73,7 +73,8 @@ class ModelTrainee(Trainee):
         return Demand(kept, copied, passes=lambda batch: len(self.shares(batch)), less=less)
 
     def _chosen(self, job: Job) -> bool:
-        """Whether moments have 8 bits: a resumed run keeps its choice, whatever memory there is now."""
+        """Whether moments are kept in 8 bits. A resumed run keeps its first choice, whatever memory is free
+        now."""
         from tinsmith.train.steps import checkpoint, together
 
         begun = checkpoint.moments(job.out_dir / checkpoint.NAME, self.digest)
@@ -104,12 +105,12 @@ class ModelTrainee(Trainee):
         from tinsmith.train.model import network
 
         spec = models.load(folder)
-        weights = network.weights(spec)
+        stored = network.weights(spec)
         if spec.vision:
             from tinsmith.train.vision import model as vision_model
 
-            weights |= vision_model.weights(spec.vision, f"model.{network.VISION}.")
-        return {name: weights[name] for name in self.parameters()}
+            stored |= vision_model.weights(spec.vision, f"model.{network.VISION}.")
+        return {name: stored[name] for name in self.parameters()}
 
     def trained(self) -> Spec:
         """The model with the current weights."""
@@ -129,8 +130,8 @@ class ModelTrainee(Trainee):
 
 
 def in_8_bits(parameters: int, device: torch.device) -> bool:
-    """Whether float32 weights, gradients and moments take more than half of the device's memory. On the host, a
-    checkpoint's copy of all but the gradients counts too."""
+    """Whether float32 weights, gradients and moments take more than half of the device's memory. On the host,
+    a checkpoint's copies count too: all but the gradients."""
     from tinsmith.train.footprint import room
 
     whole = room.of(device).total()

@@ -49,8 +49,8 @@ class Lora(Method):
 
 
 def _choose(network: Network, options: TrainOptions) -> None:
-    """Freezes the parts that the options leave unchanged, and adds factors to a vision model that they name.
-    Raises InputError for a base without one."""
+    """Adds factors to the vision model's parts that the options name, and freezes parts that they don't.
+    Raises InputError if the base has no vision model."""
     if tuple(options.parts) != (LANGUAGE,) and not network.has_vision:
         raise InputError(
             "[train] parts: the base has no vision model; leave it out, or use a vision-language model"
@@ -64,11 +64,10 @@ def _choose(network: Network, options: TrainOptions) -> None:
 
 
 class AdapterTrainee(Trainee):
-    """An adapter of the base, written in peft's format with its chat template.
+    """An adapter of the base, written in peft's format with the chat template that it was trained under.
 
-    The mean of several is one more adapter, exactly: all factors side by side at a multiple of the rank, which
-    divides alpha. learns: False to measure only, without memory for steps.
-    """
+    The mean of several adapters is exactly one adapter: their factors side by side, at a multiple of the rank
+    that divides alpha. learns: False to measure only, without memory for steps."""
 
     marker = peft_folder.CONFIG
     default_rate = staticmethod(default_learning_rate)
@@ -86,13 +85,7 @@ class AdapterTrainee(Trainee):
         self.mean_of = count * (start.runs_in(job.start, options) if job.start else 1)
         wide = options.widened(self.mean_of)
         adapted = network.build(
-            spec,
-            devices.matrices(device),
-            wide.rank,
-            wide.alpha,
-            options.targets,
-            device,
-            keep_packed,
+            spec, devices.matrices(device), wide.rank, wide.alpha, options.targets, device, keep_packed
         )
         _choose(adapted, wide)
         if job.start:
@@ -104,13 +97,13 @@ class AdapterTrainee(Trainee):
         self.steps_qat = options.renew * (FEEDBACK_TURNS if job.feedback else 1)
         super().__init__(job, adapted, job.out_dir / FOLDER, self.default_rate)
         if count > 1 or not learns:
-            return  # the trained network has been validated, which takes less memory
+            return  # validation needs less memory than training took
         planned = self.fit(self.demand(), keep_packed, self.qat.size if self.qat else 0)
         told = self._qat_note(options.qat)
         self.note = "; ".join(part for part in (self.note, told, why, planned) if part)
 
     def demand(self) -> Demand:
-        """The memory of the steps besides that in use; allocates what they keep all the time."""
+        """Memory that the steps need beyond the weights; allocates their permanent buffers."""
         from tinsmith.train.footprint import memory
 
         return memory.Demand()
@@ -175,8 +168,8 @@ class AdapterTrainee(Trainee):
 
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             try:
-                held = self.network.model.state_dict()
-                language = {name: value for name, value in held.items() if f".{VISION}." not in name}
+                state = self.network.model.state_dict()
+                language = {name: value for name, value in state.items() if f".{VISION}." not in name}
                 self.network.model.save_pretrained(str(fresh), state_dict=language, save_embedding_layers=False)
                 vision_adapter.save(self.network, fresh)
             except (OSError, SafetensorError) as error:  # a full disk, by either of its writers
@@ -195,8 +188,8 @@ class AdapterTrainee(Trainee):
     def stored(self, folder: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
-        held = load_file(folder / peft_folder.WEIGHTS)
-        language = {f"{name.removesuffix('.weight')}.default.weight": value for name, value in held.items()}
+        stored = load_file(folder / peft_folder.WEIGHTS)
+        language = {f"{name.removesuffix('.weight')}.default.weight": value for name, value in stored.items()}
         return language | vision_adapter.stored(folder, VISION_PREFIX)
 
     def take_mean(self, folders: Sequence[Path]) -> None:

@@ -76,8 +76,8 @@ class PrefixTrainee(Trainee):
     def stored(self, folder: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
-        held: dict[str, Tensor] = load_file(folder / WEIGHTS)
-        return held
+        states: dict[str, Tensor] = load_file(folder / WEIGHTS)
+        return states
 
 
 def first_tokens(job: Job) -> list[int]:

@@ -1,4 +1,4 @@
-"""Language models that transformers has only as parts of larger models, as models by themselves."""
+"""Language models that transformers has only as parts of vision-language models."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tinsmith.vision.parts import parts_of
 
 
 def model_type(spec: Spec, alone: str) -> str:
-    """transformers' name of the spec's language model. alone: without images."""
+    """transformers' model type for the spec's language model. alone: its type without a vision model."""
     return parts_of(spec.vision)[1].hf_text.get(alone, alone) if spec.vision else alone
 
 
 @cache
 def register() -> None:
-    """Makes transformers' AutoModelForCausalLM find them."""
+    """Registers these models with transformers' AutoModelForCausalLM."""
     from torch import nn
     from transformers import (
         AutoModelForCausalLM,
@@ -27,7 +27,7 @@ def register() -> None:
     )
 
     class Qwen3VLForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
-        """Has the trunk that takes row and column positions, and further parts of image rows."""
+        """Its trunk takes row and column positions, and image features for its first layers (DeepStack)."""
 
         config_class = Qwen3VLTextConfig
 

@@ -31,7 +31,7 @@ from tinsmith.train.model import halves, packed
 from tinsmith.train.model.devices import CPU, has_fast_bfloat16
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.tensors import to_folder
-from tinsmith.train.vision.tiles import ONE_BY_ONE
+from tinsmith.train.vision.tiles import CAUSAL
 
 VISION = "vision"  # the module of a trunk that encodes images
 # Linear layers that are not adapted, by model type: peft refuses those whose kernels bypass its layers, and
@@ -69,9 +69,9 @@ class _LoraLinear(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Network:
-    """model: peft's wrapper around transformers' model, with float32 trained parameters. linears: peft's
-    modules, by the role of the adapted tensor. packs: whether sequences may share one row; scale, cap: of
-    logits after the head."""
+    """model: peft's wrapper around transformers' model; trained parameters are float32. linears: peft's
+    modules, by the role of the tensor that each adapts. packs: whether sequences may share a row; scale, cap:
+    applied to the head's logits."""
 
     model: Any
     trunk: nn.Module
@@ -87,8 +87,8 @@ class Network:
 
     def pack(self, batch: Sequence[TokenSequence], shared: int) -> Packing:
         """On the network's device. shared: the length of the prefix that the prompts have in common."""
-        looks = self.vision.looks if self.has_vision else ONE_BY_ONE
-        return (pack(batch, shared, looks) if self.packs else pad(batch, looks)).to(self.device)
+        images = self.vision.image_attention if self.has_vision else CAUSAL
+        return (pack(batch, shared, images) if self.packs else pad(batch, images)).to(self.device)
 
     def answer_states(self, packing: Packing) -> Tensor:
         """The head's input at each labelled position; [labels, dim]."""
@@ -105,12 +105,12 @@ class Network:
 
     @property
     def vision(self) -> Any:
-        """The vision model, which is part of the trunk."""
+        """The vision model, a submodule of the trunk."""
         return self.trunk.get_submodule(VISION)
 
     def given(self, packing: Packing) -> dict[str, Any]:
-        """The trunk's input: tokens, or for images embeddings [rows, width, dim] with image rows in place of
-        their tokens, and the parts of image rows that the first layers add."""
+        """The trunk's input: tokens; or with images embeddings [rows, width, dim], image rows in place of their
+        tokens, and the rows that DeepStack adds in the first layers."""
         if packing.seen is None:
             return {"input_ids": packing.tokens}
         model: Any = self.trunk

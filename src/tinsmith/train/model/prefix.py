@@ -37,7 +37,7 @@ class States:
         self.states = {} if states is None else states
         self.records, self.length = states is None, length
 
-    def _held(self, layer: int, kind: str, like: Tensor) -> Tensor:
+    def _earlier(self, layer: int, kind: str, like: Tensor) -> Tensor:
         return self.states[f"{layer}.{kind}"].to(like.dtype).expand(len(like), *(-1,) * (like.ndim - 1))
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
@@ -45,7 +45,7 @@ class States:
         if self.records:
             self.states |= {f"{layer}.{KEYS}": keys[0], f"{layer}.{VALUES}": values[0]}
             return keys, values
-        before = self._held(layer, KEYS, keys), self._held(layer, VALUES, values)
+        before = self._earlier(layer, KEYS, keys), self._earlier(layer, VALUES, values)
         return torch.cat([before[0], keys], 2), torch.cat([before[1], values], 2)
 
     def update_conv_state(self, inputs: Tensor, layer: int, conv_kernel_size: int = 0, **_: Any) -> Tensor:
@@ -54,7 +54,7 @@ class States:
         if self.records:
             self.states[f"{layer}.{CONVOLVED}"] = functional.pad(inputs[0], (reach, 0))[:, -reach:]
             return inputs
-        return torch.cat([self._held(layer, CONVOLVED, inputs), inputs], -1)
+        return torch.cat([self._earlier(layer, CONVOLVED, inputs), inputs], -1)
 
     def update_recurrent_state(self, state: Tensor, layer_idx: int, **_: Any) -> Tensor:
         if self.records:

@@ -7,7 +7,6 @@ language models' adapters do not know these layers. Merging adds them to the vis
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.compiler.vision import graph_of, matrices_of, own_tensors
 from tinsmith.errors import FormatError, InputError
 from tinsmith.spec import Vision
-from tinsmith.train.adapters.peft_folder import CONFIG, VISION_WEIGHTS, check_finite
+from tinsmith.train.adapters.peft_folder import CONFIG, VISION_WEIGHTS, check_finite, scale_of
 from tinsmith.train.options import PROJECTOR, VISION_ENCODER
 from tinsmith.train.tensors import from_float32, to_float32
 
@@ -117,7 +116,7 @@ def merge(vision: Vision, folder: Path) -> Vision:
     path, factors = folder / VISION_WEIGHTS, _read(folder)
     if not factors:
         return vision
-    scale = _scale(json.loads((folder / CONFIG).read_text("utf-8")))
+    config = json.loads((folder / CONFIG).read_text("utf-8"))
     graph = graph_of(vision)[0]
     roles = {name.rpartition(".lora_")[0] for name in factors}
     parts = {_part_of(role) for role in roles}
@@ -130,10 +129,5 @@ def merge(vision: Vision, folder: Path) -> Vision:
         weight = to_float32(graph.tensors[role])
         if weight.shape != (len(b), a.shape[1]):
             raise FormatError(f"{path}: {role} is of another size; give the adapter's own base")
-        graph.tensors[role] = from_float32(weight + scale * (b @ a))
+        graph.tensors[role] = from_float32(weight + scale_of(config, role, len(a)) * (b @ a))
     return replace(vision, tensors=own_tensors(vision, graph.tensors))
-
-
-def _scale(config: dict[str, Any]) -> float:
-    rank, alpha = config["r"], config["lora_alpha"]
-    return float(alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))

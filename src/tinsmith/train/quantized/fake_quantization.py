@@ -40,9 +40,9 @@ _GROUP = 1 << 24  # weights that are float32 at once, encoded on all cores
 
 
 @dataclass
-class _Target:
-    """A tensor of the network, with its exact and its quantized value. columns: by role, the range in dimension
-    1 of a tensor that shares it with others."""
+class _Matrix:
+    """What the network computes with, its exact value and its quantized one. columns: by role, where in
+    dimension 1 a tensor lies that shares it with others."""
 
     target: Tensor | Blocks
     exact: Tensor | Blocks
@@ -96,15 +96,15 @@ class FakeQuantization:
         formats = self.encode.formats
         names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.hf]
         self.names = [name for name in names if formats.get(name.role, "F32") != "F32"]
-        every: dict[int, _Target] = {}
-        self.tensors: dict[str, list[_Target]] = {}
+        every: dict[int, _Matrix] = {}
+        self.matrices: dict[str, list[_Matrix]] = {}
         for name in self.names:
             for target, columns in _targets(network, name, spec.hyper.tied):
                 known = target.copy() if isinstance(target, Blocks) else target.data
-                one = every.setdefault(id(target), _Target(target, known))
+                one = every.setdefault(id(target), _Matrix(target, known))
                 if columns is not None:
                     one.columns[name.role] = columns
-                self.tensors.setdefault(name.role, []).append(one)
+                self.matrices.setdefault(name.role, []).append(one)
         self.every = list(every.values())
         self.used: dict[str, Tensor] = {}
         self.is_made = False
@@ -115,7 +115,7 @@ class FakeQuantization:
         total = 0
         for name in self.names:
             kind, count = weight_format(self.encode.formats[name.role]), name.all_rows * name.inputs
-            for one in self.tensors[name.role]:
+            for one in self.matrices[name.role]:
                 is_packed = isinstance(one.exact, Blocks)
                 total += count // kind.block * kind.bytes if is_packed else count * one.exact.dtype.itemsize
         return total
@@ -133,7 +133,7 @@ class FakeQuantization:
     def make(self) -> None:
         """Quantizes from `used`."""
         for name, tensor, factors in self.encoded():
-            for one in self.tensors[name.role]:
+            for one in self.matrices[name.role]:
                 one.put(name.role, tensor, name, factors)
         self.is_made = True
 

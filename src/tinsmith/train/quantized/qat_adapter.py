@@ -23,7 +23,7 @@ SHARE = 0.25  # of the first adapter's epochs and rate: it has learned its task
 
 @dataclass(frozen=True)
 class Preparation:
-    """preset: whose errors are simulated; feedback, feedback_of: as in a Job."""
+    """preset: whose quantization errors training prepares for; feedback, feedback_of: as a Job has them."""
 
     preset: str | Mix
     feedback: Feedback | None = None

@@ -1,4 +1,4 @@
-"""A training run's curves in standard files, as they come: CSV, or TensorBoard's events."""
+"""Logs of a training run while it runs: CSV, or TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tinsmith.train.options import LOGS
 
 FOLDER = "logs"  # in a run's
 CSV = "train.csv"
-TEXT_LOSS = "text_loss"  # of held-out plain text in a validation
+TEXT_LOSS = "text_loss"  # on held-out plain text
 ROLLED = ("reward", "answer_tokens", "entropy", "set_aside")  # of a step's rollouts
 COLUMNS = (
     "step",
@@ -36,11 +36,8 @@ COLUMNS = (
 
 @contextmanager
 def opened(kind: str, folder: Path) -> Iterator[Callable[[Event], None]]:
-    """A receiver of the run's events.
-
-    A resumed run continues its files, without the steps that it repeats. Each of several runs has its files in
-    a folder named by its seed. memory: bytes of the process.
-    """
+    """Yields a function that logs the run's events. A resumed run appends to its files, after dropping the
+    steps that it repeats. With several seeds, each run's files are in a folder named by its seed."""
     with ExitStack() as stack:
         writers: list[Callable[[Event], None]] = []
 
@@ -58,7 +55,7 @@ def opened(kind: str, folder: Path) -> Iterator[Callable[[Event], None]]:
 def check(kind: str) -> None:
     """Raises UnsupportedError for an unknown kind, MissingExtraError for one whose library is missing."""
     if kind not in LOGS:
-        raise UnsupportedError(f"--log {kind}: no such kind of log; there are {', '.join(LOGS)}")
+        raise UnsupportedError(f"--log {kind}: unknown kind of log; there are {', '.join(LOGS)}")
     if kind == "tensorboard" and not (find_spec("torch") and find_spec("tensorboard")):
         raise MissingExtraError("tensorboard", "tensorboard")
 
@@ -69,7 +66,7 @@ def _csv(path: Path) -> Iterator[Callable[[Event], None]]:
     files.make_folder(path.parent)
     kept = _rows(path) if path.exists() else []
     try:
-        # A line is written out at once, for programs that watch the file.
+        # Line buffering, for programs that watch the file.
         file = path.open("w", encoding="utf-8", newline="", buffering=1)
     except OSError as error:
         raise files.write_fault(path, error) from error
@@ -89,12 +86,12 @@ def _csv(path: Path) -> Iterator[Callable[[Event], None]]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows that an earlier process wrote completely."""
+    """The complete rows of an earlier process."""
     text = reading.read_text(path, InputError)
     rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
     names = rows.fieldnames or COLUMNS
     if list(names) != list(COLUMNS):
-        raise InputError(f"{path}: is no log of training; move it, or give another folder with --out")
+        raise InputError(f"{path}: not a training log; move it, or give another folder with --out")
     return [row for row in rows if (row["step"] or "").isdigit()]
 
 

@@ -1,4 +1,4 @@
-"""Training's loop: steps, validations and checkpoints, for any trainee."""
+"""The training loop: steps, validations and checkpoints of any trainee."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STATE = "state:"  # before the names of the trainee's tensors
 
 @dataclass
 class _Progress:
-    """A checkpoint's content besides tensors; all of it JSON."""
+    """A checkpoint's state besides tensors, as JSON."""
 
     step: int = 0
     tokens: int = 0
@@ -60,12 +60,12 @@ class Loop:
     def _lay_out(self) -> None:
         self.epoch_ends = list(accumulate(map(len, self.trainee.epochs)))
         self.plan = [batch for epoch in self.trainee.epochs for batch in epoch]
-        # Tokens up to each batch's end: a long plan is summed once, not at every step.
+        # Cumulative tokens, so that no step sums over the whole plan.
         self.token_ends = list(accumulate(sum(len(sequence) for sequence in batch) for batch in self.plan))
 
     def finish(self) -> TrainResult:
-        """Resumes from the checkpoint, if there is one, and runs to the end."""
-        with quiet():  # as is each pass, which is faster if all are
+        """Runs to the end, from the checkpoint if there is one."""
+        with quiet():  # entered once for all passes, which is faster
             return self._finish()
 
     def _finish(self) -> TrainResult:
@@ -114,9 +114,9 @@ class Loop:
             self.on_event(event)
 
     def _renew(self) -> None:
-        """Writes a checkpoint, and renews what follows from it."""
+        """Writes a checkpoint, then renews state that depends on it."""
         if not all(bool(value.isfinite().all()) for value in self.parameters.values()):
-            raise self._diverged("weights are infinite or no numbers")
+            raise self._diverged("weights are infinite or NaN")
         self._save()
         try:
             self.trainee.renew(self.progress.step)
@@ -155,15 +155,15 @@ class Loop:
         return loss
 
     def _backward(self, batch: Sequence[Sized]) -> float:
-        """The batch's loss, with gradients in the parameters. Each of several processes takes a part of the
-        batch, and cuts it if memory is short."""
+        """The batch's loss; adds gradients to the parameters. Each process takes its share of the batch, in
+        parts that fit its memory."""
         trainee, loss, parameters = self.trainee, 0.0, list(self.parameters.values())
 
         def pass_of(share: Sequence[Sized]) -> tuple[float, Sequence[Tensor | None]]:
             own = trainee.loss(share)
             if len(share) < len(batch):
                 own = own * (trainee.weight(share) / trainee.weight(batch))
-            if not own.requires_grad:  # texts alone, while only the vision parts are trained
+            if not own.requires_grad:  # a batch without images while only the vision model is trained
                 return own.item(), [None] * len(parameters)
             return own.item(), torch.autograd.grad(own, parameters, allow_unused=True)
 
@@ -174,15 +174,17 @@ class Loop:
                 loss += own
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     if gradient is not None:
-                        held = parameter.grad
+                        sum_so_far = parameter.grad
                         # The optimizer takes a gradient's memory layout as it is.
-                        parameter.grad = gradient.contiguous() if held is None else held.add_(gradient)
+                        parameter.grad = (
+                            gradient.contiguous() if sum_so_far is None else sum_so_far.add_(gradient)
+                        )
         return together.add(self.parameters, loss)
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Updates the means: of all steps at first, later of about as many as the options say (an exponential
-        mean of the weights, Polyak and Juditsky's averaging with a bounded memory)."""
+        """Updates the mean weights: over all steps at first, then over about as many as the options say (an
+        exponential moving average; Polyak and Juditsky)."""
         span = min(self.progress.step + 1, max(1.0, self.options.average * len(self.plan)))
         for name, mean in self.means.items():
             mean.lerp_(self.parameters[name], 1 / span)
@@ -215,7 +217,7 @@ class Loop:
         self.on_event(Step(step, steps, epoch, loss, rate, speed, left, resident()))
 
     def _validate(self) -> None:
-        """Keeps the best weights: the latest, or the averaged."""
+        """Compares the latest and the averaged weights with the best so far."""
         self.trainee.network.model.eval()
         self._compare(averaged=False)
         if self.means:
@@ -237,13 +239,10 @@ class Loop:
         self.on_event(event)
 
     def _is_best(self, loss: float, exact: float) -> bool:
-        """Whether more answers are exact than ever before; or the loss is below that of the kept epoch, and the
-        loss in exact answers is within a standard error of their share (Breiman et al., Classification and
-        Regression Trees, 1984, choose among trees so).
-
-        Two or three points of a few hundred answers are luck, and an earlier epoch's weights do worse on
-        others.
-        """
+        """Whether more answers are exact than ever before; or the loss is lower than the best epoch's, and the
+        share of exact answers is within a standard error of the highest (Breiman et al., Classification and
+        Regression Trees, 1984). Two or three points of a few hundred answers are luck, and an earlier epoch's
+        weights do worse on other examples."""
         earlier = self.progress.validations
         if not earlier:
             return True
@@ -271,15 +270,15 @@ class Loop:
         )
 
     def _resume(self) -> str:
-        """Resumes from the checkpoint, if it is of this run. Returns a note if it is not."""
+        """Loads the checkpoint if it belongs to this run. Returns a note for the report if it does not."""
         trainee = self.trainee
-        trainee.prepare(self.on_event)  # of the weights that training starts from
+        trainee.prepare(self.on_event)  # computed with the initial weights
         saved = checkpoint.load(self._checkpoint_path())
         if saved is None:
             return ""
         if saved[1].pop("digest", None) != trainee.digest:
             step = saved[1].get("step", 0)
-            return f"; begun anew: recipe or data are others than at step {step} of before" if step else ""
+            return f"; started over: recipe or data changed since the checkpoint at step {step}" if step else ""
         tensors, state = saved
         with torch.no_grad():
             for name, parameter in self.parameters.items():
@@ -294,8 +293,7 @@ class Loop:
             self.trainee.choose(chosen)
             self._lay_out()
         self.progress = _Progress(**state)
-        # Other parts would round sums otherwise: a resumed run keeps its parts, unless memory has
-        # shrunk.
+        # Another split rounds sums differently: a resumed run keeps its own, unless memory is short.
         limits = [limit for limit in (trainee.part_tokens, self.progress.part_tokens) if limit]
         trainee.part_tokens = self.progress.part_tokens = min(limits, default=None)
         self.progress.curve = [(step, loss) for step, loss in state["curve"]]

@@ -75,9 +75,9 @@ def from_first(value: Value) -> Value:
         return value
     from accelerate.utils import broadcast_object_list
 
-    held = [value]
-    broadcast_object_list(held, from_process=0)
-    return held[0]
+    box = [value]
+    broadcast_object_list(box, from_process=0)
+    return box[0]
 
 
 def share(batch: Sequence[Item]) -> Sequence[Item]:
@@ -98,8 +98,8 @@ def add(parameters: Mapping[str, nn.Parameter], loss: float) -> float:
     every = torch.cat([*(gradient.flatten() for gradient in own), more])
     torch.distributed.all_reduce(every)
     *sums, more = torch.split(every, [*(value.numel() for value in values), len(more)])
-    total, *held = more.tolist()
-    for value, gradient, has in zip(values, sums, held, strict=True):
+    total, *present = more.tolist()
+    for value, gradient, has in zip(values, sums, present, strict=True):
         value.grad = gradient.view_as(value) if has else None
     return float(total)
 

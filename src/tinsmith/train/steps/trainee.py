@@ -1,4 +1,4 @@
-"""The trainee of a loop: a network, its batches and their loss, and the folder of the best epoch."""
+"""The subject of a training loop: a network, its batches, their loss and the result's folder."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ class Graded:
 
 
 class Trainee(ABC):
-    """A network that learns sequences' answers by their cross entropy, or by a subclass's plan.
+    """A network that learns sequences' answers by cross entropy; subclasses may plan otherwise.
 
-    own: the job's examples with their sequences; lessons: the sequences of each epoch, without replayed ones;
-    epochs: batches in order, by epoch, of anything with a length in tokens; learned: every sequence that an
+    own: the job's examples beside their sequences; lessons: the sequences of each epoch, replayed ones aside;
+    epochs: batches in order, by epoch, of whatever has a length in tokens; learned: every sequence that an
     epoch of this run, or of another of its job, may have; validation: batches; rate, note: the highest learning
-    rate, and how it was chosen; digest: of everything that determines the run: another run's checkpoint is not
-    resumed; result: the folder of the best epoch; importance: mean squares of the layers' inputs in the latest
-    validation, by role; text_loss: of held-out plain text in it; marker: the file that identifies such a
-    folder; part_tokens: of one pass, if memory asks for less than a batch; replay: of earlier examples, None
-    without them; chosen: its choices for the epochs that have begun, which a checkpoint keeps.
-    """
+    rate, and how it was chosen; digest: of everything that decides the run: only a checkpoint with the same
+    digest is resumed; result: the folder that `keep` writes the best to; importance: mean squares of the
+    layers' inputs in the latest validation, by role; text_loss: of plain text in it, where some is held out;
+    marker: the file by which such a folder is known; part_tokens: of what goes through the network at once,
+    where memory asks for less than a batch; replay: of what was learned before, None where nothing was; chosen:
+    what it chose for the epochs that have begun, which a checkpoint keeps."""
 
     marker: ClassVar[str]
     epochs: Sequence[Sequence[Sequence[Sized]]]
@@ -76,14 +76,14 @@ class Trainee(ABC):
         self.chosen: list[list[int]] = []
         self.note = ""
         self.plan(job)
-        # A continued adapter would forget more at the higher rate of a short run.
+        # At a short run's higher rate, a continued adapter would forget more.
         least = SHORT_RUN if job.options.gentle < 1 else 0
         steps = max(least, sum(map(len, self.epochs)))
         self.rate, chosen = job.options.rate(rule(job.spec.parameters, steps))
         self.note = chosen + self.note
 
     def sequences(self, job: Job) -> list[TokenSequence]:
-        """The learned sequences, without the job's variants."""
+        """The sequences to learn, but for variants."""
         return [sequence for _, sequence in self.own]
 
     def plan(self, job: Job) -> None:
@@ -121,7 +121,7 @@ class Trainee(ABC):
         return [*(one for one in plain if one not in replaced), *(sequence for _, sequence in made)]
 
     def replaced(self, job: Job, made: Made) -> Collection[TokenSequence]:
-        """The originals replaced by their augmented examples; not those with images, which change little."""
+        """The originals of augmented examples, but for those with images, whose changes are small."""
         numbers = {number for one, _ in made if (number := origin(one)) and not one.images}
         origins = {id(job.examples[number - 1]) for number in numbers}
         return {sequence for example, sequence in self.own if id(example) in origins}
@@ -152,7 +152,7 @@ class Trainee(ABC):
         return len(shared_prefix(every)) if self.network.packs else 0
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The trained parameters by name, in a fixed order."""
+        """The trained parameters, by name, in a fixed order."""
         return self.network.parameters()
 
     def optimizer(self, options: TrainOptions) -> Optimizer:
@@ -163,12 +163,12 @@ class Trainee(ABC):
         return torch.optim.AdamW(parameters, self.rate, betas=BETAS, weight_decay=decay, fused=True)
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
-        """Before the first step, with the initial weights: slow one-time computations."""
+        """Long computations before the first step, with the initial weights."""
         if self.replay:
             self.replay.first = self.sample_losses(self.replay)
 
     def begin(self, number: int) -> Replayed | None:
-        """Before the first step of an epoch: chooses its replayed examples."""
+        """Chooses the examples that an epoch replays, before its first step."""
         if self.replay is None or number < len(self.chosen):
             return None
         rises = self.replay.rises(self.sample_losses(self.replay)) if number else []
@@ -218,11 +218,11 @@ class Trainee(ABC):
         return batch
 
     def watched(self, step: int) -> Rolled | None:
-        """The report of the last step, besides its loss."""
+        """The step's report besides its loss."""
         return None
 
     def loss(self, batch: Sequence[Any]) -> Tensor:
-        """The mean over the batch, for the backward pass."""
+        """The batch's mean loss, for the backward pass."""
         losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared))
         return losses.mean()
 
@@ -294,7 +294,7 @@ class Trainee(ABC):
         return total / tokens, exact / count
 
     def validate_on(self, count: int) -> None:
-        """Validates on some of the rows, at most that many, from now on."""
+        """Validates on at most `count` rows from now on."""
         self.validation = some(self.validation, count)
 
     @abstractmethod
@@ -303,10 +303,10 @@ class Trainee(ABC):
 
     @abstractmethod
     def stored(self, folder: Path) -> dict[str, Tensor]:
-        """A folder's tensors from `keep`, by the parameters' names."""
+        """The weights that `keep` wrote to a folder, by parameter name."""
 
     def take_mean(self, folders: Sequence[Path]) -> None:
-        """Takes the mean of the folders' weights."""
+        """Loads the mean of the weights in the folders."""
         import torch
 
         parameters = self.parameters()
@@ -320,15 +320,15 @@ class Trainee(ABC):
                 parameter.div_(len(folders))
 
     def state(self) -> dict[str, Tensor]:
-        """A checkpoint's content besides the trained weights."""
+        """A checkpoint's tensors besides the trained weights."""
         return {}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:  # noqa: B027, most methods have no state
-        """Restores the result of `state`."""
+        """Restores the tensors that `state` returned."""
 
     def renew(self, step: int) -> None:  # noqa: B027, most methods have nothing to renew
-        """After each checkpoint, read or written: computes what follows from it alone, so that a resumed run
-        gets the same. Raises FormatError for weights that no block can store."""
+        """Called after each checkpoint, written or resumed: computes state that follows from it alone, so that
+        a resumed run computes the same. Raises FormatError for weights that no block can store."""
 
     def around(self, step: int) -> AbstractContextManager[None]:
         """The context of a step's forward and backward passes."""

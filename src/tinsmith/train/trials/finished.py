@@ -1,4 +1,5 @@
-"""Records a finished training, so that it does not run again while its result is intact."""
+"""Records completed trainings, so that none is repeated: a record is valid while its result's files are
+unchanged."""
 
 from __future__ import annotations
 
@@ -14,22 +15,22 @@ from tinsmith.train.steps import checkpoint, together
 
 
 def once(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
-    """The result of `train`, from the record `path` or new, with its checkpoint and result in the record's
-    folder. digest: of everything that determines it."""
+    """The result of `train`, run now or recorded in `path`, which is in the folder of its checkpoint and
+    result. digest: of everything that decides the result."""
     done = together.from_first(_read(path, digest))
     if done is None:
-        # Its result is recorded first: a kill between would lose all of it.
+        # Keeps the checkpoint until the record is written: a kill in between loses nothing.
         with checkpoint.kept(path.parent):
             done = _trained(path, digest, train)
     if together.number() == 0:
         checkpoint.drop(path.parent)
-    together.from_first(None)  # the first process's files, for all processes
+    together.from_first(None)  # all processes wait for the first one's files
     return done
 
 
 def _trained(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
     if together.number() == 0:
-        files.remove(path)  # its files are about to be replaced
+        files.remove(path)  # its result is about to be replaced
     result = train()
     if together.number() == 0:
         record = {"digest": digest, "left": _left(result.folder), "result": result.record()}
@@ -38,7 +39,7 @@ def _trained(path: Path, digest: str, train: Callable[[], TrainResult]) -> Train
 
 
 def _read(path: Path, digest: str) -> TrainResult | None:
-    """None if the training has not ended, has another digest, or its files have changed."""
+    """None if there is no record, its digest differs, or the result's files changed."""
     if together.number() or not path.exists():
         return None
     try:
@@ -48,11 +49,11 @@ def _read(path: Path, digest: str) -> TrainResult | None:
         result = TrainResult.of(record["result"], path.parent)
         return result if record["left"] == _left(result.folder) else None
     except (FormatError, TypeError, KeyError):
-        return None  # an unreadable record is made again
+        return None  # an unreadable record counts as none
 
 
 def _left(folder: Path) -> str:
-    """A digest of the names and bytes of a folder's files."""
+    """Digest of the names and contents of a folder's files."""
     paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     return hashlib.sha256(
         "".join(f"{path.name} {files.sha256_file(path)}\n" for path in paths).encode()

@@ -1,10 +1,9 @@
-"""Searches the learning rate: short trials, of which the better half continues each time.
+"""The learning rate by search: short trials, of which each round keeps the better half.
 
 Successive halving (Jamieson and Talwalkar, arXiv 1502.07943): every candidate takes a few steps of the run
 itself, then the better ones take as many again, and the last two as many as all that. A trial rises to its rate
-and stays there. Trials are compared by the validation loss of their averaged weights, which estimates the end
-of a falling rate.
-"""
+and stays there; what is compared is the validation loss of its averaged weights, which is where a falling rate
+would end."""
 
 from __future__ import annotations
 
@@ -38,20 +37,22 @@ if TYPE_CHECKING:
 FOLDER = "rates"  # in a run's: the trials under way
 VALIDATED = 100  # validation examples that a trial is measured on
 AVERAGE = 0.5  # the share of a trial's steps that its weights are averaged over
-LEAST_STEPS = 6  # of a candidate: fewer tell nothing
+LEAST_STEPS = 6  # of a candidate, for a meaningful loss
 
 
 @dataclass(frozen=True)
 class Rung:
-    """candidates: still in the search; steps: that each has taken at the end."""
+    """candidates: their number; steps: that each has taken in total at the end."""
 
     candidates: int
     steps: int
 
 
 def rungs(run_steps: int, budget: float) -> list[Rung]:
-    """The plan for a budget, a share of the run's steps: seven candidates, five or three. Raises InputError if
-    it allows no search."""
+    """The rungs that a budget, a share of the run's steps, allows: of seven candidates, five or three.
+
+    Raises InputError where it allows no search at all.
+    """
     for counts in ((7, 4, 2), (5, 3, 2), (3, 2)):
         # In units of the first rung's steps, which double from one to the next.
         cost = sum(count * max(1, 2 ** (place - 1)) for place, count in enumerate(counts))
@@ -70,8 +71,8 @@ def candidates(middle: float, count: int) -> list[float]:
 
 
 def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tuple[Job, list[Trial]]:
-    """The job with the best rate, and every trial, best last. Earlier results for the same base, data, method
-    and options come from the cache; an interrupted search resumes."""
+    """The job with the best rate, and every trial, best last. What was found earlier for the same base, data,
+    method and options is taken from the cache; an interrupted search resumes."""
     if together.count() > 1:
         raise InputError(
             'learning_rate = "search": trials run in one process: run tinsmith without a launcher, and '
@@ -84,13 +85,13 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
     trainee = method.trainee(middle)
     plan = rungs(sum(map(len, trainee.epochs)), budget)
     rates = candidates(trainee.rate, plan[0].candidates)
-    # Another version may train otherwise.
+    # Another version of tinsmith may train differently.
     name = f"{method.name}-{trainee.digest}-{budget:g}-{version}.json"
     cached = hub.cache_folder() / FOLDER / name
     trials = _read(cached)
     if trials is None:
         del trainee  # its memory: each trial has a network of its own
-        # Trials of another plan take other numbers of steps.
+        # Another budget has its own checkpoints: its rungs have other numbers of steps.
         claim(job.out_dir / FOLDER)
         trials = _halved(method, job, job.out_dir / FOLDER / f"{budget:g}", rates, plan, on_event)
         write_text(cached, json.dumps([asdict(trial) for trial in trials]) + "\n")
@@ -100,7 +101,7 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
 
 
 def forget(job: Job) -> None:
-    """Removes the checkpoints of trials, also of an interrupted search."""
+    """Removes the trials' checkpoints, also those of an interrupted search."""
     folder = job.out_dir / FOLDER
     if folder.exists():
         claim(folder)
@@ -140,7 +141,7 @@ def _halved(
 
 
 def _try(method: Method, job: Job, folder: Path, begun: Trying, tell: Callable[[Event], None]) -> Trial:
-    """Resumes the candidate's own checkpoint, if it has taken fewer steps so far."""
+    """Continues from the candidate's checkpoint of an earlier rung, if there is one."""
     rate, steps = begun.learning_rate, begun.steps
     options = replace(job.options, learning_rate=rate, average=AVERAGE, qat=None)
     trial = replace(
@@ -154,7 +155,7 @@ def _try(method: Method, job: Job, folder: Path, begun: Trying, tell: Callable[[
 
 
 class _TrialLoop(Loop):
-    """The first steps of a run, at a rate that does not fall again."""
+    """The first steps of a run, without the decay of the rate."""
 
     def __init__(
         self,
@@ -198,7 +199,7 @@ class _TrialLoop(Loop):
         return float(losses[steps])
 
     def _tell(self, first: int, loss: float, seconds: float) -> None:
-        """first: the step that it resumed from."""
+        """first: the step of the checkpoint that it resumed."""
         step, ends = self.progress.step, [0, *self.token_ends]
         done, speed = self.begun.done + step - first, (ends[step] - ends[first]) / seconds
         self.tell(replace(self.begun, step=step, done=done, loss=loss, tokens_per_second=speed))
@@ -211,4 +212,4 @@ def _read(path: Path) -> list[Trial] | None:
         rows = reading.read_json(path, FormatError)
         return [Trial(**row | {"curve": [Point(**one) for one in row["curve"]]}) for row in rows] or None
     except (FormatError, TypeError, KeyError):
-        return None  # an unreadable cache is made again
+        return None  # an unreadable cache is computed again

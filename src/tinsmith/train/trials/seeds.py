@@ -35,7 +35,7 @@ def one(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
 
 
 def _begun(method: Method, job: Job) -> Trainee:
-    """Every run of a job starts with the same weights, and has its own random numbers from there."""
+    """All runs of a job start with the same weights; their random numbers differ from then on."""
     torch.manual_seed(job.options.seed)
     trainee = method.trainee(job)
     torch.manual_seed(job.options.run_seed)
@@ -43,8 +43,8 @@ def _begun(method: Method, job: Job) -> Trainee:
 
 
 def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
-    """job.options.seeds runs, the first with the job's own seed. Each keeps a folder of its own: finished runs
-    are not repeated, after a kill or with more seeds."""
+    """job.options.seeds runs, the first with the job's own seed. Each has its own folder, which stays:
+    completed runs are not repeated, after a kill or with more seeds."""
     count, results, rows = job.options.seeds, [], []
     for offset in range(count):
         options = replace(job.options, seeds=1, offset=offset)
@@ -57,7 +57,7 @@ def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainRes
     mean = method.trainee(replace(job, options=options, kept_dir=job.kept))
     mean.prepare(tell)
     is_first = together.number() == 0
-    if is_first:  # the runs' files
+    if is_first:  # only the first process writes files
         mean.take_mean([result.folder for result in results])
     mean.network.model.eval()
     rows.append(Seeded(None, *together.from_first(mean.validate() if is_first else (0.0, 0.0))))
@@ -80,7 +80,7 @@ def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainRes
 
 
 def _finished(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
-    """The run's recorded result, or a new one."""
+    """The run's result, trained now or read from an earlier one."""
     seed, path = job.options.run_seed, job.out_dir / RESULT
 
     def told(event: Event) -> None:
@@ -99,12 +99,9 @@ def _worth(row: Seeded) -> tuple[float, float]:
 
 
 def _is_better(mean: Seeded, others: Sequence[Seeded]) -> bool:
-    """Whether no barrier lies between the runs: the loss of their mean is below the mean of their losses
-    (Frankle et al., "Linear Mode Connectivity", arXiv 1912.05671).
-
-    Compared with the least of the losses, it would lose to luck: the best of several by a few hundred answers
-    is not the best by others.
-    """
+    """True if no barrier separates the runs: the loss of their mean is below the mean of their losses (Frankle
+    et al., "Linear Mode Connectivity", arXiv 1912.05671). Compared with the least loss,
+    the mean would lose to luck: a few hundred answers cannot tell which run is best."""
     return mean.loss < fmean(row.loss for row in others)
 
 
@@ -115,10 +112,10 @@ def _place(folder: Path, mean: Trainee) -> None:
 
 
 def _words(method: Method, job: Job, kept: Seeded, mean: Trainee) -> str:
-    """A note on the kept run."""
+    """The report's words for the kept run or mean."""
     count = job.options.seeds
     if kept.seed is not None:
         return f"seed {kept.seed}, the best of {count} seeds"
-    runs = getattr(mean, "mean_of", count)  # more if it continues a mean
+    runs = getattr(mean, "mean_of", count)  # more if the run continues a mean
     grown = f", an adapter of rank {runs * job.options.rank}" if "rank" in method.keys else ""
     return f"the mean of {count} seeds{grown}"

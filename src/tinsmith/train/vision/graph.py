@@ -62,10 +62,10 @@ class GraphModule(nn.Module):
         """By role, F32."""
         names = {f"{matrix}.bias": bias for matrix, bias in self._biases.items()}
         stored = self.state_dict().items()
-        held = {names.get(name, name.removesuffix(".weight")): value for name, value in stored}
+        weights = {names.get(name, name.removesuffix(".weight")): value for name, value in stored}
         return {
             role: from_float32((value if value.ndim > 1 else value[None]).cpu().numpy())
-            for role, value in held.items()
+            for role, value in weights.items()
         }
 
     def forward(self, patches: Tensor, height: int, width: int) -> Tensor:

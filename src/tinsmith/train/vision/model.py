@@ -27,7 +27,7 @@ from tinsmith.runtime.vision import FindControl, control_of, filled, marked
 from tinsmith.spec import Spec, Vision
 from tinsmith.tasks import Message
 from tinsmith.train.vision.graph import GraphModule
-from tinsmith.train.vision.tiles import Looks, PromptTile
+from tinsmith.train.vision.tiles import ImageAttention, PromptTile
 from tinsmith.vision import pixels
 from tinsmith.vision.parts import parts_of
 from tinsmith.vision.pixels import Cut, Tile
@@ -94,12 +94,13 @@ class Preprocessor:
 
 
 class VisionModel(GraphModule):
-    """Encoder and projector, frozen. looks: the language model's use of their rows."""
+    """Encoder and projector, frozen. image_attention: the language model's, for their rows."""
 
     def __init__(self, spec: Spec) -> None:
         assert spec.vision
         super().__init__(graph_of(spec.vision)[0])
-        self.preprocessor, self.vision, self.looks = Preprocessor(spec.vision), spec.vision, _looks(spec)
+        self.preprocessor, self.vision = Preprocessor(spec.vision), spec.vision
+        self.image_attention = _image_attention(spec)
         self.requires_grad_(False)
 
     def rows(self, images: Sequence[ImageSource]) -> Tensor:
@@ -123,12 +124,12 @@ class VisionModel(GraphModule):
         return replace(self.vision, tensors=own_tensors(self.vision, self.weights()))
 
 
-def _looks(spec: Spec) -> Looks:
-    """As in the language model's graph."""
+def _image_attention(spec: Spec) -> ImageAttention:
+    """As the language model's graph says it."""
     builder = GraphBuilder(spec.tensors, images=True)
     family.by_name(spec.family).graph(spec.hyper, builder)
     ops = builder.graph.ops
-    return Looks(
+    return ImageAttention(
         graded=any(op.kind == "ROPE_TABLE" and len(op.tensors) > 1 for op in ops),
         together=any(op.kind == "ATTENTION" and op.u[1:] == (1,) for op in ops),
     )

@@ -1,4 +1,4 @@
-"""The positions of images in a prompt, and a language model's use of them."""
+"""Positions of images in a prompt, and how a language model attends to them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class PromptTile(NamedTuple):
         return self.first + self.down * self.across
 
 
-class Looks(NamedTuple):
-    """The language model's use of an image's rows. graded: they have positions of time, row and column, and the
-    text continues after the larger of the last two; together: they attend to each other."""
+class ImageAttention(NamedTuple):
+    """How a language model treats image tokens. graded: their positions have time, row and column, and the next
+    token's position follows the larger of the last two; together: they attend to each other."""
 
     graded: bool = False
     together: bool = False
 
 
-ONE_BY_ONE = Looks()  # as tokens
+CAUSAL = ImageAttention()  # as tokens
