@@ -21,13 +21,17 @@ SECTION = "build"
 IMATRIX = "IMATRIX"
 PARAMETERS = [
     argument("source", "IN", File(".gguf", names=base_names), help="GGUF file, Hugging Face folder or name"),
-    argument("out", "OUT", File(".gguf", ".dat", path=True, out=True), help="the GGUF file to write"),
+    argument(
+        "out",
+        "OUT",
+        File(".gguf", ".dat", path=True, out=True),
+        help="the GGUF file to write; an importance matrix may also be a .dat, llama.cpp's older format",
+    ),
     option(
         "--type",
         Format(AUTO, IMATRIX),
         required=True,
-        help=f"one of {', '.join(f.lower() for f in FORMATS)}, auto; or imatrix: an importance matrix from "
-        "--calibration, as GGUF, or in llama.cpp's older format if OUT ends in .dat",
+        help=f"{', '.join(map(str.lower, FORMATS))}, auto, or imatrix (needs --calibration)",
     ),
     option("--imatrix", File(".gguf", ".dat"), help="importance matrix, from --type imatrix or llama-imatrix"),
     flag("--gptq", help="correct rounding errors; needs --calibration"),
