@@ -29,13 +29,12 @@ _POINTS = 12  # of the front
 
 @dataclass(frozen=True)
 class Options:
-    """tokens: that losses are measured on; gram_tokens: that inputs are seen on, for error feedback and output
-    errors; feedback: blocks with error feedback; thorough: every format of every tensor is measured; gguf: the
-    file that counts is a GGUF, without formats of tins alone, as it must be for a budget of max_size."""
+    """tokens: of the text that losses are measured on; gram_tokens: of the text that the Gram matrices are
+    computed on; thorough: measure every format of every tensor; gguf: use only GGUF's formats, as a budget of
+    max_size needs."""
 
     tokens: int = 1024
     gram_tokens: int = grams.TOKENS
-    feedback: bool = True
     thorough: bool = False
     gguf: bool = False
 
@@ -90,12 +89,11 @@ class Search:
         }
         judged = text.windows(spec, calibration, options.tokens)
         self.model, self.grams = grams.of_text(spec, calibration, display, options.gram_tokens)
-        self.feedback = grams.Feedback(self.model, self.grams) if options.feedback else None
         unknown = sorted(set(self.candidates) - set(self.model.names))
         if unknown:
             raise InputError(f"{spec.family}: {unknown[0]} can't be measured; take a preset")
-        self.encode = sensitivity.Encoder(spec, self.grams, self.feedback)
-        settings = {"feedback": options.feedback, "calibration": list(calibration), "seen": options.gram_tokens}
+        self.encode = sensitivity.Encoder(spec, self.grams, self.grams.feedback)
+        settings = {"feedback": True, "calibration": list(calibration), "seen": options.gram_tokens}
         self.losses = sensitivity.Sensitivity(
             folder / "sensitivity.json", sensitivity.digest(spec, judged, settings)
         )

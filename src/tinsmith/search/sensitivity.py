@@ -19,8 +19,9 @@ from tinsmith.errors import FormatError
 from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Job, converted
+from tinsmith.quant.model import Feedback
 from tinsmith.search.floats import FloatModel, Reference
-from tinsmith.search.grams import Feedback, Grams
+from tinsmith.search.grams import Grams
 from tinsmith.spec import Spec, Tensor, Vision
 from tinsmith.system import files, reading
 from tinsmith.system.progress import Display
@@ -71,11 +72,10 @@ class Encoder:
         self.weights = grams.importance() if weighed else {}
 
     def __call__(self, role: str, format: str) -> Tensor:
-        tensor = self.tensors[role]
-        return self._encoded(role, tensor, format)
+        return self._encoded(role, self.tensors[role], format)
 
     def _encoded(self, role: str, tensor: Tensor, format: str) -> Tensor:
-        factor = self.feedback.by_role(role) if self.feedback else None
+        factor = self.feedback(role) if self.feedback else None
         return converted([Job(role, tensor, format, self.weights.get(role), feedback=factor)])[0]
 
     def errors(self, role: str, formats: Sequence[str]) -> dict[str, float]:
