@@ -106,4 +106,4 @@ def precision_of(path: Path) -> str:
     from tinsmith.runtime import load
 
     kind = WEIGHT_FORMATS[read_program(load(path).tin.entry("program.bin")).main_format]
-    return "int8" if kind.bytes * 8 / kind.block > 7 else "int4"
+    return "int8" if kind.bits > 7 else "int4"

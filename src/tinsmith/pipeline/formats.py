@@ -54,8 +54,7 @@ def needs_qat(recipe: Recipe, name: str) -> bool:
 
 def _nominal(preset: str) -> float:
     """Bits of a weight of most matrices."""
-    kind = weight_format(PRESETS[preset].matrices)
-    return 8 * kind.bytes / kind.block
+    return weight_format(PRESETS[preset].matrices).bits
 
 
 def prepare_digests(data: Prepared) -> Any:

@@ -175,9 +175,9 @@ def _zeros(tensors: dict[str, Tensor], chosen: dict[str, str]) -> dict[str, Tens
 
     sizes = {}
     for role, name in chosen.items():
-        kind, tensor = weight_format(name), tensors[role]
+        tensor = tensors[role]
         if name != tensor.format:
-            sizes[role] = tensor.rows * (tensor.inputs // kind.block) * kind.bytes
+            sizes[role] = weight_format(name).size(tensor.rows * tensor.inputs)
     zeros = memoryview(mmap.mmap(-1, max(sizes.values(), default=1)))
     made = {
         role: dataclasses.replace(tensors[role], format=chosen[role], data=zeros[:size])
