@@ -140,8 +140,7 @@ class Comparison:
             point = self.search.choose(Budget(max_size=size))
         except InputError:
             return None
-        assert self.search.feedback is not None
-        weights = Weights("auto", self.search.mix(point), feedback=self.search.feedback.by_role)
+        weights = Weights("auto", self.search.mix(point), feedback=self.search.grams.feedback)
 
         def write(path: Path) -> None:
             write_gguf(self.spec, path, weights, self.display)
@@ -163,7 +162,7 @@ class Comparison:
 
     def _ours(self, name: str, path: Path, fed: bool) -> None:
         importance = by_role(self.spec, self.importance)
-        feedback = self.search.feedback.by_role if fed and self.search.feedback else None
+        feedback = self.search.grams.feedback if fed else None
         write_gguf(self.spec, path, Weights(name, None, importance, feedback), self.display)
 
     def _theirs(self, name: str, path: Path) -> None:

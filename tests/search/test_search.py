@@ -145,8 +145,7 @@ def test_the_file_is_as_large_as_was_said_and_holds_the_choice(
     limit = search.frame.overhead + search.frame.weights * 6 // 8
     point = search.measured(search.choose(Budget(max_size=limit)))
     path = tmp_path / "auto.gguf"
-    assert search.feedback is not None
-    weights = shipping.Weights("auto", search.mix(point), feedback=search.feedback.by_role)
+    weights = shipping.Weights("auto", search.mix(point), feedback=search.grams.feedback)
     shipping.write_gguf(spec, path, weights, progress.PlainDisplay())
     assert path.stat().st_size == point.size <= limit
     held = models.load(path)
@@ -212,7 +211,7 @@ def test_error_feedback_lowers_the_divergence(words: str) -> None:
         reference.divergence({role: encode(role, "Q4_0") for role in roles})
         for encode in (
             sensitivity.Encoder(spec, seen, None),
-            sensitivity.Encoder(spec, seen, grams.Feedback(model, seen)),
+            sensitivity.Encoder(spec, seen, seen.feedback),
         )
     ]
     assert divergences[1] < 0.85 * divergences[0]

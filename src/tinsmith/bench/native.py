@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tinsmith import _core
 from tinsmith.bench.engine import filler
-from tinsmith.compiler import program
-from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes
+from tinsmith.compiler.program import Listing, read_program
 from tinsmith.runtime import Model, load
 
 
@@ -21,10 +19,11 @@ class Native:
         self._held: _core.Session | None = None
         self._session: _core.Session | None = None
         self.context = info.context
+        program = read_program(model.tin.entry("program.bin"))
         self.facts: dict[str, Any] = {
-            "format": main_format(model),
+            "format": program.main_format,
             "isa": info.isa,
-            "weight_bytes_per_token": info.bytes - _unread_bytes(model),
+            "weight_bytes_per_token": info.bytes - _unread_bytes(program),
         }
 
     def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> dict[str, Any]:
@@ -76,35 +75,9 @@ def open_model(path: Path, isa: str | None, duty_cycle: int = 100) -> Native:
     return Native(load(path, isa=isa, duty_cycle=duty_cycle))
 
 
-def main_format(model: Model) -> str:
-    """The format of most weights, by bytes."""
-    sizes: Counter[str] = Counter()
-    for format, rows, inputs, _ in _tensors(model):
-        sizes[format] += packed_bytes(format, rows, inputs)
-    return sizes.most_common(1)[0][0]
-
-
-def _unread_bytes(model: Model) -> int:
-    """Weight bytes that decoding a token leaves alone: the other rows of the layers' embeddings, and of the
-    embedding where the head is not it."""
-    tensors = {name: (format, rows, inputs) for format, rows, inputs, name in _tensors(model)}
-    names = ("embed", "layer_embed") if "head" in tensors else ("layer_embed",)
-    unread = 0
-    for format, rows, inputs in (tensors[name] for name in names if name in tensors):
-        whole = packed_bytes(format, rows, inputs)
-        unread += whole - whole // rows
-    return unread
-
-
-def _tensors(model: Model) -> list[tuple[str, int, int, str]]:
-    """Format, rows, inputs and name of every tensor, as program.bin lists them."""
-    data = bytes(model.tin.entry("program.bin"))
-    head = program._HEADER.unpack_from(data)
-    count, text = head[2], data[len(data) - head[6] :]
-    names = {kind.number: name for name, kind in WEIGHT_FORMATS.items()}
-    tensors = []
-    for k in range(count):
-        at = program._HEADER.size + k * program._TENSOR.size
-        number, rows, inputs, name, *_ = program._TENSOR.unpack_from(data, at)
-        tensors.append((names[number], rows, inputs, text[name : text.index(b"\0", name)].decode()))
-    return tensors
+def _unread_bytes(program: Listing) -> int:
+    """Weight bytes that decoding a token does not read: all rows but one of the layers' embeddings, and of the
+    embedding unless it is the head."""
+    names = ("embed", "layer_embed") if "head" in program.tensors else ("layer_embed",)
+    tensors = (program.tensors[name] for name in names if name in program.tensors)
+    return sum(tensor.bytes - tensor.bytes // tensor.rows for tensor in tensors)

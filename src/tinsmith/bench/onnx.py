@@ -101,9 +101,9 @@ def open_model(folder: Path) -> Onnx:
 
 def precision_of(path: Path) -> str:
     """int8 where most weights have more than six bits, else int4: the builder's formats."""
-    from tinsmith.bench.native import main_format
+    from tinsmith.compiler.program import read_program
     from tinsmith.formats.weights import WEIGHT_FORMATS
     from tinsmith.runtime import load
 
-    kind = WEIGHT_FORMATS[main_format(load(path))]
-    return "int8" if kind.bytes * 8 / kind.block > 7 else "int4"
+    kind = WEIGHT_FORMATS[read_program(load(path).tin.entry("program.bin")).main_format]
+    return "int8" if kind.bits > 7 else "int4"

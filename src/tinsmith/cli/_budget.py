@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, flag, grouped, option, refuse
+from tinsmith.cli._command import Args, flag, grouped, option, refuse, values
 from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
@@ -89,12 +89,9 @@ def budget(args: Args, room: int | None, devices: Sequence[Target]) -> Budget:
     from tinsmith.search.budget import Budget
 
     return Budget(
-        max_size=args.max_size,
-        bits=args.bits,
+        **values(args, "max_size", "bits", "speed", "min_accuracy"),
         memory=choice.least(args.memory, room),
-        speed=args.speed,
         bandwidth=args.bandwidth or choice.bandwidth(devices),
-        min_accuracy=args.min_accuracy,
     )
 
 

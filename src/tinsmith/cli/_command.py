@@ -108,6 +108,10 @@ def grouped(group: str, *options: Option, needs: str = "") -> list[Option]:
     return list(options)
 
 
+def values(args: Args, *names: str) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in names}
+
+
 def refuse(*faults: tuple[object, str]) -> None:
     """Raises InputError for the first condition that holds."""
     for wrong, message in faults:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, Option, one_of, option
+from tinsmith.cli._command import Args, Option, one_of, option, values
 from tinsmith.cli._types import File, Whole
 from tinsmith.errors import InputError
 
@@ -32,8 +32,7 @@ def sealed(args: Args) -> Sealed | None:
     from tinsmith.pipeline import constraint
     from tinsmith.pipeline.recipe import tables as recipe_tables
 
-    stated = {key: getattr(args, key) for key in SOURCES}
-    table = recipe_tables.Constraint(**stated, max_backtracks=args.search)
+    table = recipe_tables.Constraint(**values(args, *SOURCES), max_backtracks=args.search)
     if table.source:
         return constraint.seal(table, Path())
     if args.search:

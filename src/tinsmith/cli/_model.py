@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, Option, argument, option
+from tinsmith.cli._command import Args, Option, argument, option, values
 from tinsmith.cli._types import File, Whole, Word, isas
 
 if TYPE_CHECKING:
@@ -59,17 +59,8 @@ PARAMETERS = [
 def open_model(args: Args, date: str | None = None) -> Model:
     from tinsmith.runtime import load
 
-    return load(
-        args.file,
-        threads=args.threads,
-        duty_cycle=args.duty_cycle,
-        isa=args.isa,
-        kv=args.kv,
-        backend=args.backend,
-        gpu_layers=args.gpu_layers,
-        date=date,
-        key=args.key,
-    )
+    options = values(args, "threads", "duty_cycle", "isa", "kv", "backend", "gpu_layers", "key")
+    return load(args.file, date=date, **options)
 
 
 def adapters(model: Model, given: Sequence[str] | None) -> dict[str, float] | None:

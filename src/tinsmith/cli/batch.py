@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tinsmith.cli import _asked, _model
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli import _generation, _model
+from tinsmith.cli._command import Args, argument, flag, option, values
 from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Folder, Texts, Whole, Word, isas, tasks
 from tinsmith.errors import InputError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HELP = "answer every row of a file, and resume after a crash"
 SECTION = "run"
 CHECKED = 100  # answers that --check computes again, where --sample does not say
+LOADING = ("isa", "kv", "date", "key", "duty_cycle")  # options of tinsmith.load
 ROWS = "Rows and prompts"
 WORK = "Computation"
 PARAMETERS = [
@@ -53,21 +54,21 @@ PARAMETERS = [
     ),
     option("--sample", Whole(1), group=ROWS, metavar="N", help="N of those rows, sampled by --seed"),
     option("--limit", Whole(1), group=ROWS, metavar="N", help="the first N of those rows"),
-    *_asked.image_options("a row", ROWS),
+    *_generation.image_options("a row", ROWS),
     option(
         "--task",
         Word(tasks),
         metavar="T",
         help="an adapter of FILE, or a kind of answer, which parses answers into `value`",
     ),
-    _asked.ADAPTER,
-    _asked.SYSTEM,
+    _generation.ADAPTER,
+    _generation.SYSTEM,
     flag("--raw", help="continue the prompts, without chat template"),
-    _asked.THINK,
+    _generation.THINK,
     option("--date", metavar="D", help="today's date, for a chat template that writes it"),
-    *_asked.SAMPLED,
-    *_asked.CONSTRAINED,
-    _asked.SEARCH,
+    *_generation.SAMPLED,
+    *_generation.CONSTRAINED,
+    _generation.SEARCH,
     option(
         "--shape",
         Word(("rows", "openai")),
@@ -118,19 +119,18 @@ def run(args: Args) -> int:
         return _check(args)
     job = _job(args)
     display = progress.display()
-    shaping = {"kv": args.kv, "date": args.date}
     batch = engine.Batch(
         Path(args.file),
         args.given,
         args.out,
         job.settings,
         not args.unordered,
-        shaping,
+        values(args, "kv", "date"),
         args.retry,
         job.adapters,
     )
     with _merged(args.cache, display):
-        counts = engine.run(batch, lambda settings: _crew(args, replace(job, settings=settings)), display)
+        counts = engine.run(batch, lambda settings: _executor(args, replace(job, settings=settings)), display)
     failed = f", {counts.failed:,} of them failed" if counts.failed else ""
     display.line(f"{args.out}: {counts.items:,} items{failed}, {counts.tokens:,} tokens")
     return int(counts.failed > 0)
@@ -138,24 +138,20 @@ def run(args: Args) -> int:
 
 def _check(args: Args) -> int:
     """0 where all answers that are computed again are equal, 1 where some are not."""
-    from tinsmith.batch import executors
+    from tinsmith.batch.executors import WorkerConfig
     from tinsmith.batch.replay import SHOWN, Replay, replay
     from tinsmith.system import progress
-    from tinsmith.system.cores import usable_cores
 
-    asked = Replay(args.out, Path(args.file), args.given, args.sample or CHECKED, args.seed)
-    settings, header = asked.header()
+    sample = Replay(args.out, Path(args.file), args.given, args.sample or CHECKED, args.seed)
+    settings, header = sample.header()
     of_file = {name: value for name, value in header["file"].items() if name != "sha256"}
-    more = {name: name for name in settings.adapters or {} if Path(name).exists()}
-    job = executors.WorkerConfig(
-        file=Path(args.file), settings=settings, loading={**opening(args), **of_file}, adapters=more
+    job = WorkerConfig(
+        file=Path(args.file),
+        settings=settings,
+        loading=values(args, *LOADING) | of_file,
+        adapters=_paths(settings.adapters or {}),
     )
-    count = args.workers or usable_cores()
-    result = replay(
-        asked,
-        lambda: job.engine(job.load()) if count == 1 else executors.ProcessPool(job, count),
-        progress.display(),
-    )
+    result = replay(sample, lambda: _local(job, args.workers), progress.display())
     for line in result.listed:
         print(shown(line))
     if result.differ > SHOWN:
@@ -182,58 +178,41 @@ def _merged(folder: Path | None, display: Display) -> Iterator[None]:
         cache.close()  # last, and so what is beside the file goes into it
 
 
-def opening(args: Args) -> dict[str, Any]:
-    """As tinsmith.load takes it."""
-    return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key, "duty_cycle": args.duty_cycle}
-
-
 def _job(args: Args) -> WorkerConfig:
     from tinsmith.batch.executors import WorkerConfig
 
-    names, more = _adapters(args.adapter)
-    settings = _settings(args, names)
+    adapters = _model.scales(args.adapter)
     return WorkerConfig(
         file=Path(args.file),
-        settings=settings,
-        loading=opening(args),
-        adapters=more,
-        slots=args.slots,
-        retry=args.retry,
-        cache=args.cache,
+        settings=_settings(args, adapters or None),
+        loading=values(args, *LOADING),
+        adapters=_paths(adapters),
+        **values(args, "slots", "retry", "cache"),
     )
 
 
-def _adapters(given: list[str]) -> tuple[dict[str, float] | None, dict[str, str]]:
-    """Names and scales, and the paths of those that are none of the file's."""
-    names = _model.scales(given)
-    return names or None, {name: name for name in names if Path(name).exists()}
+def _paths(names: Iterable[str]) -> dict[str, str]:
+    """The adapters that are files or folders beside the model file."""
+    return {name: name for name in names if Path(name).exists()}
 
 
 def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
     from tinsmith.batch.settings import Settings
 
-    sampling = {name: getattr(args, name) for name in _asked.SAMPLING}
     return Settings(
+        **values(args, "where", "seed", "shape", "task", "system", "raw", "thinking", "max_tokens"),
         input=tuple(args.input or ()),
-        where=args.where,
         sample=args.sample or 0,
         limit=args.limit or 0,
-        seed=args.seed,
-        shape=args.shape,
-        task=args.task,
         adapters=adapters,
-        system=args.system,
-        images=_asked.image_limits(args),
-        raw=args.raw,
-        thinking=args.thinking,
-        constraint=replace(_held(args), search=args.search),
-        max_tokens=args.max_tokens,
+        images=_generation.image_limits(args),
+        constraint=replace(_constraint(args), search=args.search),
         stop=tuple(args.stop),
-        options=sampling,
+        options=values(args, *_generation.SAMPLING),
     )
 
 
-def _held(args: Args) -> OutputConstraint:
+def _constraint(args: Args) -> OutputConstraint:
     from tinsmith.batch.settings import OutputConstraint
 
     if args.unconstrained:
@@ -247,15 +226,19 @@ def _held(args: Args) -> OutputConstraint:
     return OutputConstraint()
 
 
-def _crew(args: Args, job: WorkerConfig) -> Executor:
+def _executor(args: Args, job: WorkerConfig) -> Executor:
+    if args.ray is None:
+        return _local(job, args.workers)
+    if args.cache is not None:
+        raise InputError("--cache is a folder of this machine, and --ray computes on others; leave one out")
+    from tinsmith.batch import ray
+
+    return ray.RayExecutor(job, args.ray, args.workers)
+
+
+def _local(job: WorkerConfig, workers: int | None) -> Executor:
     from tinsmith.batch import executors
     from tinsmith.system.cores import usable_cores
 
-    if args.ray is not None:
-        if args.cache is not None:
-            raise InputError("--cache is a folder of this machine, and --ray computes on others; leave one out")
-        from tinsmith.batch import ray
-
-        return ray.RayExecutor(job, args.ray, args.workers)
-    count = args.workers or usable_cores()
+    count = workers or usable_cores()
     return job.engine(job.load()) if count == 1 else executors.ProcessPool(job, count)

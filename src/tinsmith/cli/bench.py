@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tinsmith.cli import _model
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._command import Args, argument, flag, option, values
 from tinsmith.cli._terminal import table
 from tinsmith.cli._types import File, Texts, Whole, Wholes
 
@@ -37,13 +37,9 @@ def run(args: Args) -> int:
 
     options = bench.Options(
         threads=_once(args.threads or sorted({1, processors()})),
-        prompt=args.prompt,
-        generate=args.generate,
         depths=_once(args.depth),
         against=_once(args.against or []),
-        repeat=args.repeat,
-        isa=args.isa,
-        duty_cycle=args.duty_cycle,
+        **values(args, "prompt", "generate", "repeat", "isa", "duty_cycle"),
     )
     result = bench.run(Path(args.file), options, progress.display())
     print(json.dumps(result, indent=1) if args.json else report(result))

@@ -138,7 +138,7 @@ def _from_model(args: Args) -> list[Path]:
     weights = {one: shipping.Weights(one, importance=weighed) for one in formats}
     if AUTO in weights:
         work = _budget.work_folder(args, out / name)
-        weights[AUTO] = _budget.search(args, spec, work, display, None, room, devices).weights(weighed)
+        weights[AUTO] = _budget.search(args, spec, work, display, None, room, devices).weights()
     built = shipping.build_files(spec, out, weights.values(), display, extra)
     return shipping.all_files(spec, built)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinsmith import hub
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._command import Args, argument, flag, option, values
 from tinsmith.cli._types import File, Folder, base_names
 from tinsmith.system.progress import display
 
@@ -29,11 +29,8 @@ def run(args: Args) -> int:
     with display().bar(f"{args.name}, MB", total) as bar:
         path = hub.pull(
             args.name,
-            cache=args.cache,
-            offline=args.offline,
-            revision=args.revision,
-            accept=args.accept,
             progress=lambda done, _: bar.update(done / 1e6),
+            **values(args, "cache", "offline", "revision", "accept"),
         )
     print(path.resolve())
     return 0

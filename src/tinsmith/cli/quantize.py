@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinsmith.cli import _budget
 from tinsmith.cli._command import Args, argument, flag, option
@@ -21,13 +21,17 @@ SECTION = "build"
 IMATRIX = "IMATRIX"
 PARAMETERS = [
     argument("source", "IN", File(".gguf", names=base_names), help="GGUF file, Hugging Face folder or name"),
-    argument("out", "OUT", File(".gguf", ".dat", path=True, out=True), help="the GGUF file to write"),
+    argument(
+        "out",
+        "OUT",
+        File(".gguf", ".dat", path=True, out=True),
+        help="the GGUF file to write; an importance matrix may also be a .dat, llama.cpp's older format",
+    ),
     option(
         "--type",
         Format(AUTO, IMATRIX),
         required=True,
-        help=f"one of {', '.join(f.lower() for f in FORMATS)}, auto, imatrix. The type imatrix writes an "
-        "importance matrix from --calibration: GGUF, or llama.cpp's older format if OUT ends in .dat",
+        help=f"{', '.join(map(str.lower, FORMATS))}, auto, or imatrix (needs --calibration)",
     ),
     option("--imatrix", File(".gguf", ".dat"), help="importance matrix, from --type imatrix or llama-imatrix"),
     flag("--gptq", help="correct rounding errors; needs --calibration"),
@@ -49,12 +53,10 @@ def run(args: Args) -> int:
     source = hub.pull(args.source)
     if preset == IMATRIX:
         _importance(source, args)
-    elif args.calibration:
-        _calibrated(source, preset, importance, args)
-    elif source.is_dir():
-        _folder(source, args.out, preset, importance, args.threads)
     else:
-        _file(source, args.out, preset, importance, args.threads)
+        formats, feedback = _calibrated(source, preset, args) if args.calibration else (preset, None)
+        convert = _convert_folder if source.is_dir() else _convert_file
+        convert(source, args, formats, importance, feedback)
     print(args.out)
     return 0
 
@@ -76,8 +78,9 @@ def _importance(source: Path, args: Args) -> None:
     imatrix.write(args.out, sums, text=name, chunks=chunks, chunk=chunk)
 
 
-def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: Args) -> None:
-    """By the float model: auto, or error feedback."""
+def _calibrated(source: Path, preset: str, args: Args) -> tuple[str | Mix, Feedback]:
+    """The formats, which the float model chooses for auto, and the error feedback: by role for a folder, by
+    tensor name for a GGUF file."""
     from tinsmith import models
     from tinsmith.formats import gguf
     from tinsmith.models import family
@@ -86,36 +89,35 @@ def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: A
     from tinsmith.system import progress
 
     spec, display = models.load(source), progress.display()
-    overhead = None if source.is_dir() else files.overhead(gguf.read(source))
     formats: str | Mix = preset
     if preset == AUTO:
+        overhead = None if source.is_dir() else files.overhead(gguf.read(source))
         work = _budget.work_folder(args, args.out)
         chosen = _budget.search(args, spec, work, display, overhead, gguf=True)
         formats, feedback = chosen.mix, chosen.feedback
     else:
         ids = text.tokens(spec, text.read(args.calibration))
-        feedback = grams.Feedback(*grams.of_text(spec, ids, display)).by_role
+        feedback = grams.of_text(spec, ids, display)[1].feedback
     if source.is_dir():
-        _folder(source, args.out, formats, importance, args.threads, feedback)
-    else:
-        names = family.by_name(spec.family).tensors(spec.hyper)
-        roles = {part.gguf: name.role for name in names for part in name.gguf_parts}
-        _file(source, args.out, formats, importance, args.threads, feedback and (lambda n: feedback(roles[n])))
+        return formats, feedback
+    names = family.by_name(spec.family).tensors(spec.hyper)
+    roles = {part.gguf: name.role for name in names for part in name.gguf_parts}
+    return formats, lambda name: feedback(roles[name])
 
 
-def _file(
-    source: Path, out: Path, preset: Any, importance: dict[str, bytes], threads: int, feedback: Any = None
+def _convert_file(
+    source: Path, args: Args, formats: str | Mix, importance: dict[str, bytes], feedback: Feedback | None
 ) -> None:
     from tinsmith.quant import files
     from tinsmith.system import progress
 
-    display, label = progress.display(), getattr(preset, "name", preset)
+    display, label = progress.display(), formats if isinstance(formats, str) else formats.name
     notes = files.quantize(
         source,
-        out,
-        preset,
+        args.out,
+        formats,
         importance,
-        threads=threads,
+        threads=args.threads,
         feedback=feedback,
         progress=partial(progress.transfer, display, label),
     )
@@ -123,23 +125,17 @@ def _file(
         display.line(f"{label}: {note}")
 
 
-def _folder(
-    source: Path,
-    out: Path,
-    preset: str | Mix,
-    importance: dict[str, bytes],
-    threads: int,
-    feedback: Feedback | None = None,
+def _convert_folder(
+    source: Path, args: Args, formats: str | Mix, importance: dict[str, bytes], feedback: Feedback | None
 ) -> None:
     from tinsmith import models
     from tinsmith.quant import shipping
     from tinsmith.system import progress
 
-    spec = models.load(source)
-    name, mix = (preset, None) if isinstance(preset, str) else (preset.name, preset)
+    spec, display = models.load(source), progress.display()
+    name, mix = (formats, None) if isinstance(formats, str) else (formats.name, formats)
     weights = shipping.Weights(name, mix, shipping.by_role(spec, importance), feedback)
-    display = progress.display()
-    shipping.write_gguf(spec, out, weights, display, threads)
-    shipping.write_mmproj(spec, out, weights, display)
+    shipping.write_gguf(spec, args.out, weights, display, args.threads)
+    shipping.write_mmproj(spec, args.out, weights, display)
     if spec.vision:
-        display.line(f"vision model: {shipping.mmproj_of(out)}")
+        display.line(f"vision model: {shipping.mmproj_of(args.out)}")

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.turns import OPENING
-from tinsmith.cli import _asked, _model
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli import _generation, _model
+from tinsmith.cli._command import Args, argument, flag, option, values
 from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Number, Text
 from tinsmith.errors import ConstraintError, InputError, RuntimeFault
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HELP = "answer a prompt with a model file, or chat"
 SECTION = "run"
-OPTIONS = ("adapter", "max_tokens", *_asked.SAMPLING, "stop")
+OPTIONS = ("adapter", "max_tokens", *_generation.SAMPLING, "stop")
 # On the home task's validation commands (Q8_0, SmolLM2-135M), seven eighths of the wrong answers and a tenth of
 # the right ones are below this probability; on its test commands, half and a twentieth.
 UNSURE = 0.7
@@ -40,15 +40,15 @@ PARAMETERS = [
         multiple=True,
         help="an image that PROMPT is about; repeatable, in order",
     ),
-    *_asked.image_options("PROMPT"),
-    _asked.ADAPTER,
+    *_generation.image_options("PROMPT"),
+    _generation.ADAPTER,
     flag(
         "--route",
         needs="PROMPT",
         excludes="--adapter",
         help="let FILE's router choose the adapter by PROMPT, or decline to answer",
     ),
-    _asked.SYSTEM,
+    _generation.SYSTEM,
     flag("--raw", excludes="--system --think", help="continue the prompt, without chat template"),
     option(
         "--suffix",
@@ -57,11 +57,11 @@ PARAMETERS = [
         excludes="--route",
         help="with --raw: fill in the text between PROMPT and this",
     ),
-    _asked.THINK,
+    _generation.THINK,
     option("--date", metavar="DATE", help="today's date for a chat template that prints one"),
-    *_asked.SAMPLED,
-    *_asked.CONSTRAINED,
-    _asked.SEARCH,
+    *_generation.SAMPLED,
+    *_generation.CONSTRAINED,
+    _generation.SEARCH,
     flag("--json", needs="PROMPT", help="print text, token_ids, seconds … as JSON"),
     option(
         "--log-unsure",
@@ -83,7 +83,7 @@ def run(args: Args) -> int:
 
     model = _model.open_model(args, date=args.date)
     args.adapter = _model.adapters(model, args.adapter)
-    options = {name: getattr(args, name) for name in OPTIONS}
+    options = values(args, *OPTIONS)
     box = _tools(model, args) if args.tools else None
     options["constraint"] = box.constraint if box else _constraint(args)
     options["confidence"] = True if args.json or args.log_unsure is not None else None
@@ -241,7 +241,7 @@ def _messages(model: Model, args: Args, prompt: str) -> Sequence[Message]:
 
     images = [{"type": "image", "path": path} for path in args.image]
     asked["content"] = [*images, {"type": "text", "text": prompt}]
-    return decode_images([*_system(args), asked], _asked.image_limits(args))
+    return decode_images([*_system(args), asked], _generation.image_limits(args))
 
 
 def _opened(model: Model, args: Args) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-from tinsmith.cli import _asked, _model
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli import _generation, _model
+from tinsmith.cli._command import Args, argument, flag, option, values
 from tinsmith.cli._types import File, Number, Size, Whole, Word, isas
 from tinsmith.errors import InputError, MissingExtraError
 
@@ -103,7 +103,7 @@ PARAMETERS = [
         metavar="B",
         help="bytes of a schema, or of all tools (default: 64KiB)",
     ),
-    *_asked.image_options("a request", LIMITS),
+    *_generation.image_options("a request", LIMITS),
     option(
         "--compile-seconds",
         Number(),
@@ -131,33 +131,21 @@ def run(args: Args) -> int:
     if bool(args.tls_key) != bool(args.tls_cert):
         raise InputError("TLS needs both --tls-key and --tls-cert")
     limits = Limits(
+        **values(args, "compile_seconds", "in_flight", "queue"),
         body=args.max_body,
         schema=args.max_schema,
-        compile_seconds=args.compile_seconds,
         tokens=args.max_tokens,
-        in_flight=args.in_flight,
-        queue=args.queue,
         images=args.max_images,
         image=args.max_image,
         pixels=args.max_pixels,
     )
-    loading = {
-        "threads": args.threads,
-        "duty_cycle": args.duty_cycle,
-        "isa": args.isa,
-        "kv": args.kv,
-        "key": args.key,
-    }
     return server.serve(
         args.files,
-        loading,
+        values(args, "threads", "duty_cycle", "isa", "kv", "key"),
         limits,
-        host=args.host,
-        port=args.port,
         keys=keys,
         origins=args.cors,
-        slots=args.slots,
-        context=args.context,
+        **values(args, "host", "port", "slots", "context"),
         tls={"ssl_keyfile": args.tls_key, "ssl_certfile": args.tls_cert} if args.tls_key else {},
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )

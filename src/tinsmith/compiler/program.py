@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,14 @@ class Listing:
     chunk: int
     row_bytes: int
     weight_bytes: int
+
+    @property
+    def main_format(self) -> str:
+        """The format of most weights, by bytes."""
+        sizes: Counter[str] = Counter()
+        for tensor in self.tensors.values():
+            sizes[tensor.format] += tensor.bytes
+        return sizes.most_common(1)[0][0]
 
 
 def checked(path: str | Path) -> Tin:

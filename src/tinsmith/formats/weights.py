@@ -19,6 +19,15 @@ class WeightFormat(NamedTuple):
     bytes: int
     activations: str
 
+    @property
+    def bits(self) -> float:
+        """Of a weight."""
+        return 8 * self.bytes / self.block
+
+    def size(self, count: int) -> int:
+        """Bytes of `count` weights in whole blocks."""
+        return count // self.block * self.bytes
+
 
 WEIGHT_FORMATS: dict[str, WeightFormat] = {name: WeightFormat(*row) for name, row in _core.FORMATS.items()}
 
@@ -52,9 +61,8 @@ def in_format(tensor: Tensor, format: str) -> Tensor:
 
 def packed_bytes(name: str, rows: int, inputs: int) -> int:
     """Bytes of a tensor in weights.bin: a matrix in whole tiles of 16 rows, a vector without tiles."""
-    kind = weight_format(name)
     stored = 1 if rows == 1 else -(-rows // _core.TILE) * _core.TILE
-    return stored * (inputs // kind.block) * kind.bytes
+    return weight_format(name).size(stored * inputs)
 
 
 def to_float32(tensor: Tensor) -> Tensor:

@@ -259,8 +259,7 @@ def _in_parts(data: Buffer | Iterable[Buffer], format: str, name: TensorName) ->
     parts = name.gguf_parts
     if len(parts) == 1:
         return [data]
-    kind = WEIGHT_FORMATS[format]
-    size = name.all_rows // len(parts) * name.inputs // kind.block * kind.bytes
+    size = WEIGHT_FORMATS[format].size(name.all_rows // len(parts) * name.inputs)
     pieces = iter([data] if isinstance(data, Buffer) else data)
     left = memoryview(b"")
 

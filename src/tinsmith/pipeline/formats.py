@@ -54,8 +54,7 @@ def needs_qat(recipe: Recipe, name: str) -> bool:
 
 def _nominal(preset: str) -> float:
     """Bits of a weight of most matrices."""
-    kind = weight_format(PRESETS[preset].matrices)
-    return 8 * kind.bytes / kind.block
+    return weight_format(PRESETS[preset].matrices).bits
 
 
 def prepare_digests(data: Prepared) -> Any:
@@ -92,7 +91,7 @@ def prepare(data: Prepared, spec: Spec, folder: Path, reporter: Reporter) -> Pre
     if bits >= ENOUGH_BITS:
         return None
     feedback = chosen.feedback if chosen else error_feedback(data, exact, reporter)
-    return Preparation(mix, feedback, auto_digests(data)["calibration"] if feedback else "")
+    return Preparation(mix, feedback, auto_digests(data)["calibration"])
 
 
 def _bits(spec: Spec, preset: str) -> float:
@@ -172,7 +171,7 @@ def error_feedback(data: Prepared, spec: Spec, reporter: Reporter) -> Feedback:
     """The error feedback of AUTO's blocks, without a search."""
     from tinsmith.search import grams
 
-    return grams.Feedback(*grams.of_text(spec, calibration(data, spec), reporter.display)).by_role
+    return grams.of_text(spec, calibration(data, spec), reporter.display)[1].feedback
 
 
 class _Answers:
@@ -187,7 +186,7 @@ class _Answers:
 
     def accuracy(self, point: Point) -> float:
         path = self.folder / "candidate.gguf"
-        feedback = self.search.feedback.by_role if self.search.feedback else None
+        feedback = self.search.grams.feedback
         weights = shipping.Weights("candidate", self.search.mix(point), feedback=feedback)
         shipping.write_gguf(self.spec, path, weights, self.reporter.display)
         exact = self._exact(f"candidate-{point.size}", path, files.sha256_file(path))

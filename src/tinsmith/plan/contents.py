@@ -69,7 +69,7 @@ def of_tin(path: Path) -> Contents:
     manifest = file.manifest
     return Contents(
         str(manifest.get("name") or manifest.get("general", {}).get("name", path.stem)),
-        str(manifest.get("weights") or most(program)),
+        str(manifest.get("weights") or program.main_format),
         program,
         {name: len(file.entry(name)) for name in file.names},
         file.image.nbytes,
@@ -88,14 +88,6 @@ def _constraint_bytes(path: Path, file: tin.Tin) -> int:
         return 0
     core = _core.Model(map_file(path))
     return max(_core.Constraint(core, file.entry(name), masks=MASKS).size() for name in found)
-
-
-def most(program: Listing) -> str:
-    """The format of most weights, by bytes."""
-    sizes: dict[str, int] = {}
-    for tensor in program.tensors.values():
-        sizes[tensor.format] = sizes.get(tensor.format, 0) + tensor.bytes
-    return max(sizes, key=lambda name: sizes[name])
 
 
 class Base:
@@ -148,7 +140,7 @@ class Base:
             rules = vision.rules_in(images[vision.IMAGES]) if images else None
         entries |= {"selftest.bin": _SELFTEST, build.GGUF_HEADER: len(gguf_header(spec, packed)), **self.more}
         size = _file_bytes(spec, entries)
-        kind, rank = preset or most(listing), self.adapter_rank
+        kind, rank = preset or listing.main_format, self.adapter_rank
         layer = further[0] if further else None
         return Contents(self.name, kind, listing, entries, size, False, rank, encoder, 0, layer, rules)
 
@@ -183,9 +175,9 @@ def _zeros(tensors: dict[str, Tensor], chosen: dict[str, str]) -> dict[str, Tens
 
     sizes = {}
     for role, name in chosen.items():
-        kind, tensor = weight_format(name), tensors[role]
+        tensor = tensors[role]
         if name != tensor.format:
-            sizes[role] = tensor.rows * (tensor.inputs // kind.block) * kind.bytes
+            sizes[role] = weight_format(name).size(tensor.rows * tensor.inputs)
     zeros = memoryview(mmap.mmap(-1, max(sizes.values(), default=1)))
     made = {
         role: dataclasses.replace(tensors[role], format=chosen[role], data=zeros[:size])

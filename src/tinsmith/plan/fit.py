@@ -69,9 +69,9 @@ def room(base: Base, context: int, devices: Sequence[Target]) -> int | None:
     contents, spec = base.contents("Q8_0"), base.spec
     own = 0
     for role, name in quant.encoder(spec, "Q8_0").formats.items():
-        kind, tensor = weight_format(name), spec.tensors[role]
+        tensor = spec.tensors[role]
         if tensor.rows > 1:
-            own += tensor.rows * tensor.inputs // kind.block * kind.bytes
+            own += weight_format(name).size(tensor.rows * tensor.inputs)
     limits = []
     for target in devices:
         memory = memory_of(contents, target, Options(context=context))

@@ -240,8 +240,7 @@ def _drawn(size: int) -> tin.Pieces:
 
 
 def _tensor(name: str, rows: int, inputs: int) -> Tensor:
-    kind = weight_format(name)
-    return Tensor(name, rows, inputs, bytes(rows * (inputs // kind.block) * kind.bytes))
+    return Tensor(name, rows, inputs, bytes(weight_format(name).size(rows * inputs)))
 
 
 def _base(width: int, **tensors: Tensor) -> GraphBuilder:

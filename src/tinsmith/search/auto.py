@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,12 @@ _POINTS = 12  # of the front
 
 @dataclass(frozen=True)
 class Options:
-    """tokens: that losses are measured on; gram_tokens: that inputs are seen on, for error feedback and output
-    errors; feedback: blocks with error feedback; thorough: every format of every tensor is measured; gguf: the
-    file that counts is a GGUF, without formats of tins alone, as it must be for a budget of max_size."""
+    """tokens: of the text that losses are measured on; gram_tokens: of the text that the Gram matrices are
+    computed on; thorough: measure every format of every tensor; gguf: use only GGUF's formats, as a budget of
+    max_size needs."""
 
     tokens: int = 1024
     gram_tokens: int = grams.TOKENS
-    feedback: bool = True
     thorough: bool = False
     gguf: bool = False
 
@@ -84,25 +84,25 @@ class Search:
         overhead: int | None = None,
     ) -> None:
         self.spec, self.display = spec, display
+        matrices = sensitivity.matrices(spec)
         self.candidates = {
             role: [name for name in names if not options.gguf or in_gguf(name) == name]
-            for role, names in sensitivity.matrices(spec).items()
+            for role, names in matrices.items()
         }
         judged = text.windows(spec, calibration, options.tokens)
         self.model, self.grams = grams.of_text(spec, calibration, display, options.gram_tokens)
-        self.feedback = grams.Feedback(self.model, self.grams) if options.feedback else None
         unknown = sorted(set(self.candidates) - set(self.model.names))
         if unknown:
             raise InputError(f"{spec.family}: {unknown[0]} can't be measured; take a preset")
-        self.encode = sensitivity.Encoder(spec, self.grams, self.feedback)
-        settings = {"feedback": options.feedback, "calibration": list(calibration), "seen": options.gram_tokens}
-        self.losses = sensitivity.Sensitivity(
-            folder / "sensitivity.json", sensitivity.digest(spec, judged, settings)
-        )
+        self.encode = sensitivity.Encoder(spec, self.grams, self.grams.feedback)
+        settings = {"feedback": True, "calibration": list(calibration), "seen": options.gram_tokens}
+        digest = sensitivity.digest(spec, judged, settings)
+        self.losses = sensitivity.Sensitivity(folder / "sensitivity.json", digest)
         with display.bar("float model", len(judged)) as bar:
             self.reference = Reference(self.model, judged, bar.update)
+        divergence = self.reference.divergence
         sensitivity.measure(
-            self.losses, self.model, self.reference, self.encode, display, thorough=options.thorough
+            self.losses, matrices, divergence, self.encode, display, "sensitivity", thorough=options.thorough
         )
         self.frame = self._frame(models.gguf_overhead(spec) if overhead is None else overhead)
 
@@ -118,8 +118,7 @@ class Search:
 
     def bytes_of(self, role: str, format: str) -> int:
         """In the file."""
-        kind = weight_format(format)
-        return _padded(self._weights(role) // kind.block * kind.bytes)
+        return _padded(weight_format(format).size(self._weights(role)))
 
     def choose(self, budget: Budget, accuracy: Accuracy | None = None) -> Point:
         """The best within a budget; with a least accuracy, the smallest on the front that has it.
@@ -136,21 +135,15 @@ class Search:
         return self._smallest(points, budget.min_accuracy, accuracy or self.agreement)
 
     def _smallest(self, points: Sequence[Point], least: float, accuracy: Accuracy) -> Point:
-        """By bisection: accuracy is taken to grow with size."""
-        low, high = 0, len(points) - 1
-        reached = accuracy(points[high])
+        """By bisection, which assumes that accuracy grows with size."""
+        largest = points[-1]
+        reached = accuracy(largest)
         if reached < least:
             raise InputError(
                 f"no choice of formats keeps {least:g} of the float model's accuracy; the best within the "
-                f"budget, {points[high].size:,} bytes, keeps {reached:.4f}"
+                f"budget, {largest.size:,} bytes, keeps {reached:.4f}"
             )
-        while low < high:
-            middle = (low + high) // 2
-            if accuracy(points[middle]) >= least:
-                high = middle
-            else:
-                low = middle + 1
-        return points[high]
+        return points[bisect_left(points[:-1], True, key=lambda point: accuracy(point) >= least)]
 
     def agreement(self, point: Point) -> float:
         """The share of the calibration text's tokens after which the likeliest one is the float model's."""
@@ -209,7 +202,7 @@ class Search:
             made = {role: self.encode(role, name) for role, name in point.formats.items()}
             self.losses.wholes[key] = self.reference.divergence(made)
             self.losses.save()
-        return Point(point.formats, point.size, point.bits, point.loss, self.losses.wholes[key])
+        return replace(point, kl=self.losses.wholes[key])
 
     def front(self, points: int = _POINTS) -> list[Point]:
         """The best for sizes from the smallest file to the largest that loses anything, evenly spread."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ from tinsmith.quant.presets import Mix
 from tinsmith.quant.shipping import Weights
 from tinsmith.search import auto
 from tinsmith.search.budget import Budget
-from tinsmith.spec import Buffer
 from tinsmith.system.progress import Display
 from tinsmith.targets import Target
 
@@ -23,13 +22,13 @@ class Chosen:
     `chosen`."""
 
     mix: Mix
-    feedback: Feedback | None
+    feedback: Feedback
     bits: float
     front: list[dict[str, Any]]
 
-    def weights(self, importance: Mapping[str, Buffer] | None = None) -> Weights:
-        """importance: is weighed where errors are not fed back, which they are by all inputs together."""
-        return Weights(AUTO, self.mix, None if self.feedback else importance, self.feedback)
+    def weights(self) -> Weights:
+        """Error feedback replaces an importance matrix."""
+        return Weights(AUTO, self.mix, feedback=self.feedback)
 
 
 def of_search(
@@ -41,8 +40,8 @@ def of_search(
     for line in auto.table(front, point):
         display.line(line)
     rows = [{**other.row(), "chosen": False} for other in front] + [{**point.row(), "chosen": True}]
-    feedback = search.feedback.by_role if search.feedback else None
-    return Chosen(search.mix(point), feedback, point.bits, sorted(rows, key=lambda row: row["bytes"]))
+    rows.sort(key=lambda row: row["bytes"])
+    return Chosen(search.mix(point), search.grams.feedback, point.bits, rows)
 
 
 def least(stated: int | None, room: int | None) -> int | None:

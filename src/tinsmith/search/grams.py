@@ -43,6 +43,10 @@ class Grams:
         rows = torch.from_numpy(change)
         return ((rows @ self.held[self.sites[role]]) * rows).double().sum().item()
 
+    def feedback(self, role: str) -> Callable[[], bytes] | None:
+        """As quant.encoder takes it. None for a tensor whose inputs were not seen."""
+        return partial(self.factor, role) if role in self else None
+
     def factor(self, role: str) -> bytes:
         """float32 [inputs, inputs]: the upper U of U^T U = H^-1, as _core.quantize_feedback takes it."""
         site = self.sites[role]
@@ -114,17 +118,6 @@ def gather(model: FloatModel, windows: Sequence[Sequence[int]], advance: Callabl
             count += batch.numel()
             advance(count)
     return gatherer.grams(count)
-
-
-class Feedback:
-    """What gives the factors of error feedback."""
-
-    def __init__(self, model: FloatModel, grams: Grams) -> None:
-        self._grams = grams
-
-    def by_role(self, role: str) -> Callable[[], bytes] | None:
-        """As quant.encoder takes it. None for a tensor whose inputs were not seen."""
-        return partial(self._grams.factor, role) if role in self._grams else None
 
 
 def of_text(spec: Spec, ids: Sequence[int], display: Display, most: int = TOKENS) -> tuple[FloatModel, Grams]:

@@ -19,8 +19,8 @@ from tinsmith.errors import FormatError
 from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Job, converted
-from tinsmith.search.floats import FloatModel, Reference
-from tinsmith.search.grams import Feedback, Grams
+from tinsmith.quant.model import Feedback
+from tinsmith.search.grams import Grams
 from tinsmith.spec import Spec, Tensor, Vision
 from tinsmith.system import files, reading
 from tinsmith.system.progress import Display
@@ -71,11 +71,10 @@ class Encoder:
         self.weights = grams.importance() if weighed else {}
 
     def __call__(self, role: str, format: str) -> Tensor:
-        tensor = self.tensors[role]
-        return self._encoded(role, tensor, format)
+        return self._encoded(role, self.tensors[role], format)
 
     def _encoded(self, role: str, tensor: Tensor, format: str) -> Tensor:
-        factor = self.feedback.by_role(role) if self.feedback else None
+        factor = self.feedback(role) if self.feedback else None
         return converted([Job(role, tensor, format, self.weights.get(role), feedback=factor)])[0]
 
     def errors(self, role: str, formats: Sequence[str]) -> dict[str, float]:
@@ -139,39 +138,29 @@ def digest(spec: Spec, windows: Sequence[Sequence[int]], settings: Mapping[str, 
 
 def measure(
     sensitivity: Sensitivity,
-    model: FloatModel,
-    reference: Reference,
+    roles: Mapping[str, Sequence[str]],
+    divergence: Callable[[dict[str, Tensor]], float],
     encode: Encoder,
     display: Display,
+    label: str,
     *,
     thorough: bool = False,
 ) -> None:
-    """Measures what `sensitivity` lacks, and adds it."""
-    roles = {role: names for role, names in matrices(model.spec).items() if role in model.names}
-    with display.bar("sensitivity", len(roles)) as bar:
+    """Measures what `sensitivity` lacks, and adds it. roles: the formats of each tensor. divergence: of a model
+    with replaced tensors."""
+    with display.bar(label, len(roles)) as bar:
         for done, (role, names) in enumerate(roles.items()):
             bar.update(done, role)
-            measure_one(sensitivity, role, names, reference.divergence, encode, thorough)
+            errors = sensitivity.errors.setdefault(role, {})
+            measured = sensitivity.measured.setdefault(role, {})
+            missing = [name for name in names if name not in errors]
+            if missing:
+                errors.update(encode.errors(role, missing))
+                sensitivity.save()
+            inexact = [name for name in (*_ANCHORS, *names) if errors.get(name, 0) > 0]
+            every = thorough or role == "embed" or role not in encode.grams
+            for name in dict.fromkeys(inexact if every else inexact[:1]):
+                if name not in measured:
+                    measured[name] = divergence({role: encode(role, name)})
+                    sensitivity.save()
         bar.update(len(roles))
-
-
-def measure_one(
-    sensitivity: Sensitivity,
-    role: str,
-    names: Sequence[str],
-    divergence: Callable[[dict[str, Tensor]], float],
-    encode: Encoder,
-    thorough: bool,
-) -> None:
-    """Measures what is missing of one tensor. divergence: what tensors in the place of the model's own cost."""
-    errors, measured = sensitivity.errors.setdefault(role, {}), sensitivity.measured.setdefault(role, {})
-    missing = [name for name in names if name not in errors]
-    if missing:
-        errors.update(encode.errors(role, missing))
-        sensitivity.save()
-    inexact = [name for name in (*_ANCHORS, *names) if errors.get(name, 0) > 0]
-    every = thorough or role == "embed" or role not in encode.grams
-    wanted = [name for name in dict.fromkeys(inexact if every else inexact[:1]) if name not in measured]
-    for name in wanted:
-        measured[name] = divergence({role: encode(role, name)})
-        sensitivity.save()

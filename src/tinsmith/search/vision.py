@@ -130,15 +130,11 @@ def choose(spec: Spec, mix: Mix, sequences: Sequence[TokenSequence], folder: Pat
         role: [name for name in sensitivity.candidates(vision.tensors[role]) if in_gguf(name) == name]
         for role in answers.parts
     }
-    with display.bar("vision model", len(names)) as bar:
-        for done, (role, formats) in enumerate(names.items()):
-            bar.update(done, role)
-            sensitivity.measure_one(losses, role, formats, answers.divergence, encode, False)
-        bar.update(len(names))
+    sensitivity.measure(losses, names, answers.divergence, encode, display, "vision model")
 
     def size(role: str, format: str) -> int:
-        tensor, kind = vision.tensors[role], weight_format(format)
-        return tensor.rows * tensor.inputs // kind.block * kind.bytes
+        tensor = vision.tensors[role]
+        return weight_format(format).size(tensor.rows * tensor.inputs)
 
     items = [[Choice(size(role, one), losses.losses(role)[one]) for one in names[role]] for role in names]
     chosen = assign(items, sum(size(role, given[role]) for role in names))

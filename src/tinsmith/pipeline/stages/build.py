@@ -157,7 +157,7 @@ def files_of(
         measured = folder / formats.FOLDER
         chosen = formats.choose(data, spec, measured, reporter, inputs.merged)
         chosen = formats.seeing(data, spec, chosen, measured, reporter)
-        weights[AUTO] = chosen.weights(weighed)
+        weights[AUTO] = chosen.weights()
         front = chosen.front
     built = _build(data, spec, origin.model.sha256, list(weights.values()), folder, reporter)
     return built, shipping.all_files(spec, built), front
