@@ -1,5 +1,5 @@
-/* A conversation on a model: what it computed, what is queued, and the generation under way. Passes, its own or a batch's,
- * take up its queue; generate.c chooses what follows. */
+/* A conversation on a model: what it computed, what is queued, and the generation under way. Passes, its own or
+ * a batch's, take up its queue; generate.c chooses what follows. */
 #ifndef TINI_SESSION_H
 #define TINI_SESSION_H
 
@@ -14,8 +14,8 @@ enum {
     TINI_FOLLOWING    /* generating: those chosen are computed, announced, or its end is */
 };
 
-/* The newest logits: those of the tokens at first .. first + rows - 1. Only tini_session_end makes there be any; the
- * others can but give them up, so what was given up never comes back. */
+/* The newest logits: those of the tokens at first .. first + rows - 1. Only tini_session_end makes there be any;
+ * the others can but give them up, so what was given up never comes back. */
 typedef struct tini_ready {
     float *logits;        /* [rows][vocab] */
     uint32_t first, rows; /* rows 0: there are none, and the rest means nothing */
@@ -89,8 +89,8 @@ struct tin_session {
     char prefix[TINI_PREFIX_MAX];
 };
 
-/* What a session's block keeps for it, whatever a pointer's size: a session takes the same bytes on every machine, so that
- * the memory of a 32-bit device is known where its model is built. */
+/* What a session's block keeps for it, whatever a pointer's size: a session takes the same bytes on every
+ * machine, so that the memory of a 32-bit device is known where its model is built. */
 #define TINI_SESSION_ROOM 1344u
 _Static_assert(sizeof(tin_session) <= TINI_SESSION_ROOM, "room of a session");
 
@@ -98,7 +98,8 @@ _Static_assert(sizeof(tin_session) <= TINI_SESSION_ROOM, "room of a session");
  * session->rows and ->logit_rows and returns the former; 0 when nothing is queued or nothing fits. */
 uint32_t tini_session_offer(tin_session *session, uint32_t rows, uint32_t logit_rows);
 
-/* How many rows a pass must have for any of them: 1, or those of the image that comes next, where they see each other. */
+/* How many rows a pass must have for any of them: 1, or those of the image that comes next, where they see each
+ * other. */
 uint32_t tini_session_least(const tin_session *session);
 
 /* Adds what was offered to the pass: the rows without logits, then, once all sessions have done so, those with. */
@@ -142,12 +143,12 @@ static inline uint32_t tini_session_known(const tin_session *session) {
     return session->phase == TINI_READING ? session->count : session->announced;
 }
 
-/* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at hand, some
- * are computed again. */
+/* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at
+ * hand, some are computed again. */
 void tini_session_reset(tin_session *session, uint32_t position, uint32_t count);
 
-/* Where what is computed up to `position` can be gone on from, at most there: a state is at hand, and an image whose rows see
- * each other is not cut. */
+/* Where what is computed up to `position` can be gone on from, at most there: a state is at hand, and an image
+ * whose rows see each other is not cut. */
 uint32_t tini_session_resume_point(const tin_session *session, uint32_t position);
 
 /* The token at `position`, the last computed, is computed again, for its logits. */
@@ -156,7 +157,8 @@ void tini_session_recompute(tin_session *session, uint32_t position);
 /* What is computed ends at `position`, or where states are at hand before it. */
 void tini_session_rewind(tin_session *session, uint32_t position);
 
-/* What was computed of wrong drafts, and behind them, is forgotten, and the session goes on from a state that it has. */
+/* What was computed of wrong drafts, and behind them, is forgotten, and the session goes on from a state that it
+ * has. */
 void tini_session_drop_drafts(tin_session *session);
 
 /* A draft of its own predictor that is wished for or under way is given up; one of a batch's is not put. */
@@ -164,8 +166,8 @@ void tini_session_cancel_prediction(tin_session *session);
 
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);
-/* MEMORY when there is no room for so many images, with so many rows in all; ARGUMENT when the one with the most is too wide
- * for a pass of the session, where its rows see each other. */
+/* MEMORY when there is no room for so many images, with so many rows in all; ARGUMENT when the one with the most
+ * is too wide for a pass of the session, where its rows see each other. */
 tin_status tini_session_check_tiles(const tin_session *session, uint32_t tiles, uint32_t rows, uint32_t widest,
                                     tin_error *error);
 /* STATE when caches with a window no longer hold what going on at `position` needs. */

@@ -1,8 +1,8 @@
-/* Drafts of the tokens that a generation chooses next: by the session's draft table, or else what followed the last tokens
- * earlier in the session (prompt lookup: Saxena 2023), or by the model itself (predictor.h).
+/* Drafts of the tokens that a generation chooses next: by the session's draft table, or else what followed the
+ * last tokens earlier in the session (prompt lookup: Saxena 2023), or by the model itself (predictor.h).
  *
- * A draft costs a row of a pass. As many are made as are likely enough to be right for that: by what the table says of each,
- * and by how often that came true, so that text that drafts do not fit is hardly slower. */
+ * A draft costs a row of a pass. As many are made as are likely enough to be right for that: by what the table
+ * says of each, and by how often that came true, so that text that drafts do not fit is hardly slower. */
 #ifndef TINI_SPECULATE_H
 #define TINI_SPECULATE_H
 
@@ -27,7 +27,8 @@ int tini_speculate_put(tin_session *session, int32_t token);
 int tini_speculate_is_worth(const tin_session *session, uint32_t chance, uint32_t making);
 /* How many of 256 come true: as was held before, and as `came` of those that were expected to hoped / 256 times. */
 uint32_t tini_speculate_updated(uint32_t rate, uint32_t expected, uint32_t accepted);
-/* Tokens were chosen from `at` on. Of so many drafts for them, the first `right` were; where they are a predictor's, it is told. */
+/* Tokens were chosen from `at` on. Of so many drafts for them, the first `right` were; where they are a
+ * predictor's, it is told. */
 void tini_speculate_checked(tin_session *session, struct tini_predictor *predictor, uint32_t at,
                             uint32_t drafts, uint32_t right);
 
