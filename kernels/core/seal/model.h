@@ -32,7 +32,7 @@ _Static_assert(sizeof(tin_model) <= TINI_MODEL_ROOM, "room of a model");
  *   vocabulary   program.bin, mtp/program.bin, tokenizer.bin, trie.bin: one number
  *   token ids    turns.bin's are control tokens of tokenizer.bin; selftest.bin's are below the vocabulary
  *   context      selftest.bin's prompts fit program.bin's
- *   kept         the last cache and the last state of program.bin have the sizes that mtp/program.bin expects
+ *   kept         the last cache and the last state of program.bin are as those of mtp/program.bin
  *   kind         program.bin is of text; vision/program.bin is an encoder, with states as wide as the embeddings
  *
  * Three comparisons are elsewhere. tini_draft_table_open compares the tokens of drafts/answer.bin.
