@@ -143,10 +143,10 @@ typedef struct tini_manner {
     size_t turns_size;
 } tini_manner;
 
-/* Makes session->vision of the messages, as many as session->talks. *tokens: as many as are returned; a status below 0. */
+/* Makes session->vision of the messages, as many as session->talks. Returns the number of *tokens, or a status below 0. */
 int64_t tini_host_begin_images(tinhost_session *session, const tin_message *messages, tini_manner manner,
                                const int32_t **tokens);
-/* Goes on with it, as tin_vision_step; 0: no bound. */
+/* Continues session->vision, as tin_vision_step; 0: no bound. */
 int32_t tini_host_encode_step(tinhost_session *session, uint64_t budget_ns);
 
 /* ---- answer.c */

@@ -11,8 +11,8 @@
 
 enum { TINI_TAPS_MAX = 8 };
 
-/* Row r is token r. Sequence s has the rows from spans[2 s] to before spans[2 s + 1] and goes on from the first `shared`
- * rows, which are a sequence of their own, the first, if there are any. silu: of the sum. */
+/* Row r is token r. Sequence s has the rows from spans[2 s] to before spans[2 s + 1]. It continues the first `shared`
+ * rows; these, if any, are a sequence themselves, the first. silu: of the sum. */
 typedef struct tini_convolution {
     uint32_t rows, channels, taps, shared, passed_over, sequences;
     int narrow, silu;

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Row r is token r. Sequence s has the rows from spans[2 s] to before spans[2 s + 1] and goes on from the first `shared`
- * rows, which are a sequence of their own, the first, if there are any. heads: of values, a multiple of `groups`, the
+/* Row r is token r. Sequence s has the rows from spans[2 s] to before spans[2 s + 1]. It continues the first `shared`
+ * rows; these, if any, are a sequence themselves, the first. heads: of values, a multiple of `groups`, the
  * heads of keys and queries; keys, values: values of a head of them; epsilon: added to the square of a length. */
 typedef struct tini_packed_delta {
     uint32_t rows, heads, groups, keys, values, shared, passed_over, sequences;

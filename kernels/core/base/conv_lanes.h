@@ -2,7 +2,7 @@
  * Included with these, which it undefines:
  *
  * TINI_LANES           a vector of floats
- * TINI_LANES_COUNT     vectors of channels at once: two where one's chain of operations goes on while the other's waits
+ * TINI_LANES_COUNT     vectors of channels at once: two if one's operations can run while the other's wait
  * TINI_LANES_CHANNELS  a name for what makes one
  * TINI_LANES_EXP(x)    tini_exp on each lane
  * TINI_LANES_CONV      a name for the function */

@@ -1,4 +1,4 @@
-/* layer_norm on the lanes of a vector, of which some hold the scalar's 16 partial sums; the last n % 16 elements go on from
+/* layer_norm on the lanes of a vector, of which some hold the scalar's 16 partial sums; the last n % 16 elements continue from
  * their lanes. Included with these, which it undefines:
  *
  * TINI_LANES             a vector of floats

@@ -1,4 +1,4 @@
-/* A compiled constraint: a push-down automaton over bytes, used where it lies in memory. Nothing that it says is believed
+/* A compiled constraint: a push-down automaton over bytes, read in place. Nothing that it says is believed
  * once it is opened.
  *
  * constraint.bin, little-endian, its parts one after the other without gaps, written by constraint/:
@@ -85,7 +85,7 @@ typedef struct tini_constraint_state {
 } tini_constraint_state;
 
 typedef struct tini_constraint_call {
-    uint32_t enter, leave; /* states: the called rule's first, and where to go on after it */
+    uint32_t enter, leave; /* states: the called rule's first, and the successor of the call */
     uint32_t least, most;  /* how often the rule is repeated, 1 <= least <= most; TINI_NO_END: without end */
     uint32_t first[8];     /* one bit a byte: those that the rule can begin with */
 } tini_constraint_call;

@@ -1,4 +1,4 @@
-/* A constraint on its way through an answer: the matcher, the masks of tokens, and what must come next. */
+/* The state of a constraint within an answer: the matcher, the masks of tokens, and forced tokens. */
 #ifndef TINI_CONSTRAINT_H
 #define TINI_CONSTRAINT_H
 
@@ -9,7 +9,7 @@
 enum {
     TINI_PREFIX_MAX = 256,
     TINI_RUN_MAX = 512,   /* bytes of a forced run */
-    TINI_BEFORE_MAX = 64, /* bytes of the text before it that tokens are cut by */
+    TINI_BEFORE_MAX = 64, /* bytes of the text before it that the tokenizer reads */
     TINI_RECURSIVE_DEPTH = 64,
     TINI_DEPTH_MAX = 4096,
     TINI_MASKS = 64,
@@ -26,7 +26,7 @@ struct tin_constraint {
     uint32_t words; /* of a mask: (vocab + 31) / 32 */
     uint32_t *bits; /* the mask that is returned */
     uint32_t masks, clock;
-    tini_mask *cache; /* [masks + 1]: the last is for what is not worth keeping */
+    tini_mask *cache; /* [masks + 1]: the last is for masks not worth caching */
     uint8_t *notes;   /* [states] TINI_NOTE_* */
     uint32_t prefix_length, prefix_at;
     int ended;                 /* an end token was accepted */
@@ -40,7 +40,7 @@ struct tin_constraint {
     size_t scratch_size;
 };
 
-/* Where a constraint stands, for it to go back there after looking ahead. */
+/* A saved position of a constraint, to return to after looking ahead. */
 typedef struct tini_constraint_position {
     tini_config_list now;
     uint32_t frames, prefix_at;
@@ -48,18 +48,18 @@ typedef struct tini_constraint_position {
 } tini_constraint_position;
 
 tini_constraint_position tini_constraint_save(const tin_constraint *c);
-/* As tin_constraint_accept, where the frames of before stay, and nothing of an end; 0: it may not come. */
+/* As tin_constraint_accept, but keeps the earlier frames and accepts no end. 0: the token is forbidden. */
 int tini_constraint_accept_ahead(tin_constraint *c, int32_t token);
 void tini_constraint_rewind(tin_constraint *c, const tini_constraint_position *from);
 
-/* Sets the bits of the tiles of TINI_TILE tokens in which one may come next, and next behind the first of the drafts, and
- * so on, up to one that is not allowed; but for draft k where bit k of `due` says that nothing else may come there. tiles:
- * [(vocab + TINI_TILE - 1) / TINI_TILE] bits. The constraint stays where it stands; the last mask does not. 0 where the
- * constraint has met its limits. */
+/* Sets the bits of the tiles of TINI_TILE tokens with an allowed token: now, behind the first draft, and so on,
+ * up to the first forbidden draft. It skips draft k where bit k of `due` says that the draft is forced. tiles:
+ * [(vocab + TINI_TILE - 1) / TINI_TILE] bits. The constraint's position stays; its last mask does not. 0 if the
+ * constraint has reached its limits. */
 int tini_constraint_tiles(tin_constraint *c, const int32_t *drafts, uint32_t count, uint64_t due,
                           uint32_t *tiles);
 
-/* Whether `left` tokens can end the text, but not where it begins with these. The constraint stays where it stands. */
+/* Whether `left` tokens can end the text, but not if it begins with these. The constraint's position stays. */
 int tini_constraint_overruns(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left);
 
 /* Bytes that must come before the constraint's own text begins: a part of the healed prefix. */

@@ -1,4 +1,4 @@
-/* Masks: which tokens may follow. What a state allows is walked once and kept. */
+/* Masks: the allowed tokens. The walk of a state is done once and cached. */
 #ifndef TINI_MASK_H
 #define TINI_MASK_H
 
@@ -9,7 +9,7 @@ enum {
     TINI_NEAR = 16      /* a repetition's bounds are out of reach when more than this many are left */
 };
 
-/* What a cached mask is of. */
+/* The key of a cached mask. */
 typedef struct tini_mask_key {
     uint32_t state;
     uint32_t
@@ -17,8 +17,8 @@ typedef struct tini_mask_key {
     uint32_t low, high; /* of that frame: repetitions until its `least` and `most`, at most TINI_NEAR */
 } tini_mask_key;
 
-/* The tokens that may follow a state, without what lies below its base, and the nodes of the tree of tokens where that
- * must be asked. */
+/* The tokens allowed in a state, independent of the stack below its base, and the trie nodes where that stack
+ * decides. */
 typedef struct tini_mask {
     tini_mask_key key;
     uint32_t used; /* when; 0: never */
@@ -31,17 +31,17 @@ typedef struct tini_mask {
     uint32_t *bits;                 /* [words] */
 } tini_mask;
 
-/* What was learned of states. */
+/* Notes on states. */
 enum {
-    TINI_NOTE_CHEAP = 1,   /* its mask is quicker made than kept */
-    TINI_NOTE_DEEP = 2,    /* its mask must know the frame on top of the stack */
-    TINI_NOTE_UNCACHED = 4 /* it must know still more */
+    TINI_NOTE_CHEAP = 1,   /* computing its mask is faster than caching it */
+    TINI_NOTE_DEEP = 2,    /* its mask depends on the top frame of the stack */
+    TINI_NOTE_UNCACHED = 4 /* it depends on deeper frames too */
 };
 
-/* UNSUPPORTED, and why, when the matcher has met its limits. */
+/* UNSUPPORTED, with the reason, if the matcher has reached its limits. */
 tin_status tini_matcher_status(tini_matcher *m, tin_error *error);
 
-/* Tokens in which the text can be ended from here; TINI_NO_END: too many to tell. */
+/* Tokens needed to end the text from here; TINI_NO_END: too many to count. */
 uint32_t tini_constraint_distance(const tin_constraint *c);
 
 #endif

@@ -1,11 +1,10 @@
-/* Where an answer stands in an automaton: the configurations of automaton.h, and sets of them.
+/* The position of an answer in an automaton: the configurations of automaton.h, and sets of them.
  *
- * A configuration is a state (16 bits) and the frame on top of its stack (16 bits above). Stacks are a tree: a frame
- * knows its parent, and equal frames are one, so that a configuration is equal to another when its number is.
+ * A configuration is a state (16 bits) and the frame on top of its stack (16 bits above). Stacks form a tree: a
+ * frame knows its parent, and equal frames are one frame. So configurations are equal if their numbers are.
  *
- * While tokens are tried, the automaton is made deterministic as far as they reach: a set of configurations is a number,
- * and so is what follows it on a byte, once it was asked for.
- */
+ * While tokens are tried, the automaton is made deterministic step by step: a set of configurations is a number,
+ * and so is its successor on a byte, once it is computed. */
 #ifndef TINI_MATCHER_H
 #define TINI_MATCHER_H
 
@@ -19,11 +18,11 @@ enum {
     TINI_SETS = 512,    /* of configurations, remembered */
     TINI_CONFIG_POOL = 4096,
     TINI_BUCKETS = 1024, /* a power of two */
-    /* Configurations and calls looked at for one mask, or for one token, which take a fraction of a second. Sound constraints
-     * have a few thousand; one that is made to has tens of thousands of calls in a state. */
+    /* Most configurations and calls visited for one mask, or for one token: a fraction of a second. Usual
+     * constraints visit a few thousand; a hostile one has tens of thousands of calls in a state. */
     TINI_WORK = 1 << 24,
     TINI_ROOT_FRAME = 0, /* the empty stack */
-    TINI_OPEN_FRAME = 1, /* a stack that nothing is known of: what it leads to is left out */
+    TINI_OPEN_FRAME = 1, /* an unknown stack: its continuations are left out */
     TINI_FIXED_FRAMES = 2,
     TINI_NO_FRAME = 0xFFFF
 };
@@ -95,32 +94,32 @@ uint32_t tini_frame_push(tini_matcher *m, uint32_t parent, uint32_t call, uint32
 /* Forgets the frames from `count` on. */
 void tini_frames_drop(tini_matcher *m, uint32_t count);
 
-/* Forgets the frames that no configuration of the list has, and renumbers. */
+/* Forgets the frames that no configuration of the list has, and renumbers the rest. */
 void tini_frames_compact(tini_matcher *m, tini_config_list *list);
 
-/* Tokens in which the shortest way from a configuration to the end of the text can be gone. */
+/* Tokens of the shortest way from a configuration to the end of the text. */
 uint32_t tini_config_distance(const tini_matcher *m, uint32_t config);
 
-/* Adds what the ends of rules lead to without a byte. */
+/* Adds the configurations that ends of rules lead to without a byte. */
 void tini_list_close(tini_matcher *m, tini_config_list *list);
 
 /* Whether the text may end. */
 int tini_list_may_end(const tini_matcher *m, const tini_config_list *list);
 
-/* One bit for each byte that can follow; of few, some may lead to frames past the limit. All, where that is too much to
- * tell. */
+/* One bit for each byte that can follow; some may lead to frames past the limit. All bits if there is too much
+ * to check. */
 void tini_list_bytes(tini_matcher *m, const tini_config_list *list, uint32_t bytes[8]);
 /* Whether any can. */
 int tini_list_can_continue(tini_matcher *m, const tini_config_list *list);
 
-/* What follows a list on a byte. inner: completed rules of the list itself are not followed. */
+/* The successors of a list on a byte. inner: completed rules of the list itself are not followed. */
 void tini_list_step(tini_matcher *m, const uint32_t *configs, uint32_t count, uint32_t byte, int inner,
                     tini_config_list *out);
 
 /* The set of a list; NONE, and m->full, when there is no room. inner: as in step; always a new set. */
 uint32_t tini_set_make(tini_matcher *m, tini_config_list *list, int inner);
 
-/* What follows a set on a byte, by its configurations. */
+/* The successor of a set on a byte, from its configurations. */
 uint32_t tini_set_step(tini_matcher *m, uint32_t set, uint32_t byte);
 
 #endif

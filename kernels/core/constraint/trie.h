@@ -9,10 +9,9 @@
  *   aliases   tini_trie_alias[aliases]   tokens of the same bytes as one that the tree has, ascending
  *   kinds     uint8[nodes]               tini_byte_kind of the bytes of the node and of all below it
  *
- * In it are all normal and user tokens by their bytes, and the control tokens as the four bytes by which a constraint
- * names them: 0xFF, then the id in 24 bits, the high byte first. Left out: tokens that are empty, unused, end a
- * generation, have a byte 0xFF, or have more than TINI_TRIE_LONGEST bytes.
- */
+ * In it are all normal and user tokens by their bytes, and the control tokens as the four bytes by which a
+ * constraint names them: 0xFF, then the id in 24 bits, the high byte first. Left out: tokens that are empty,
+ * unused, end a generation, have a byte 0xFF, or have more than TINI_TRIE_LONGEST bytes. */
 #ifndef TINI_TRIE_H
 #define TINI_TRIE_H
 
@@ -51,8 +50,8 @@ typedef struct tini_trie {
     const uint8_t *kinds;
 } tini_trie;
 
-/* One bit: lower case, upper case, digits, the space, other ASCII, what JSON escapes, control characters, the rest. Text
- * of few kinds can be taken as a whole. */
+/* One bit: lower case, upper case, digits, the space, other ASCII, characters that JSON escapes, control
+ * characters, the rest. A subtree with few kinds of bytes can be accepted at once. */
 static inline uint8_t tini_byte_kind(uint32_t byte) {
     if (byte >= 0x80)
         return 128;
@@ -85,19 +84,19 @@ static inline uint32_t tini_trie_token(tini_trie_node node) {
     return node.depth_token >> 8;
 }
 
-/* The bytes by which a constraint knows a token, in place or in `room`; NULL where it knows none: then the tree does
- * not have it. The token is in range. */
+/* The bytes of a token in constraints, in place or in `room`; NULL if the trie does not have it. The token is in
+ * range. */
 const uint8_t *tini_trie_bytes(const tini_tokenizer *tokenizer, uint32_t token, uint8_t room[4],
                                uint32_t *length);
 
-/* Checks the sizes of data[size] (aligned to 4 bytes) and fills the view; what is in it is not read yet, since most
- * models answer without a constraint. Errors: FORMAT, VERSION. */
+/* Checks the sizes of data[size] (aligned to 4 bytes) and fills the view. The contents are not read yet, since
+ * most models answer without a constraint. Errors: FORMAT, VERSION. */
 tin_status tini_trie_open(tini_trie *view, const uint8_t *data, size_t size, tin_error *error);
 
 /* A model's, from seal/model.c. */
 const tini_trie *tini_model_trie(const tin_model *model);
 
-/* Checks every node and alias against the tokenizer, which must be done before any is used. Errors: FORMAT. */
+/* Checks every node and alias against the tokenizer; call it before using any. Errors: FORMAT. */
 tin_status tini_trie_check(const tini_trie *view, const tini_tokenizer *tokenizer, tin_error *error);
 
 #endif

@@ -1,4 +1,4 @@
-/* A tin that is open: its entries, checked, and the kernels of the instruction set that was chosen. */
+/* An open tin: its entries, checked, and the kernels of the chosen instruction set. */
 #ifndef TINI_MODEL_H
 #define TINI_MODEL_H
 
@@ -14,7 +14,7 @@ struct tin_model {
     tini_zip zip;
     tini_program program;
     tini_program encoder; /* header NULL: the file has none */
-    tini_program mtp;     /* as is the layer that predicts a token more (multi-token prediction) */
+    tini_program mtp;     /* the multi-token-prediction layer; header NULL: the file has none */
     tini_tokenizer tokenizer;
     tini_turns turns;
     tini_trie trie;         /* header NULL: the file has none */
@@ -22,23 +22,24 @@ struct tin_model {
     const tini_kernels *kernels;
 };
 
-/* What tin_model_size says, whatever a pointer's size. */
+/* The result of tin_model_size, independent of a pointer's size. */
 #define TINI_MODEL_ROOM 576u
 _Static_assert(sizeof(tin_model) <= TINI_MODEL_ROOM, "room of a model");
 
-/* Compares every number that two entries of a file both hold, once and here: the entries' own checks (tini_*_open) look
- * at one entry each, and what runs later believes them all.
+/* Compares all numbers that two entries of a file both contain. The entries' own checks (tini_*_open) read one
+ * entry each; later code trusts both checks.
  *
  *   vocabulary   program.bin, mtp/program.bin, tokenizer.bin, trie.bin: one number
  *   token ids    turns.bin's are control tokens of tokenizer.bin; selftest.bin's are below the vocabulary
  *   context      selftest.bin's prompts fit program.bin's
- *   kept         mtp/program.bin keeps what the last of program.bin's caches and the last of its states do
- *   kind         program.bin is of text, vision/program.bin an encoder whose states are as wide as that's embeddings
+ *   kept         the last cache and the last state of program.bin are as those of mtp/program.bin
+ *   kind         program.bin is of text; vision/program.bin is an encoder, with states as wide as the embeddings
  *
- * What drafts/answer.bin says of tokens is compared by tini_draft_table_open. Two are compared elsewhere: bytes of weights.bin by tini_program_open, which takes both entries; and the bytes of
- * trie.bin's tokens by tini_trie_check, when the first constraint is made. A constraint.bin has no number of the others:
- * it names tokens by their bytes, control tokens by their ids as bytes, and what the tree lacks is never allowed. Errors:
- * FORMAT. */
+ * Three comparisons are elsewhere. tini_draft_table_open compares the tokens of drafts/answer.bin.
+ * tini_program_open takes both entries, and compares the bytes of weights.bin. tini_trie_check compares the
+ * bytes of trie.bin's tokens, when the first constraint is made. A constraint.bin shares no number with other
+ * entries: it names tokens by their bytes, control tokens by their ids as bytes, and never allows a token that
+ * the trie lacks. Errors: FORMAT. */
 tin_status tini_model_agrees(const tin_model *model, tin_error *error);
 
 /* Whether a constraint of the file, its own or an adapter's, has best-first search. */

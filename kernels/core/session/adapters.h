@@ -1,13 +1,13 @@
-/* A session's adapters: which it has, and what that makes of what it computed. */
+/* A session's adapters, and the validity of its caches under them. */
 #ifndef TINI_ADAPTERS_H
 #define TINI_ADAPTERS_H
 
 #include "session.h"
 
-/* The digest that the model's file says that its weights were made from, [TINI_SOURCE]; NULL where it does not. */
+/* The digest of the source weights that the model's file states, [TINI_SOURCE]; NULL if it states none. */
 const uint8_t *tini_source_of(const tin_model *model);
 
-/* Whether what was computed under adapters of that `shape` goes on under those that the session has. */
+/* Whether caches of that `shape` (a hash of adapters) are valid under the session's present adapters. */
 int tini_session_is_shaped(const tin_session *session, uint64_t shape);
 
 #endif

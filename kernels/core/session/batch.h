@@ -4,7 +4,7 @@
 
 #include "session.h"
 
-/* Gives up the session's logits that are in the batch's memory, which is given back while the session stays. */
+/* Drops the session's logits in the batch's memory, which is released while the session stays. */
 void tini_batch_leave(const tin_batch *batch, tin_session *session);
 
 #endif

@@ -1,29 +1,31 @@
 /* Choosing tokens inside tin_step, with drafts.
  *
- * The queue of a generating session is the token chosen last and then drafts. A pass gives the logits of all of them;
- * the token chosen after each either is the next draft, which is then known to be right and whose own logits are at
- * hand, or takes its place, and the rest is forgotten. What is chosen depends on logits and position alone (the draw is
- * a hash of both seed and position), so the tokens are those of plain decoding, sampled or greedy.
+ * The queue of a generating session is the last chosen token, followed by drafts. A pass gives the logits of all
+ * of them. The token chosen behind each may equal the next draft: then the draft is right, and its own logits
+ * are at hand. Else it replaces the draft, and the rest is forgotten. A choice depends only on logits and
+ * position (the draw is a hash of seed and position). So the tokens are those of plain decoding, sampled or
+ * greedy.
  *
- * Under a constraint the logits that it forbids count for nothing, and tokens that must come next are taken up without
- * logits: they are queued behind the token chosen last, or behind the prompt, and computed with it. The constraint goes
- * along chosen tokens only, so wrong drafts leave no trace in it.
+ * A constraint masks the logits of forbidden tokens. Forced tokens need no logits: they are queued behind the
+ * last chosen token, or behind the prompt, and computed with it. The constraint advances by chosen tokens only,
+ * so wrong drafts do not affect it.
  *
- * Each token is the one that is chosen without a limit. Only where the text could not end in time behind it, another one is
- * chosen, with which it can; such an answer never finishes as one that ended by itself. A search chooses as without a limit,
- * and its answer is cut. */
+ * Each token is the choice without a limit, unless the text could not end in time behind it. Then another token
+ * is chosen, behind which it can; such an answer never finishes with TIN_FINISH_END. A search chooses as without
+ * a limit, and its answer is cut. */
 #ifndef TINI_GENERATE_H
 #define TINI_GENERATE_H
 
 #include "session.h"
 
-/* Chooses, where that is due, and drafts what follows. 0 when there is no time left for it; where nothing was done yet
- * (worked is 0) it is done all the same. */
+/* Chooses the next token if one is due, and drafts its successors. 0 if the budget is spent; with `worked` 0 (no
+ * work done yet) it chooses anyway. */
 int tini_generate_choose(tin_session *session, struct tini_predictor *predictor, const tini_budget *budget,
                          int worked);
-/* Whether the generation must not choose these tokens next, since `left` tokens could end the text, but not with them. */
+/* Whether the generation must not choose these tokens next: `left` tokens could end the text, but not behind
+ * these. */
 int tini_generate_overruns(const tin_session *session, const int32_t *tokens, uint32_t count, uint32_t left);
-/* Ends a generation: what was not announced is taken back. STATE when that is under way in a batch. */
+/* Ends a generation and takes back tokens that were not announced. STATE if a batch is computing them. */
 tin_status tini_generate_end(tin_session *session, tin_error *error);
 
 #endif

@@ -1,15 +1,15 @@
-/* A router: which of a file's tasks a prompt is for, by a linear map of the base's hidden state after it. router.bin,
+/* A router: finds a prompt's task by a linear map of the base's hidden state after it. router.bin,
  * little-endian, all parts in this order without gaps:
  *
  *   tini_router_header
- *   weights [rows][dim] float32    a row for each task, then those for none of them, one at least
+ *   weights [rows][dim] float32    a row for each task, then those of "no task", at least one
  *   biases [rows] float32
- *   least [tasks] float32          the probability from which on the task is taken, 0 to 1
- *   names, name_bytes bytes: the tasks', of printable ASCII, each ended by a NUL, none empty and no two alike
+ *   least [tasks] float32          the lowest probability that accepts the task, 0 to 1
+ *   names, name_bytes bytes        of the tasks: printable ASCII, each ended by a NUL, none empty, no two alike
  *
- * With the state x, the score of row k is z = (the sum of weights[k][i] * x[i]) + bias[k]: element i is added to the partial
- * sum i mod 16, and these by tini_sum16. Its probability is exp(z - m) / s, where m is the highest score and s the sum of
- * all exp(z - m), in the rows' order. */
+ * With the state x, the score of row k is z = (the sum of weights[k][i] * x[i]) + bias[k]. Element i is added to
+ * the partial sum i mod 16; tini_sum16 adds the partial sums. The probability is exp(z - m) / s, where m is the
+ * highest score and s the sum of all exp(z - m), in the rows' order. */
 #ifndef TINI_ROUTER_H
 #define TINI_ROUTER_H
 

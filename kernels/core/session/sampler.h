@@ -3,8 +3,8 @@
  * Let l be the logits after, one after the other,
  *
  *   biases               l + value, for each bias of the token in order
- *   repetition penalty   of a token in the history: l divided by it when l is positive, else multiplied
- *   other penalties      of a token that is count > 0 of the last `answered` of the history:
+ *   repetition penalty   of a token in the history: l divided by it if l is positive, else multiplied
+ *   other penalties      of a token that occurs count > 0 times in the last `answered` of the history:
  *                        (l - count * frequency_penalty) - presence_penalty
  *
  * in float32, and tokens be ordered by (l descending, id ascending). The filters are applied in the order
@@ -32,41 +32,41 @@
 
 #define TINI_SAMPLER_VOCAB_MAX (1u << 23) /* 2^23 weights of 2^40 fit 64 bits */
 
-/* Minus infinity for the tokens that a mask does not have, whatever lies there. */
+/* Sets the logits of tokens outside the mask to minus infinity, whatever their memory holds. */
 void tini_mask_logits(float *logits, uint32_t vocab, const uint32_t *mask);
 
-/* The id of the largest logit, the lowest id of equals; logits[vocab], vocab > 0. mask: or NULL; STATE where it has no
- * token. */
+/* The id of the largest logit, the lowest id of equals; logits[vocab], vocab > 0. mask: or NULL; STATE if it has
+ * no token. */
 int32_t tini_argmax(const float *logits, uint32_t vocab, const uint32_t *mask);
 
-/* The logarithm of the token's share in the softmax of logits[vocab], or of those in the mask, where it is one of them, with
- * an error below 1e-6: exponentials are floats, their sum, ids ascending, and all else are doubles. -infinity where the
- * share is 0; 0 where the mask has no other token, and the logits are not read. */
+/* The logarithm of the token's share in the softmax of logits[vocab], or of the mask's, which has the token. The
+ * error is below 1e-6: exponentials are floats; their sum, ids ascending, and all else are doubles. -infinity if
+ * the share is 0. 0 if the mask has no other token; the logits are then not read. */
 double tini_log_share(const float *logits, uint32_t vocab, const uint32_t *mask, uint32_t token);
 
-/* The likeliest tokens of the mask, by (logit descending, id ascending), at most `most` of them, with their logits as
- * log_probability; how many are written. */
+/* The likeliest tokens of the mask, at most `most`, by (logit descending, id ascending), with logits as
+ * log_probability. Returns how many it writes. */
 uint32_t tini_tops(const float *logits, uint32_t vocab, const uint32_t *mask, tin_top *tops, uint32_t most);
 
-/* The same, with their log_probability as tini_log_share has it. The logits are read. */
+/* As tini_tops, with the log_probability of tini_log_share. The logits are read. */
 uint32_t tini_log_shares(const float *logits, uint32_t vocab, const uint32_t *mask, tin_top *tops,
                          uint32_t most);
 
 /* How many tokens the mask has; vocab for NULL. */
 uint32_t tini_allowed(const uint32_t *mask, uint32_t vocab);
 
-/* Whether the options are in range: temperature >= 0, repetition_penalty > 0, top_p and min_p from 0 to 1, the other
- * penalties numbers, biases of tokens below vocab, all finite but a bias of -infinity. */
+/* Whether the options are in range: temperature >= 0, repetition_penalty > 0, top_p and min_p from 0 to 1,
+ * biases of tokens below vocab. All numbers must be finite, except a bias of -infinity. */
 int tini_sampling_allowed(const tin_sampling *sampling, uint32_t vocab);
 
-/* Whether they take the likeliest token by the logits as they are. */
+/* Whether the options take the likeliest token by unchanged logits. */
 int tini_sampling_plain(const tin_sampling *sampling);
 
 /* Bytes of scratch, aligned to 8, that tini_sample needs. */
 size_t tini_sample_scratch(uint32_t vocab);
 
-/* The token after history[history_length] (ids below vocab); `position` numbers the draw. mask: or NULL. ARGUMENT when
- * an option is out of range. STATE where the mask has no token. */
+/* The token after history[history_length] (ids below vocab); `position` numbers the draw. mask: or NULL.
+ * ARGUMENT if an option is out of range, STATE if the mask has no token. */
 int32_t tini_sample(const tin_sampling *sampling, const float *logits, uint32_t vocab, const uint32_t *mask,
                     const int32_t *history, uint32_t history_length, uint64_t position, void *scratch);
 

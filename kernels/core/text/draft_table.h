@@ -1,7 +1,7 @@
 /* Drafts of an answer's next tokens, learned from a task's answers.
  *
- * A draft table maps what is seen at a place of an answer to the token that followed there in training, or to copying: the
- * next token is then what the prompt's text goes on with. What is seen is a key of 32 bits:
+ * A draft table maps a place of an answer to the token that followed there in training, or to copying: then the prompt's
+ * text gives the next token. A key of 32 bits describes the place:
  *
  *   - the answer's shape: all of its tokens, with each stretch that it copied from the prompt as one thing;
  *   - the last 4, 2 or 1 tokens of the answer, with its beginning as one of them;
@@ -9,7 +9,7 @@
  *     which the surest rule that fits is taken. Such a rule may say that the words behind its token are copied;
  *   - while the answer copies words: what would be copied next, where the copy began (the two tokens before it), or both.
  *
- * Two places with one key are taken for one, and a draft may be wrong: drafts are checked.
+ * Two places may share a key, so a draft may be wrong: drafts are checked.
  *
  * drafts/answer.bin, little-endian, written by tinsmith/drafts:
  *

@@ -1,4 +1,4 @@
-/* Text made ready for the vocabulary: Unicode's normal form C, or SentencePiece's spaces. */
+/* Normalization of text for the vocabulary: Unicode's normal form C, or SentencePiece's spaces. */
 #ifndef TINI_NORMALIZE_H
 #define TINI_NORMALIZE_H
 
@@ -8,11 +8,11 @@
 /* The most bytes of normal form C that a byte of text makes (U+1D160). */
 #define TINI_NFC_GROWTH 3
 
-/* Words of working memory for a text of `length` bytes: its decomposed characters, twice. At most 3 of them come of a
- * character of two bytes, 4 of one of three. */
+/* Words of working memory for a text of `length` bytes: its decomposed characters, twice. At most 3 of them come
+ * of a character of two bytes, 4 of one of three. */
 #define TINI_NFC_WORDS(length) (3 * (length) + 8)
 
-/* Bytes of text[length] that are in normal form C whatever follows: all of them in most texts. */
+/* Bytes of text[length] that are in normal form C, whatever follows; in most texts, all. */
 size_t tini_nfc_good(const uint8_t *text, size_t length);
 
 /* Writes text[length] in normal form C, as Hugging Face's `tokenizers` has it, to out[TINI_NFC_GROWTH * length];

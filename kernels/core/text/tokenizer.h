@@ -1,4 +1,4 @@
-/* Byte-pair encoding and unigram tokenizers over a tokenizer.bin, used where it lies in memory.
+/* Byte-pair encoding and unigram tokenizers over a tokenizer.bin, read in place.
  *
  * tokenizer.bin, little-endian, its parts one after the other without gaps, written by tokenizer/packed.py and
  * writer/vocabulary.c:
@@ -19,8 +19,8 @@
  *                                      not their text
  *
  * A hash has a power of two of slots, about half of them used at most; a search starts at hash >> (32 - log2 slots) and
- * goes on slot by slot, round the end, to one that is TINI_SLOT_EMPTY, of which there is one in any TINI_SLOT_RUN. In the
- * low 22 bits of a slot stands the number, in the high ten the low ten of the hash.
+ * continues slot by slot, round the end, to one that is TINI_SLOT_EMPTY; any TINI_SLOT_RUN slots have one. The low 22 bits
+ * of a slot are the number, the high ten are the low ten of the hash.
  */
 #ifndef TINI_TOKENIZER_H
 #define TINI_TOKENIZER_H
@@ -68,7 +68,7 @@ enum {
     TINI_TOKENIZER_FLAGS = 1023
 };
 
-/* Beside TIN_TEXT_*. The text does not stand at the beginning of one; it goes on what stands before. */
+/* Beside TIN_TEXT_*. INNER: the text is not the beginning of one. JOINED: it continues the text before it. */
 #define TINI_TEXT_INNER 0x40000000u
 #define TINI_TEXT_JOINED 0x80000000u
 

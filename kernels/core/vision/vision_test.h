@@ -1,4 +1,4 @@
-/* A file's own test of its vision model, used where it lies in memory: an image among a prompt's tokens.
+/* A file's self-test of its vision model, read in place: an image among a prompt's tokens.
  *
  * vision/selftest.bin, little-endian, written by compiler/selftest.py: tini_vision_test_header, its int32 tokens, its PNG file. The
  * rules make one tile of the image, whose rows are the tokens that are TIN_EMBEDDED. */
@@ -8,7 +8,7 @@
 #include "../seal/model.h"
 
 #define TINI_VISION_TEST_ENTRY "vision/selftest.bin"
-#define TINI_VISION_TEST_MAGIC 0x53455945u /* "EYES" */
+#define TINI_VISION_TEST_MAGIC 0x53455945u /* four ASCII letters, little-endian */
 #define TINI_VISION_TEST_VERSION 1u
 #define TINI_VISION_TEST_DIGEST 32u
 

@@ -1,5 +1,6 @@
-/* What an adapter adds to a program's matrices: low-rank factors (Hu et al., "LoRA", arXiv 2106.09685), or what it has stand
- * before a conversation (prefix.h). adapter.bin of the first kind, little-endian, all parts in this order without gaps:
+/* What an adapter adds to a program's matrices: low-rank factors (Hu et al., "LoRA", arXiv 2106.09685), or what
+ * it has stand before a conversation (prefix.h). adapter.bin of the first kind, little-endian, all parts in this
+ * order without gaps:
  *
  *   tini_adapter_header
  *   tini_factors [count]   by their tensors' names, each of which comes once
@@ -7,12 +8,13 @@
  *   zeros up to a multiple of TIN_ALIGNMENT
  *   the packed factors, factor_bytes bytes
  *
- * A matrix W whose input is x gives W x (with its bias and residual), and of each adapter in the order in which they were
- * set, B t is added to that, where t = (A x) * (scale * the session's scale), rounded to q8 where B's format reads that.
- * Each product is one of the matrix kernels', in their order of sums. Where A's format reads another kind of input than
- * W's does, x is converted, TINI_PIECE inputs at a time, and t is the sum of the pieces' products, in order. A rank is
- * filled up with rows of zeros to whole tiles of A, and with zeros of t to whole blocks of B. Of a rank of 16 those are half of
- * every block of a B in Q8_0, which leaves that half out (half_q8_0 of base/kernel.h). */
+ * A matrix W whose input is x gives W x (with its bias and residual), and of each adapter in the order in which
+ * they were set, B t is added to that, where t = (A x) * (scale * the session's scale), rounded to q8 where B's
+ * format reads that. Each product is one of the matrix kernels', in their order of sums. Where A's format reads
+ * another kind of input than W's does, x is converted, TINI_PIECE inputs at a time, and t is the sum of the
+ * pieces' products, in order. A rank is filled up with rows of zeros to whole tiles of A, and with zeros of t to
+ * whole blocks of B. Of a rank of 16 those are half of every block of a B in Q8_0, which leaves that half out
+ * (half_q8_0 of base/kernel.h). */
 #ifndef TINI_ADAPTER_H
 #define TINI_ADAPTER_H
 
@@ -22,7 +24,7 @@
 #define TINI_ADAPTER_MAGIC "TINADPT"
 #define TINI_ADAPTER_VERSION 2u /* and 1, which has no halves */
 #define TINI_SOURCE 32u         /* bytes of a SHA-256 */
-/* Inputs that are converted at once, on the stack; a multiple of what any format has in a block. */
+/* Inputs converted at once, on the stack; a multiple of every format's block. */
 #define TINI_PIECE 256u
 #define TINI_MOST_RANK 1024u
 #define TINI_MOST_SCALE 65536 /* a scale is nearer to 0 */
@@ -58,11 +60,11 @@ struct tin_adapter {
     uint16_t *of_tensor; /* [tensors] by the program's tensor, 1 + the place of its factors, or 0 */
 };
 
-/* ARGUMENT, by its name, for what was trained on another checkpoint than the model's weights were made from; NULL, or zeros:
- * it is not known. */
+/* ARGUMENT, naming `what`, if it was trained on another checkpoint than the source of the model's weights. NULL
+ * or zeros: unknown, and accepted. */
 tin_status tini_check_source(const char *what, const uint8_t *theirs, const uint8_t *own, tin_error *error);
 
-/* As strcmp, which a library without libc lacks. */
+/* As strcmp, for a library without libc. */
 int tini_compare_names(const char *a, const char *b);
 
 /* Bytes of an open adapter for this program, a multiple of TIN_ALIGNMENT. */
@@ -75,7 +77,7 @@ uint64_t tini_adapter_room(const tini_program *program);
 tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *source,
                               const uint8_t *data, size_t size, uint16_t *of_tensor, tin_error *error);
 
-/* The adapters of a session, in the order in which they were set, and what each is multiplied by. */
+/* The adapters of a session, in the order in which they were set, with their scales. */
 typedef struct tini_applied {
     const tin_adapter *adapter;
     float scale;
@@ -105,7 +107,7 @@ static inline const tini_factors *tini_factors_of(const tin_adapter *adapter, ui
     return place ? &adapter->factors[place - 1] : NULL;
 }
 
-/* What they take of a session's room: of the products A x that an op makes of one row and matrix. */
+/* The sum of the adapters' ranks, their share of a session's room: for the products A x of one row and matrix. */
 static inline uint32_t tini_adapters_rank(const tini_adapters *adapters) {
     uint32_t rank = 0;
     for (uint32_t k = 0; k < adapters->count; k++)

@@ -5,8 +5,8 @@
 
 #include "queries.h"
 
-/* Turns the scores of a tile, not yet times the scale, into weights, and sets alpha. A position that is not seen weighs 0, which
- * leaves a partial sum as it was; a query that sees none has alpha = 1 and stays as it was. The largest score does not
+/* Turns the scores of a tile, not yet times the scale, into weights, and sets alpha. A masked position weighs 0, which leaves
+ * a partial sum unchanged. A query without a visible position has alpha = 1 and stays unchanged. The largest score does not
  * depend on the order of comparisons, and which zero it is does not matter to exp. */
 typedef void tini_weigh_fn(tini_queries *s, const tini_attention *a);
 

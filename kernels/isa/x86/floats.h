@@ -5,7 +5,7 @@
  * TINI_TILES       tiles that go with six rows of x, for as many sums as registers hold
  *
  * Bits equal the scalar's: a lane is a row, and each input is one multiply and one add, in order. Weights widen exactly;
- * sums that are put down and taken up again stay as they are. */
+ * storing and reloading a sum does not change it. */
 
 #define TINI_FLOATS TINI_SET(floats)
 
