@@ -137,7 +137,7 @@ def test_an_error_is_one_line(
 def test_a_copy_that_did_not_begin_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.tin").touch()
     assert main(["run", str(tmp_path / "m.tin"), "hello"]) == FAILED
-    assert "m.tin: is empty; it was not written to its end" in capsys.readouterr().err
+    assert "m.tin: is empty: writing it was interrupted" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tiny: Path) -> None:

@@ -117,7 +117,7 @@ def test_loading_asks_too(signed: tuple[Path, Path]) -> None:
         tinsmith.load(path, key=key, min_version=8, now=date(2027, 1, 31))
     with pytest.raises(SignatureError, match="good until"):
         tinsmith.load(path, key=key, now=date(2027, 2, 1))
-    with pytest.raises(InputError, match="give key"):
+    with pytest.raises(InputError, match="give its key"):
         tinsmith.load(path, min_version=7)
 
 

@@ -18,7 +18,7 @@ from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.generation import LOOKUP, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt, later
-from tinsmith.runtime.images import decode_images
+from tinsmith.runtime.images import decode_images, images_in
 
 if TYPE_CHECKING:
     from tinsmith.batch.items import Item, Messages
@@ -86,6 +86,8 @@ class RequestBuilder:
 
     def _read(self, messages: Messages) -> Any:
         """The messages with decoded images."""
+        if images_in(messages):
+            self.model.check_vision()
         return decode_images(normalized(messages), self.settings.images)
 
     def _openai_requests(self, messages: Any, body: Mapping[str, Any]) -> list[Request]:

@@ -239,6 +239,7 @@ def _messages(model: Model, args: Args, prompt: str) -> Sequence[Message]:
         return [*_system(args), asked]
     from tinsmith.runtime.images import decode_images
 
+    model.check_vision()
     images = [{"type": "image", "path": path} for path in args.image]
     asked["content"] = [*images, {"type": "text", "text": prompt}]
     return decode_images([*_system(args), asked], _generation.image_limits(args))

@@ -180,13 +180,16 @@ class Loaded:
         """The vision model. Raises InputError where the file has none that runs here."""
         from tinsmith.runtime.vision import VisionModel
 
-        facts = self.tin.manifest.get("vision")
-        if facts is None or self.engine is not None:
+        self.check_vision()
+        return VisionModel(self.core, self.tin.manifest["vision"], self.threads, self.duty_cycle)
+
+    def check_vision(self) -> None:
+        """Raises InputError where the file has no vision model that runs here."""
+        if "vision" not in self.tin.manifest or self.engine is not None:
             raise InputError(
                 "this model has no image input: its file has no vision model that runs here; ask by text, or "
                 "open a folder of the .gguf and its vision model, called mmproj….gguf"
             )
-        return VisionModel(self.core, facts, self.threads, self.duty_cycle)
 
     @cached_property
     def _vocab(self) -> int:
