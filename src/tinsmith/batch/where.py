@@ -1,8 +1,8 @@
 """--where: an expression over a row's columns, such as `lang == "en" and len(text) < 200`.
 
-It supports Python's comparisons, `and`, `or`, `not`, `in`, arithmetic, texts, numbers, lists, and len, lower
-and float. col("a name") is a column whose name is no identifier. A missing column is None. Comparing different
-types is false.
+It supports Python's comparisons, `and`, `or`, `not`, `in`, arithmetic, texts, numbers and lists. Its functions
+are len, lower and float. col("a name") is a column whose name is not an identifier. A missing column is None.
+Comparing different types is false.
 """
 
 from __future__ import annotations

@@ -130,8 +130,8 @@ def programs_of(spec: Spec) -> dict[str, bytes]:
 def build_words(
     tokenizer: Tokenizer, chat_template: str | None, context: int, facts: Mapping[str, Any]
 ) -> memoryview:
-    """The tin, in memory, of a model that another runtime computes: it tokenizes, chats and constrains; its
-    sessions take a `compute`. context: the longest conversation, in tokens. facts: the manifest's."""
+    """A tin, in memory, for a model that another runtime computes. It tokenizes, renders chats and constrains;
+    its sessions take a `compute`. context: the longest conversation, in tokens. facts: the manifest's."""
     vocab = len(tokenizer.tokens)
     builder = GraphBuilder({"nothing": Tensor("F32", vocab, 1, bytes(4 * vocab))})
     builder.logits(builder.embed("nothing"), "nothing")  # a program ends in logits; this one never runs

@@ -53,10 +53,9 @@ def tools(
 ) -> Constraint:
     """Calls of these tools: Python functions, or dicts in OpenAI's shape.
 
-    format: how calls are written, by name. parallel: one to eight calls instead of one; alone: a single
-    one is then written as without it, and not as a list of one. none: the answer may
-    make no call. spacing: of JSON, as `schema`; None: the format's own. control: the id of a control token by
-    its text, or None where the vocabulary has none, for formats that have such tokens.
+    format: the name of the calls' format. parallel: one to eight calls instead of one; alone: then a single
+    call is not written as a list. none: the answer may make no call. spacing: of JSON, as for `schema`; None:
+    the format's own. control: maps a control token's text to its id, or None without such a token.
     Raises ConstraintError: what in the tools can't be enforced, and where; UnsupportedError for an unknown
     format.
     """

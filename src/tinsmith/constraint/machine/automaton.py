@@ -81,8 +81,8 @@ def _distances(states: Sequence[State]) -> list[int | None]:
 
 
 def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[State], list[int]]:
-    """Equal states made one, without those that lead nowhere or are not reached; the start first, then the
-    nearest. And of each, a number that it had."""
+    """Merges equal states, and drops those that are unreachable or lead nowhere. The start comes first, then
+    the nearest. Also returns an earlier number of each."""
     states = machine.states
     if None in distances:
         states = [_alive(state, distances) for state in states]

@@ -154,9 +154,10 @@ class _Rules:
 def _unwind(rules: _Rules) -> None:
     """Left recursion, direct or by way of other rules, becomes a loop.
 
-    In a cycle of rules that begin with one another, a text of A begins with an item of some member D that is no
-    member. D continues to its end, which then begins some member C, and so on up to A. So one automaton has a
-    copy of every member, with transitions from D's end to the state of C after D; A's text ends at A's end.
+    In a cycle of rules that begin with one another, a text of A begins with an item from outside the cycle, in
+    some member D. D continues to its end, which then begins some member C, and so on up to A. So one automaton
+    has a copy of every member, with transitions from D's end to the state of C after D; A's text ends at A's
+    end.
     """
     graph = [
         list(dict.fromkeys(call.rule for _, call, _ in rules.first_calls(start))) for start in rules.starts

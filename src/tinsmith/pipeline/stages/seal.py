@@ -1,4 +1,4 @@
-"""The seal stage: the tins that ship, with what they say of how they were made and how well they do.
+"""The seal stage: the tins that ship, with their recipe, measures and licences.
 
 The weights and all else that was built and verified stay as they are, byte for byte.
 """
