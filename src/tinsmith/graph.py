@@ -1,4 +1,4 @@
-"""What a family computes: ops over named values, independent of any device.
+"""A family's computation: ops over named values, independent of any device.
 
 A family's `graph(hyper, g)` calls the methods of GraphBuilder; each adds one op and returns its output, a Value
 of shape (tokens, width). Encoders and projectors do the same with values of shape (patches, width), or (states,

@@ -1,4 +1,4 @@
-"""What report pages have in common: their files, and their figures as a terminal shows them."""
+"""The files of report pages, and their figures in a terminal."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Runs of the same job with different seeds: validation keeps the best of them, or their mean.
 
-Adapters with the same start lie in one basin, and the mean of their updates often is better than any of them
+Adapters with the same start lie in one basin. The mean of their updates is often better than any of them
 (Wortsman et al., "Model soups", arXiv 2203.05482).
 """
 
