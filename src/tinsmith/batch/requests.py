@@ -86,9 +86,10 @@ class RequestBuilder:
 
     def _read(self, messages: Messages) -> Any:
         """The messages with decoded images."""
+        messages = normalized(messages)
         if images_in(messages):
             self.model.check_vision()
-        return decode_images(normalized(messages), self.settings.images)
+        return decode_images(messages, self.settings.images)
 
     def _openai_requests(self, messages: Any, body: Mapping[str, Any]) -> list[Request]:
         settings, offer, extras = openai.settings_of(body, self.settings)
