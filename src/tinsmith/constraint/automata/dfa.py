@@ -198,7 +198,8 @@ def minimize(dfa: Dfa) -> Dfa:
     # Numbered by first state, so that the start remains 0.
     groups: Numbering[int] = Numbering()
     number_of = [groups[one] for one in group]
-    kept = [_signature(dfa.edges[group.index(one)], number_of) for one in groups.order]
+    first_of = dict(zip(reversed(number_of), reversed(dfa.edges), strict=True))
+    kept = [_signature(first_of[number], number_of) for number in range(len(groups))]
     return trim(kept, {number_of[state] for state in dfa.accepts})
 
 
