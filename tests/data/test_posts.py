@@ -163,6 +163,14 @@ def test_a_header_that_takes_too_much_is_one_line(header: str, tmp_path: Path) -
     assert str(first.values).isprintable() and not isinstance(second.values, DataError)
 
 
+def test_a_mail_of_parts_in_parts_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.mbox"
+    parts = "".join(f"Content-Type: multipart/mixed; boundary=b{k}\n\n--b{k}\n" for k in range(1200))
+    path.write_text(f"From a\n{parts}")
+    (row,) = containers.of_file(path).rows(path)
+    assert str(row.values) == f"{path}:1: the mail has more than 100 parts; take it out"
+
+
 @pytest.mark.parametrize(
     ("post", "left"),
     [

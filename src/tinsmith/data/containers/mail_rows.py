@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.utils import parseaddr
+from itertools import count
 from pathlib import Path
 
 from tinsmith.data.containers import Container, Row
@@ -19,13 +20,13 @@ from tinsmith.data.readers import Where
 from tinsmith.errors import DataError
 from tinsmith.system import reading
 
-_PARSER = BytesParser(policy=email.policy.default)
 # Bytes of a header, at most: Python's parser takes quadratic time.
 _LONGEST = {
     b"from": 1 << 12,
     **dict.fromkeys((b"subject", b"message-id"), 1 << 14),
     **dict.fromkeys((b"in-reply-to", b"references"), 1 << 16),
 }
+_PARTS = 100  # of a mail, at most: the parser compares each line with the boundaries around it
 _ESCAPED = re.compile(rb">+From ")
 _ID = re.compile(r"<[^<>\s]+>")
 
@@ -35,7 +36,7 @@ def rows(path: Path) -> Iterator[Row]:
         where = Where(str(path), number)
         try:
             _check_headers(lines, where)
-            yield Row(where, _values(_PARSER.parsebytes(b"".join(lines)), where))
+            yield Row(where, _values(_parsed(b"".join(lines), where), where))
         except DataError as fault:
             yield Row(where, fault)
 
@@ -77,6 +78,17 @@ def _check_headers(lines: list[bytes], where: Where) -> None:
             raise DataError(
                 f"{where}: the header {header} is longer than {_LONGEST[name]:,} bytes; take it out"
             )
+
+
+def _parsed(mail: bytes, where: Where) -> EmailMessage:
+    parts = count(1)
+
+    def part() -> EmailMessage:
+        if next(parts) > _PARTS:
+            raise DataError(f"{where}: the mail has more than {_PARTS} parts; take it out")
+        return EmailMessage()
+
+    return BytesParser(part, policy=email.policy.default).parsebytes(mail)
 
 
 def _values(mail: EmailMessage, where: Where) -> dict[str, str | None]:

@@ -85,16 +85,16 @@ def read(folder: Path, length: int = LENGTH) -> tuple[list[Passage], list[Droppe
 
 def sentences(text: str) -> list[str]:
     """The sentences of a passage, with single spaces between words."""
-    made: list[str] = []
+    made: list[list[str]] = []
     for block in re.split(r"\n\s*\n", text):
         open_ = False
         for piece in _SENTENCE.split(" ".join(block.split())):
             if open_:
-                made[-1] += f" {piece}"
+                made[-1].append(piece)
             else:
-                made.append(piece)
+                made.append([piece])
             open_ = _UNFINISHED.search(piece) is not None
-    return [one for one in made if one]
+    return [one for one in map(" ".join, made) if one]
 
 
 def _files(folder: Path, dropped: list[Dropped]) -> Iterator[Path]:
