@@ -237,7 +237,25 @@ def test_address_is_one_client() -> None:
         != client_address(("2001:db8:0:2::1", 1))
     )
     assert client_address(("fe80::1%eth0", 1)) == "fe80::"
-    assert client_address(None) == ""
+    assert client_address(None) == client_address(("", 0)) == client_address(("a name", 0)) == ""
+
+
+def test_unknown_key_on_a_public_route_is_its_address() -> None:
+    guard = Guard(KEYS, [], False, Limits())
+    headers = [(b"host", b"nas"), (b"x-api-key", b"an-unknown-key-of-some-length")]
+    request = Request({"type": "http", "headers": headers, "client": ("192.0.2.1", 5)})
+    assert guard.client(request, public=True) == "192.0.2.1"
+    with pytest.raises(ApiError, match="unknown API key"):
+        guard.client(request, public=False)
+
+
+def test_messages_quote_100_characters_at_most() -> None:
+    headers = [(b"host", b"x" * 120 + b".example")]
+    with pytest.raises(ApiError, match=f"not {'x' * 100};"):
+        Guard([], [], False, Limits()).client(Request({"type": "http", "headers": headers}), public=True)
+    headers = [(b"host", b"nas"), (b"origin", b"y" * 120)]
+    with pytest.raises(ApiError, match=f"of {'y' * 100} may"):
+        Guard([], [], False, Limits()).client(Request({"type": "http", "headers": headers}), public=True)
 
 
 def test_address_has_its_share_without_keys(files: list[Path]) -> None:
