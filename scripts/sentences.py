@@ -140,8 +140,10 @@ def comments(header: Path) -> Iterator[Passage]:
 
 
 def sentences(text: str) -> list[str]:
+    """Its sentences. Each entry of a list of parameters ("tokens: of the prompt; seed: …") is one."""
     ended = re.sub(r"\b(e\.g|i\.e|vs|No|approx)\.", r"\1", text)
-    parts = re.split(r"(?<=[.!?])[\"')]?\s+(?=[\"'(`]?(?:[A-Z`\d…{]|tinsmith\b|qemu\b|zig\b))", ended)
+    starts = r"[\"'(`]?(?:[A-Z`\d…{]|tinsmith\b|qemu\b|zig\b)"
+    parts = re.split(rf"(?<=[.!?])[\"')]?\s+(?={starts})|(?<=[.;])\s+(?=[a-z]\w*(?:, [a-z]\w*)*: )", ended)
     return [part for part in parts if count(part)]
 
 
