@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.kernels import odd_images
+from tests.kernels import broken_images, odd_images
 from tests.kernels.odd_images import noise, saved
 from tests.models import c_programs
 from tinsmith import _core
@@ -52,7 +52,9 @@ def test_training_sees_the_pixels_that_the_runtime_sees() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"), list(odd_images.refused()), ids=lambda x: x if isinstance(x, str) else ""
+    ("name", "data", "said"),
+    [*odd_images.refused(), *broken_images.pngs(), *broken_images.jpegs()],
+    ids=lambda x: x if isinstance(x, str) else "",
 )
 def test_what_is_not_read_is_refused_in_a_line(name: str, data: bytes, said: str) -> None:
     with pytest.raises(RuntimeFault, match=said) as raised:
