@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import subprocess
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tinsmith.errors import InputError, RuntimeFault, SignatureError
 from tinsmith.formats import minisign
 from tinsmith.formats.minisign import SecretKey
 from tinsmith.formats.tin import MANIFEST, Tin, write
+from tinsmith.system.files import map_file
 
 QUICK = 1 << 15  # scrypt's least, so that tests need no gigabyte
 KEY = SecretKey(b"tinsmith", bytes(range(32)))
@@ -183,6 +184,72 @@ def test_a_signature_of_another_key_kind_or_file_is_refused(tin: Path, tmp_path:
         minisign.require(tin, Tin(tin), beside)
     with pytest.raises(InputError, match="one line"):
         minisign.sign(tin, KEY, "two\nlines")
+
+
+def _changed(line: str, at: int, byte: int) -> str:
+    """A line of base64 with another byte."""
+    data = bytearray(b64decode(line))
+    data[at] = byte
+    return b64encode(data).decode()
+
+
+def test_only_a_whole_public_key_is_one(tin: Path) -> None:
+    signature, line = minisign.sign(tin, KEY).encode(), KEY.public
+
+    def verify(key: str) -> None:
+        _core.file_verify(map_file(tin), signature, key)
+
+    for sound in (line, f"{line}\n", f"untrusted comment: of mine\n{line}\n", f"{line}\r\n"):
+        verify(sound)
+    broken = [
+        *(
+            "",
+            "untrusted comment: of mine",
+            f"comment: of mine\n{line}",
+            f"{line}\nmore",
+            f"{line}\n\n",
+            f" {line}",
+        ),
+        *(line[:-1], f"{line}A", f"{line}AAAA", line[:-4], f"{line[:-1]}=", f"{line[:-2]}=="),
+        *(line.replace(line[20], other, 1) for other in "-_*=@[`{\x7f :."),
+        *(_changed(line, at, byte) for at, byte in ((0, 0x44), (0, 0x46), (1, 0x44), (1, 0x63), (1, 0x65))),
+    ]
+    for key in broken:
+        with pytest.raises(RuntimeFault, match="no minisign public key"):
+            verify(key)
+
+
+def test_only_a_whole_signature_is_one(tin: Path) -> None:
+    good = minisign.sign(tin, KEY)
+    comment, line, trusted, last = good.splitlines()
+    assert line[-1] == last[-1] == "="
+
+    def verify(*lines: str) -> None:
+        _core.file_verify(map_file(tin), "\n".join(lines).encode(), KEY.public)
+
+    verify(comment, line, trusted, last)
+    verify(comment, line, trusted, last, "")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    odd = letters[letters.index(line[-2]) ^ 1]  # bits behind the last byte
+    odder = letters[letters.index(last[-3]) ^ 1]
+    for lines in (
+        (comment, f"{line[:-2]}{odd}=", trusted, last),
+        (comment, line, trusted, f"{last[:-3]}{odder}=="),
+        (comment, line[:-1], trusted, last),
+        (comment, line, trusted, last[:-1]),
+        (comment, f"{line[:-1]}A", trusted, last),
+        (comment, f"{line[:40]}={line[41:]}", trusted, last),
+        (comment, _changed(line, 0, 0x44), trusted, last),
+        (comment, _changed(line, 1, 0x65), trusted, last),
+        (comment[1:], line, trusted, last),
+        (line, trusted, last),
+        (comment, trusted, last),
+        (comment, line, last),
+        (comment, line, trusted),
+        (comment, line, trusted, last, "", ""),
+    ):
+        with pytest.raises(RuntimeFault, match="damaged, or no minisign signature"):
+            verify(*lines)
 
 
 def test_the_same_file_and_key_give_the_same_signature(tin: Path) -> None:
