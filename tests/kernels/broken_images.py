@@ -60,6 +60,10 @@ def pngs() -> Iterator[Broken]:
     for filter_ in (5, 255):
         rows = bytes([0, 1, 2, filter_, 3, 4])
         yield f"a row of filter {filter_}", png(2, 2, 8, 0, 0, 0, 0, rows=rows), "a row has an unknown filter"
+    data = zlib.compress(bytes(6))
+    for end in range(1, len(data)):
+        parts = [chunk(b"IDAT", data[:end]), chunk(b"tEXt", b"a"), chunk(b"IDAT", data[end:])]
+        yield f"a png whose data is parted at {end}", sound[:33] + b"".join(parts), "compressed data end early"
     yield "a png without data", sound[:33] + chunk(b"IEND", b""), "it is cut short"
 
 

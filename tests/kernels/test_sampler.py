@@ -102,15 +102,30 @@ def test_equal_logits_draw_the_token_that_the_random_number_names(sampler: Sampl
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_frequencies_are_those_of_the_softmax(sampler: Sampler, temperature: float) -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"min_p": 0.2}, {"top_k": 7}, {"top_p": 0.8}, {"top_p": 0.9, "min_p": 0.1}]
+)
+def test_frequencies_are_those_of_the_softmax(
+    sampler: Sampler, temperature: float, options: dict[str, float]
+) -> None:
+    """Over the tokens that the options keep."""
     logits, count = row(30, seed=1, spread=1.0), 20_000
     scaled = logits.astype(np.float64) / temperature
-    expected = np.exp(scaled - scaled.max())
+    weights = np.exp(scaled - scaled.max())
+    order = np.argsort(-weights)
+    kept = np.ones(30, bool)
+    kept[order[int(options.get("top_k", 30)) :]] = False
+    before = np.cumsum(weights[order]) - weights[order]
+    kept[order[before >= options.get("top_p", 2.0) * weights.sum()]] = False
+    kept &= weights >= options.get("min_p", 0.0)
+    expected = np.where(kept, weights, 0.0)
     expected *= count / expected.sum()
-    seen = np.bincount(sampler.draws(logits, range(count), temperature=temperature, seed=3), minlength=30)
+    drawn = sampler.draws(logits, range(count), temperature=temperature, seed=3, **options)
+    seen = np.bincount(drawn, minlength=30)
+    assert not seen[~kept].any()
     likely = expected >= 5
     rest = expected[~likely].sum()
-    chi_square = (((seen - expected) ** 2 / expected)[likely]).sum()
+    chi_square = (((seen - expected) ** 2)[likely] / expected[likely]).sum()
     freedom = likely.sum() - 1 + (rest > 0)
     # The sum has mean `freedom` and variance 2 * freedom; 5 deviations never come by chance.
     assert chi_square < freedom + 5 * np.sqrt(2 * freedom)

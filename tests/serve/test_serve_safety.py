@@ -402,7 +402,15 @@ def test_key_file(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text("# ours\na-key-of-some-length # mine\n\nanother-key-of-some-length\n")
     assert read_keys(path) == KEYS
-    for text, said in (("short\n", ":1: a key needs at least 16"), ("# none\n", "no key")):
+    path.write_text("a-key-of-16-char\n")
+    assert read_keys(path) == ["a-key-of-16-char"]
+    for text, said in (
+        ("a-key-of-15-cha\n", ":1: a key needs at least 16"),
+        ("\n\u00e9-key-of-some-length\n", ":2: a key needs at least 16 printable ASCII"),
+        ("a-key-of-some-\x7flength\n", ":1: a key needs at least 16 printable ASCII"),
+        ("a-key of-some-length\n", ":1: .* without spaces"),
+        ("# none\n", "no key"),
+    ):
         path.write_text(text)
         with pytest.raises(InputError, match=said):
             read_keys(path)

@@ -185,10 +185,12 @@ static int png_chunks(png *s, const tini_image *p) {
 static int png_more(void *context, const uint8_t **at, const uint8_t **end) {
     png *s = context;
     png_chunk chunk;
-    if (!png_next(&s->next, s->end, &chunk))
+    const uint8_t *next = s->next;
+    if (!png_next(&next, s->end, &chunk))
         return png_fail(s, "it is cut short");
     if (chunk.name != PNG_IDAT)
-        return 0;
+        return 0; /* for good: later IDATs are not read */
+    s->next = next;
     if (!png_whole(&chunk))
         return png_fail(s, "a chunk's checksum is wrong");
     *at = chunk.data;
