@@ -96,11 +96,9 @@ def test_a_torn_header_is_written_again(kept: int, tmp_path: Path) -> None:
 
 
 def test_long_settings_are_cut_in_the_error(tmp_path: Path) -> None:
-    out = tmp_path / "out.jsonl"
     for length, shown in ((78, f'"{"a" * 78}"'), (79, f'"{"a" * 79}…')):
-        with Journal(out, {"in": "a" * length}, files.replace):
-            pass
+        out = tmp_path / f"{length}.jsonl"
+        with Journal(out, {"in": "a" * length}, files.replace) as journal:
+            journal.end()
         with pytest.raises(InputError, match=f"was started with IN {shown}, now "):
             enter(out)
-        (tmp_path / "out.jsonl.journal").unlink()
-        (tmp_path / "out.jsonl.part").unlink()
