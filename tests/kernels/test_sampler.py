@@ -416,3 +416,18 @@ def test_not_a_number_and_infinities(sampler: Sampler) -> None:
 )
 def test_options_out_of_range_are_refused(sampler: Sampler, options: dict[str, float]) -> None:
     assert sampler.draw(row(10, seed=6), **options) == ARGUMENT
+
+
+def test_the_largest_vocabulary(sampler: Sampler) -> None:
+    most = 1 << 23
+    logits = np.zeros(most + 1, np.float32)
+    logits[most - 1] = 50
+    assert sampler.draw(logits[:most], temperature=0.0) == most - 1
+    assert sampler.draw(logits, temperature=0.0) == ARGUMENT
+
+
+@pytest.mark.parametrize("options", [{"top_p": 0.0}, {"top_p": 1.0}, {"min_p": 0.0}, {"min_p": 1.0}], ids=str)
+def test_options_at_the_ends_of_their_ranges(sampler: Sampler, options: dict[str, float]) -> None:
+    logits = np.array([0.0, 3.0, 1.0])
+    every = {0, 1, 2} if options in ({"top_p": 1.0}, {"min_p": 0.0}) else {1}
+    assert set(sampler.draws(logits, range(300), **options).tolist()) == every
