@@ -67,6 +67,77 @@ def pngs() -> Iterator[Broken]:
     yield "a png without data", sound[:33] + chunk(b"IEND", b""), "it is cut short"
 
 
+def stream(*fields: tuple[int, int], pixels: bytes = bytes(6), header: bytes = b"\x78\x01") -> bytes:
+    """A PNG of 2 x 2 whose zlib stream has these fields, (value, bits) each, and the pixels' checksum."""
+    number = place = 0
+    for value, bits in fields:
+        number |= value << place
+        place += bits
+    data = header + number.to_bytes(-(-place // 8), "little") + struct.pack(">I", zlib.adler32(pixels))
+    start = png(2, 2, 8, 0, 0, 0, 0)[:33]
+    return start + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def reversed_bits(value: int, bits: int) -> tuple[int, int]:
+    """A Huffman code, which deflate writes from its first bit."""
+    return int(f"{value:0{bits}b}"[::-1], 2), bits
+
+
+LAST, FIXED, DYNAMIC = (1, 1), (1, 2), (2, 2)
+ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
+ZERO, END = reversed_bits(0x30, 8), reversed_bits(0, 7)  # of the fixed code
+
+
+def dynamic(lengths: dict[int, int], *rest: tuple[int, int], counts: tuple[int, int] = (257, 1)) -> bytes:
+    """A block that begins with the lengths of the code of lengths. counts: of literals and of distances."""
+    head = [(counts[0] - 257, 5), (counts[1] - 1, 5), (15, 4)]
+    return stream(LAST, DYNAMIC, *head, *((lengths.get(symbol, 0), 3) for symbol in ORDER), *rest)
+
+
+TWO_LITERALS = [(0, 1), (1, 1), (127, 7), (1, 1), (117 - 11, 7), (0, 1)]  # 0 and 256, one bit each
+FEW_CODES = dynamic({18: 1, 1: 1}, *TWO_LITERALS, (0, 1), *[(0, 1)] * 6, (1, 1))
+
+
+def streams() -> Iterator[Broken]:
+    """Faults of zlib streams (RFC 1950 and 1951)."""
+    sound = stream(LAST, FIXED, *[ZERO] * 6, END)
+    assert zlib.decompress(sound[41:-16]) == bytes(6)
+    for header in (b"\x77\x09", b"\x88\x1c", b"\x78\x02", b"\x78\x20", b"\x78\x3f"):
+        yield (
+            f"a stream of {header.hex()}",
+            stream(LAST, FIXED, *[ZERO] * 6, END, header=header),
+            "no zlib stream",
+        )
+    yield "an unknown block", stream(LAST, (3, 2), (0, 8)), "an unknown block"
+    yield "a stored block's length", stream(LAST, (0, 2), (0, 5), (6, 16), (6, 16), (0, 48)), "length is wrong"
+    yield "an unknown length", stream(LAST, FIXED, ZERO, reversed_bits(0xC6, 8), (0, 5)), "an unknown length"
+    match = reversed_bits(1, 7)  # of 3 bytes
+    yield "an unknown distance", stream(LAST, FIXED, ZERO, match, reversed_bits(30, 5)), "an unknown code"
+    before = stream(LAST, FIXED, ZERO, match, reversed_bits(1, 5))
+    yield "a copy from before", before, "from before their beginning"
+    yield "fewer bytes than pixels", stream(LAST, FIXED, *[ZERO] * 5, END), "fewer than its pixels"
+    yield "more bytes than pixels", stream(LAST, FIXED, *[ZERO] * 7, END), "more than its pixels"
+    yield "another checksum", stream(LAST, FIXED, *[ZERO] * 6, END, pixels=bytes(7)), "another checksum"
+    for counts in ((287, 1), (288, 1), (257, 31), (257, 32)):
+        yield f"codes of {counts} symbols", dynamic({0: 1, 1: 1}, counts=counts), "too many codes"
+    for lengths in ({}, {0: 1}, {0: 2, 1: 2}, {0: 1, 1: 1, 2: 1}, {0: 7, 1: 1}):
+        yield f"a code of lengths {lengths}", dynamic(lengths), "a bad code of lengths"
+    yield (
+        "a repeated length at first",
+        dynamic({16: 1, 1: 1}, (1, 1), (0, 2)),
+        "repeat a length before the first",
+    )
+    zeros = {18: 1, 1: 1}  # 1 is coded as 0, eleven and more zeros as 1
+    much = [(1, 1), (127, 7)]  # 138 zeros
+    yield "too many lengths", dynamic(zeros, *much, *much), "too many lengths"
+    endless = [(0, 1), *much, (1, 1), (118 - 11, 7), (0, 1)]
+    yield "a block without an end", dynamic(zeros, *endless), "a block without an end"
+    three = dynamic(zeros, (0, 1), (0, 1), *much, (1, 1), (116 - 11, 7), (0, 1), (0, 1))
+    yield "a code of too many literals", three, "have a bad code"
+    distances = dynamic(zeros, *TWO_LITERALS, *[(0, 1)] * 3, counts=(257, 3))
+    yield "a code of too many distances", distances, "a bad code of distances"
+
+
 def jpegs() -> Iterator[Broken]:
     sound = saved(Image.fromarray(noise(16, 16)), "JPEG", subsampling="4:4:4")
     frame, scan = sound.index(b"\xff\xc0"), sound.index(b"\xff\xda")

@@ -53,7 +53,7 @@ def test_training_sees_the_pixels_that_the_runtime_sees() -> None:
 
 @pytest.mark.parametrize(
     ("name", "data", "said"),
-    [*odd_images.refused(), *broken_images.pngs(), *broken_images.jpegs()],
+    [*odd_images.refused(), *broken_images.pngs(), *broken_images.streams(), *broken_images.jpegs()],
     ids=lambda x: x if isinstance(x, str) else "",
 )
 def test_what_is_not_read_is_refused_in_a_line(name: str, data: bytes, said: str) -> None:
@@ -171,6 +171,12 @@ def test_numbers_of_64_bits_are_not_cut() -> None:
         with pytest.raises(OverflowError):
             _core.image_read(data, most)
     assert _core.image_read(data, 2**64 - 1)[:2] == (8, 8)
+
+
+def test_a_code_of_one_distance_is_read() -> None:
+    """Incomplete, as zlib allows it where there is one code of one bit."""
+    assert (read(broken_images.FEW_CODES) == 0).all()
+    assert (odd_images.seen(broken_images.FEW_CODES) == 0).all()
 
 
 def test_more_data_than_pixels_is_refused() -> None:

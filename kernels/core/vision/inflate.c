@@ -240,8 +240,6 @@ static int inflate_codes(tini_inflate *s, uint8_t **out, const uint8_t *end) {
         symbol = inflate_symbol(s, &s->distances);
         if (symbol < 0)
             return 0;
-        if (symbol > 29)
-            return inflate_fail(s, "its compressed data have an unknown distance");
         s->distance = distance_base[symbol] + inflate_bits(s, (uint32_t)(symbol < 4 ? 0 : symbol / 2 - 1));
         if (s->fault || (!s->full && s->distance > s->filled))
             return inflate_fail(s, "its compressed data copy from before their beginning");
