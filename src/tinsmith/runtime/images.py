@@ -54,9 +54,8 @@ def image_of(part: Mapping[str, Any], where: str, most: int = MOST_BYTES) -> Ima
     damaged file."""
     given = [key for key in ("path", "bytes", "pixels", "image_url") if part.get(key) is not None]
     if len(given) != 1:
-        raise InputError(
-            f"{where}: an image has one of path, bytes, pixels and image_url; it has {given or 'none'}"
-        )
+        has = " and ".join(given) or "none"
+        raise InputError(f"{where}: an image has one of path, bytes, pixels and image_url; it has {has}")
     kind, value = given[0], part[given[0]]
     if kind == "pixels":
         return _of_pixels(value, where)
