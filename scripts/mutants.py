@@ -17,6 +17,7 @@ writes the figures to benchmarks/figures/mutants.json, and prints these.
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import os
@@ -196,7 +197,7 @@ def tried(mutant: Mutant, subject: Subject, tests: Tests) -> dict[str, Any]:
     path, began = TREE / mutant.file, time.monotonic()
     try:
         write(path, mutations.applied(mutant.text, mutant.edit))
-        changed = changed_object(path) if path.suffix == ".c" else compiles(path)
+        changed = changed_object(path) if path.suffix == ".c" else changed_module(path, mutant.text)
         if not changed:
             return {"status": "not compiled" if changed is None else "same object"}
         by = tests.killer(subject.tests)
@@ -212,12 +213,23 @@ def write(path: Path, text: bytes) -> None:
         compiled.unlink()
 
 
-def compiles(path: Path) -> bool | None:
+def changed_module(path: Path, before: bytes) -> bool | None:
+    """As changed_object, of a Python source. Annotations, which nothing evaluates, make no difference."""
     try:
         compile(path.read_bytes(), path.name, "exec")
     except SyntaxError:
         return None
-    return True
+    return _without_annotations(path.read_bytes()) != _without_annotations(before)
+
+
+def _without_annotations(source: bytes) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
+    return ast.dump(tree)
 
 
 def results() -> dict[str, dict[str, Any]]:

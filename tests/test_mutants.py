@@ -114,3 +114,14 @@ def test_every_path_and_argued_line_is_in_the_tree() -> None:
     assert [one for one in (*patterns, *tests) if not any(mutants.ROOT.glob(one))] == []
     for one in argued:
         assert one["code"] in (mutants.ROOT / one["file"]).read_text("utf-8")
+
+
+def test_annotations_make_no_difference(tmp_path: Path) -> None:
+    path, before = tmp_path / "least.py", b"def least(a: int | None) -> int | None:\n    return a or 3\n"
+    for now, changed in (
+        (before.replace(b"|", b"&"), False),
+        (before.replace(b"3", b"4"), True),
+        (before.replace(b":", b"", 1), None),
+    ):
+        path.write_bytes(now)
+        assert mutants.changed_module(path, before) is changed
