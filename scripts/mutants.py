@@ -161,9 +161,12 @@ class Tests:
     @staticmethod
     @cache
     def _key(call: str) -> str:
-        """With a digest of the folders of its tests: one that fails by itself must not count as a killer."""
-        folders = {str(Path(word).parent) for word in call.split()}
-        return f"{call} {measured.digest(measured.sources(*folders))}"
+        """With a digest of its tests and what stands beside them: one that fails by itself must not count as a
+        killer."""
+        named = {ROOT / word for word in call.split()}
+        beside = measured.sources(*{str(Path(word).parent) for word in call.split()})
+        tests = [path for path in beside if path in named or not path.name.startswith("test_")]
+        return f"{call} {measured.digest(tests)}"
 
     def killer(self, calls: list[str]) -> str:
         """What fails; "" where nothing does."""
