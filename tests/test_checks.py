@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,31 @@ def test_token_ids() -> None:
     for text in texts:
         with refused("a text is neither a text nor a list of whole numbers, tokens' ids"):
             token_ids(text, 3, "a text")
+
+
+def test_documentation_states_the_limits_of_the_server() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "serving.md").read_text("utf-8").replace("\n", " ")
+    limits = Limits()
+    for said in (
+        f"| `--queue` | {limits.queue} |",
+        f"| `--in-flight` | {limits.in_flight} |",
+        f"| `--max-body` | {limits.body / 2**20:g} MiB |",
+        f"| `--max-schema` | {limits.schema / 2**10:g} KiB |",
+        f"| `--max-images` | {limits.images} |",
+        f"`--max-images` at most ({limits.images})",
+        f"| `--max-image` | {limits.image / 2**20:g} MiB |",
+        f"`--max-image` ({limits.image / 2**20:g} MiB)",
+        f"| `--max-pixels` | {limits.pixels / 1e6:g} million |",
+        f"| `--compile-seconds` | {limits.compile_seconds:g} |",
+        f"head and body have {limits.read_seconds:g} seconds each",
+        f"of its answer in {limits.write_seconds:g} seconds",
+        f"{limits.connections:,} at once, {limits.connections // 4} of them from one address",
+        f"requests may take {limits.image_rows / 2**30:g} GiB a file",
+        f"({limits.image_cache / 2**20:g} MiB a file, least recently used",
+        f"Examples: {limits.answers} for `n`",
+    ):
+        assert said in page, said
+    assert limits.tokens is None
 
 
 def test_limits_of_the_server() -> None:

@@ -35,12 +35,6 @@ def seeing(eyes: Path) -> Iterator[Running]:
         yield made
 
 
-def test_documentation_states_the_image_limits() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
-    assert f"`--max-images` at most ({Limits().images})" in page
-    assert f"`--max-image` ({Limits().image >> 20} MiB)" in page
-
-
 def coded(seed: int = 1) -> str:
     return base64.b64encode(png(photo(50, 40, seed))).decode()
 
