@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tinsmith.batch.engine import Counts, WindowResult
 from tinsmith.batch.journal import Journal
 from tinsmith.errors import InputError
 from tinsmith.system import files
@@ -102,3 +104,40 @@ def test_long_settings_are_cut_in_the_error(tmp_path: Path) -> None:
             journal.end()
         with pytest.raises(InputError, match=f"was started with IN {shown}, now "):
             enter(out)
+
+
+def test_rows_are_synced_after_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since the last time, and at the end."""
+    clock, synced, sync = [100.0], list[float](), os.fsync
+
+    def fsync(file: int) -> None:
+        synced.append(clock[0])
+        sync(file)
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(os, "fsync", fsync)
+    with Journal(tmp_path / "out.jsonl", HEADER, files.replace) as journal:
+        synced.clear()
+        line = b'{"item": 1}\n'
+        for number, clock[0] in enumerate((101.0, 102.0, 102.1, 103.0, 104.1, 104.2, 110.0)):
+            journal.add(WindowResult(number, line, Counts(items=1, bytes=len(line))))
+        assert sorted({*synced}) == [102.1, 104.2, 110.0]
+        clock[0] = 110.5
+        journal.end()
+    assert {*synced} == {102.1, 104.2, 110.0, 110.5}
+
+
+@pytest.mark.parametrize("size", [1, 2, (1 << 20) + 1])
+def test_windows_of_any_size_are_kept(size: int, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with Journal(out, HEADER, files.replace) as journal:
+        for first in (0, 3):
+            journal.add(WindowResult(first, b"x" * size, Counts(items=2, bytes=size)))
+    with Journal(out, HEADER, files.replace) as journal:
+        assert [item in journal.spans for item in range(6)] == [True, True, False, True, True, False]
+        assert journal.counts == Counts(items=4, bytes=2 * size)
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="File name too long"):
+        enter(tmp_path / ("a" * 250))
