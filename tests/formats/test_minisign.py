@@ -153,6 +153,18 @@ def test_wrong_passwords_and_files_that_are_no_keys(tmp_path: Path) -> None:
         minisign.write_keys(KEY, secret, public, None)
     with pytest.raises(InputError, match="neither a public key"):
         minisign.read_public("RWabc")
+    minisign.write_keys(KEY, tmp_path / "plain.key", tmp_path / "plain.pub", None)
+    comment, line = (tmp_path / "plain.key").read_text().splitlines()
+    data = b64decode(line)
+    assert minisign.read_secret(tmp_path / "plain.key") == KEY
+    for checksum, sound in ((bytes(32), True), (bytes(31) + b"\1", False), (b"\1" * 32, False)):
+        changed = b64encode(data[:-32] + checksum).decode()
+        (tmp_path / "other.key").write_text(f"{comment}\n{changed}\n")
+        if sound:
+            assert minisign.read_secret(tmp_path / "other.key") == KEY
+            continue
+        with pytest.raises(InputError, match=r"other.key: is no key as it stands: the file is damaged"):
+            minisign.read_secret(tmp_path / "other.key")
     assert "open" not in repr(KEY) and KEY.seed.hex() not in repr(KEY)
 
 

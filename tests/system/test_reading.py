@@ -67,3 +67,11 @@ def test_every_value_and_key_has_its_place() -> None:
     assert list(reading.leaves(5)) == [("", 5)]
     with pytest.raises(InputError, match=r"x: a\[1\]\.b has an unpaired surrogate"):
         reading.json('{"a": [1, {"b": "\\ud800"}]}', "x")
+
+
+def test_kinds_of_values() -> None:
+    values = [{}, [], "a", True, None, 1, 1.5, b"a", (1,)]
+    assert [reading.kind(value) for value in values] == [
+        *("an object", "a list", "a text", "true or false", "null", "a number", "a number"),
+        *("a value of type bytes", "a value of type tuple"),
+    ]
