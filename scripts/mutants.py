@@ -163,8 +163,9 @@ class Tests:
     def _key(call: str) -> str:
         """With a digest of its tests and what stands beside them: one that fails by itself must not count as a
         killer."""
-        named = {ROOT / word for word in call.split()}
-        beside = measured.sources(*{str(Path(word).parent) for word in call.split()})
+        files = [word.partition("::")[0] for word in call.split()]
+        named = {ROOT / file for file in files}
+        beside = measured.sources(*{str(Path(file).parent) for file in files})
         tests = [path for path in beside if path in named or not path.name.startswith("test_")]
         return f"{call} {measured.digest(tests)}"
 

@@ -176,6 +176,14 @@ static int blocks(const tin_model *model, const void *file, size_t file_size) {
             &error);
     refuses("tin_chat", (tin_status)tin_chat(model, &message, 1, 0, tokens, 8, NULL, size, &error), &error);
     free(scratch);
+
+    const void *entry;
+    if (tin_model_entry(model, "program.bin", &entry, &size) || !size ||
+        tin_model_entry(model, NULL, &entry, &size) != TIN_ERR_ARGUMENT ||
+        tin_model_entry(model, "program.bin", NULL, &size) != TIN_ERR_ARGUMENT ||
+        tin_model_entry(model, "program.bin", &entry, NULL) != TIN_ERR_ARGUMENT ||
+        tin_model_entry(model, "program", &entry, &size) != TIN_ERR_ARGUMENT)
+        return 7;
     puts("all refused");
     return 0;
 }
