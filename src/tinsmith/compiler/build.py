@@ -14,7 +14,7 @@ from tinsmith.chat import chat_template, tool_formats
 from tinsmith.chat import packed as turns_file
 from tinsmith.chat.turn_probes import compile_turns
 from tinsmith.chat.turns import Turns
-from tinsmith.compiler import mtp, selftest
+from tinsmith.compiler import selftest
 from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import Program, read_program, shape_of, tensors_of, write_program
 from tinsmith.compiler.vision import most_patches, vision_entries
@@ -33,6 +33,7 @@ EXPERT_CHUNK = 256  # each expert gets only a few of them
 IMAGE_CHUNK = 256  # rows of one image that attend to each other, as gemma3's 256
 # The same model's GGUF file without the tensors of weights.bin, for `export --gguf`.
 GGUF_HEADER = "gguf.bin"
+MTP_PROGRAM = "mtp/program.bin"  # the layer for multi-token prediction
 
 
 def compile_graph(spec: Spec) -> Graph:
@@ -110,14 +111,28 @@ def _programs(spec: Spec) -> tuple[Graph, Program, dict[str, Program]]:
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
-    layer = mtp.add_mtp(spec, graph)
+    layer = _mtp_graph(spec, graph)
     context = family.by_name(spec.family).context(spec.hyper)
     tensors = list(dict.fromkeys([*tensors_of(graph), *(tensors_of(layer) if layer else ())]))
     program = write_program(graph, vocab=vocab, context=context, chunk=_chunk(graph), tensors=tensors)
     if layer is None:
         return graph, program, {}
     one_token = write_program(layer, vocab=vocab, context=context, chunk=1, tensors=tensors)
-    return graph, program, {mtp.PROGRAM: one_token}
+    return graph, program, {MTP_PROGRAM: one_token}
+
+
+def _mtp_graph(spec: Spec, graph: Graph) -> Graph | None:
+    """The graph of the layer for multi-token prediction, with the same weights; adds its tensors to those of the
+    model's graph. None for a spec without such a layer."""
+    if not family.by_name(spec.family).predicts(spec.hyper):
+        return None
+    builder = GraphBuilder(spec.tensors, images=spec.vision is not None)
+    family.by_name(spec.family).mtp_graph(spec.hyper, builder)
+    lower(builder.graph)
+    own = tensors_of(graph)
+    more = {name: builder.graph.tensors[name] for name in tensors_of(builder.graph) if name not in own}
+    builder.graph.tensors = graph.tensors = graph.tensors | more
+    return builder.graph
 
 
 def programs_of(spec: Spec) -> dict[str, bytes]:

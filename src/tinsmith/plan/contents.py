@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import __version__, _core
-from tinsmith.compiler import mtp, selftest, vision
+from tinsmith.compiler import build, selftest, vision
 from tinsmith.compiler.program import Listing, checked, read_program, shape_of
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
+from tinsmith.models import gguf_header
 from tinsmith.runtime.adapters import FOLDER as ADAPTER_FOLDER
 from tinsmith.spec import Spec, Tensor
 from tinsmith.system.files import map_file
@@ -23,7 +24,7 @@ from tinsmith.system.files import map_file
 WEIGHTS = ("weights.bin", vision.WEIGHTS)
 READ = (
     *("program.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT, tin.DRAFT),
-    *(vision.PROGRAM, vision.IMAGES, mtp.PROGRAM),
+    *(vision.PROGRAM, vision.IMAGES, build.MTP_PROGRAM),
 )
 MASKS = 4  # that firmware keeps of a constraint
 _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a page that is theirs
@@ -77,7 +78,7 @@ def of_tin(path: Path) -> Contents:
         max((facts.get("rank", 0) for facts in manifest.get(tin.ADAPTERS, {}).values()), default=0),
         read_program(file.entry(vision.PROGRAM)) if vision.PROGRAM in file.names else None,
         _constraint_bytes(path, file),
-        read_program(file.entry(mtp.PROGRAM)) if mtp.PROGRAM in file.names else None,
+        read_program(file.entry(build.MTP_PROGRAM)) if build.MTP_PROGRAM in file.names else None,
         vision.rules_in(file.entry(vision.IMAGES)) if vision.IMAGES in file.names else None,
     )
 
@@ -117,9 +118,6 @@ class Base:
 
     def contents(self, preset: str | None = None) -> Contents:
         """Of its tin in a preset's formats; None: in those that it has."""
-        from tinsmith.compiler import build
-        from tinsmith.models import gguf_header
-
         spec = self.spec if preset is None else in_formats(self.spec, preset)
         programs = build.programs_of(spec)
         listing, *further = map(read_program, programs.values())
@@ -145,8 +143,6 @@ class Base:
         return Contents(self.name, kind, listing, entries, size, False, rank, encoder, 0, layer, rules)
 
     def _text(self) -> dict[str, int]:
-        from tinsmith.compiler import build
-
         if self._words is None:
             template, name = self.spec.chat_template, str(self.spec.general.get("name", ""))
             self._words = {
