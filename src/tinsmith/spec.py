@@ -167,8 +167,6 @@ class Spec:
     general: dict[str, Any] = field(default_factory=dict)
     # What of the file was left out on purpose, a line each.
     notes: tuple[str, ...] = ()
-    # Further chat templates by name ("tool_use", …), which are carried and not used.
-    named_templates: dict[str, str] = field(default_factory=dict)
     # The SHA-256 of the checkpoint that the weights were made from, in hexadecimal, where the file says it.
     source: str | None = None
     # None for a model of text alone.

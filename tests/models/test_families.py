@@ -29,7 +29,6 @@ def same(one: Spec, other: Spec) -> None:
     assert one.hyper == other.hyper
     assert one.tokenizer == other.tokenizer
     assert (one.family, one.chat_template, one.general) == (other.family, other.chat_template, other.general)
-    assert one.named_templates == other.named_templates
     assert one.tensors.keys() == other.tensors.keys()
     for role, tensor in one.tensors.items():
         twin = other.tensors[role]

@@ -122,8 +122,8 @@ def _programs(spec: Spec) -> tuple[Graph, Program, dict[str, Program]]:
 
 
 def _mtp_graph(spec: Spec, graph: Graph) -> Graph | None:
-    """The graph of the layer for multi-token prediction, with the same weights; adds its tensors to those of the
-    model's graph. None for a spec without such a layer."""
+    """The graph of the layer for multi-token prediction, with the same weights; adds its tensors to the model's
+    graph. None for a spec without such a layer."""
     if not family.by_name(spec.family).predicts(spec.hyper):
         return None
     builder = GraphBuilder(spec.tensors, images=spec.vision is not None)

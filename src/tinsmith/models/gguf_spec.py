@@ -14,7 +14,7 @@ from tinsmith.fields import errors_at
 from tinsmith.format_names import file_type
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS, in_gguf, restated
-from tinsmith.layouts import inverse
+from tinsmith.layouts import inverse, reordered, row_bytes
 from tinsmith.models.family import Family, TensorName, by_gguf_architecture, by_name, without_ignored
 from tinsmith.spec import Buffer, Hyper, Spec, Tensor, Tokenizer
 from tinsmith.tokenizer import gguf_keys
@@ -33,16 +33,12 @@ def load_gguf(path: str | Path, *, mtp: bool = False) -> Spec:
     family, hyper = _family(file)
     hyper = family.with_mtp(hyper, int(mtp), str(path))
     tokenizer, template = read_words(file)
-    with errors_at(path):
-        named = gguf_keys.named_templates(_values(file))
     if len(tokenizer.tokens) != hyper.vocab:
         raise FormatError(f"{path}: {len(tokenizer.tokens)} tokens for a vocabulary of {hyper.vocab}")
     names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = read_tensors(file, names, family.tensors(hyper))
     notes += family.notes(hyper)
-    return Spec(
-        family.name, hyper, tensors, tokenizer, template, general_of(file), notes, named, source_of(file)
-    )
+    return Spec(family.name, hyper, tensors, tokenizer, template, general_of(file), notes, source_of(file))
 
 
 def _values(file: gguf.Gguf) -> dict[str, Any]:
@@ -135,9 +131,7 @@ def _tensor(file: gguf.Gguf, name: TensorName) -> Tensor:
             + ", ".join(allowed)
         )
     assert isinstance(stored.data, Buffer)
-    data: Buffer = stored.data
-    if len(name.file_order) > 1:
-        data = in_spec_order(name, data, len(data) // name.all_rows)
+    data = in_spec_order(name, stored.data, len(stored.data) // name.all_rows)
     return Tensor(stored.type.name, name.all_rows, name.inputs, data)
 
 
@@ -208,9 +202,6 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
     metadata |= gguf_keys.write(spec.tokenizer)
     if spec.chat_template is not None:
         metadata[TEMPLATE] = spec.chat_template
-    if spec.named_templates:
-        metadata["tokenizer.chat_templates"] = list(spec.named_templates)
-        metadata |= {f"tokenizer.chat_template.{name}": text for name, text in spec.named_templates.items()}
     if spec.source is not None:
         metadata[SOURCE] = spec.source
     metadata["general.quantization_version"] = _QUANTIZATION_VERSION
@@ -233,9 +224,10 @@ def stored_tensors(tensors: Mapping[str, Tensor], names: Sequence[TensorName]) -
 
 
 def _in_file_order(name: TensorName, tensor: Tensor) -> Written:
-    width = memoryview(tensor.data).nbytes // tensor.rows
-    order = name.file_order
-    return tensor.format, tensor.data if len(order) == 1 else _runs(tensor.data, width, order)
+    """Reordered only while the file is written."""
+    if len(name.file_order) == 1:
+        return tensor.format, tensor.data
+    return tensor.format, map(in_file_order, [name], [tensor.data], [row_bytes(tensor)])
 
 
 def _in_gguf(names: Sequence[TensorName], written: Iterable[Written]) -> list[gguf.Tensor]:
@@ -261,35 +253,24 @@ def _in_parts(data: Buffer | Iterable[Buffer], format: str, name: TensorName) ->
         return [data]
     size = WEIGHT_FORMATS[format].size(name.all_rows // len(parts) * name.inputs)
     pieces = iter([data] if isinstance(data, Buffer) else data)
-    left = memoryview(b"")
+    whole = bytearray()
 
-    def share() -> Iterator[Buffer]:
-        nonlocal left
-        wanted = size
-        while wanted:
-            left = left or memoryview(next(pieces, b"")).cast("B")
-            if not left:
-                return  # the writer reports the missing bytes
-            yield left[:wanted]
-            wanted, left = max(wanted - len(left), 0), left[wanted:]
+    def share(end: int) -> Iterator[Buffer]:
+        while len(whole) < end:
+            whole.extend(next(pieces))
+        yield memoryview(whole)[end - size : end]
 
-    return [share() for _ in parts]
+    return [share(end) for end in range(size, size * len(parts) + 1, size)]
 
 
-def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:
+def in_file_order(name: TensorName, data: Buffer, width: int) -> Buffer:
     """The tensor's rows, of `width` bytes each, in the file's order."""
-    return b"".join(_runs(data, width, name.file_order))
+    return reordered(data, width, name.file_order)
 
 
-def in_spec_order(name: TensorName, data: Buffer, width: int) -> bytes:
+def in_spec_order(name: TensorName, data: Buffer, width: int) -> Buffer:
     """The inverse of in_file_order."""
-    return b"".join(_runs(data, width, inverse(name.file_order)))
-
-
-def _runs(data: Buffer, width: int, order: Sequence[int]) -> Iterator[Buffer]:
-    view = memoryview(data).cast("B")
-    for base in range(0, len(view), len(order) * width):
-        yield b"".join(view[base + row * width : base + (row + 1) * width] for row in order)
+    return reordered(data, width, inverse(name.file_order))
 
 
 def general(

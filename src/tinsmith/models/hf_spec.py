@@ -57,8 +57,8 @@ def load_hf(folder: Path, *, mtp: bool = False) -> Spec:
     change = stand_in.changed if stand_in else one_by_one
     tensors, notes = _tensors(folder, family, hyper, change, in_folder, vision=vision is not None)
     notes += unseen + family.notes(hyper) + (stand_in.notes if stand_in else ())
-    general, named = _general(folder, config), tokenizer_json.named_templates(folder)
-    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named, vision=vision)
+    general = _general(folder, config)
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, vision=vision)
 
 
 def _tensors(
@@ -143,7 +143,7 @@ def save_hf(spec: Spec, folder: str | Path) -> None:
         config = vision_part.config_of(spec.vision, config)
         stored = vision_part.stored(spec.vision, stored)
     safetensors.write(folder / safetensors.SINGLE, stored, {"format": "pt"})
-    tokenizer_json.write(folder, tokenizer, spec.chat_template, spec.hyper.context, spec.named_templates)
+    tokenizer_json.write(folder, tokenizer, spec.chat_template, spec.hyper.context)
     if spec.vision:
         vision_part.write_processor(spec.vision, tokenizer, folder)
     write_json(folder / "generation_config.json", named | generation)

@@ -142,15 +142,6 @@ def text(meta: Mapping[str, Any], key: str) -> str | None:
     return given
 
 
-def named_templates(meta: Mapping[str, Any]) -> dict[str, str]:
-    """Chat templates beside the default one, by name."""
-    if "tokenizer.chat_templates" not in meta:
-        return {}
-    names = _strings(meta, "tokenizer.chat_templates")
-    templates = {name: text(meta, f"tokenizer.chat_template.{name}") for name in names}
-    return {name: template for name, template in templates.items() if template is not None}
-
-
 def _strings(meta: Mapping[str, Any], key: str) -> list[str]:
     given = meta.get(key)
     if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
