@@ -47,12 +47,8 @@ def _values(file: gguf.Gguf) -> dict[str, Any]:
 
 def general_of(file: gguf.Gguf) -> dict[str, Any]:
     """Spec.general."""
-    general = {
-        key.removeprefix("general."): value
-        for key, value in _values(file).items()
-        if key.startswith("general.")
-    }
-    return {key: value for key, value in general.items() if key not in _OF_THE_FILE}
+    named = ((key.partition("."), value) for key, value in _values(file).items())
+    return {key: value for (part, _, key), value in named if part == "general" and key not in _OF_THE_FILE}
 
 
 def source_of(file: gguf.Gguf) -> str | None:
@@ -148,25 +144,19 @@ class Encode(Protocol):
         file's row order: row i of each run of len(order) rows is the tensor's row order[i]."""
 
 
-def save_gguf(
-    spec: Spec,
-    path: str | Path,
-    extra_metadata: Mapping[str, Any] | None = None,
-    encode: Encode | None = None,
-) -> None:
+def save_gguf(spec: Spec, path: str | Path, encode: Encode | None = None) -> None:
     """Writes the model as GGUF, atomically, with everything that llama.cpp needs to run it as trained.
 
-    extra_metadata: further keys by full name, as plain values or formats.gguf.Value; they replace keys of the
-    same name. encode: converts the tensors to other formats piece by piece (quant.encoder makes one). Equal
-    specs give equal bytes.
+    encode: converts the tensors to other formats piece by piece (quant.encoder makes one). Equal specs give
+    equal bytes.
     """
     file_type = encode.file_type if encode else in_file_type(spec.tensors)
-    gguf.write(path, _metadata(spec, file_type, extra_metadata or {}), _stored(spec, encode))
+    gguf.write(path, _metadata(spec, file_type), _stored(spec, encode))
 
 
 def gguf_overhead(spec: Spec) -> int:
     """Bytes of save_gguf's file without its tensors, the same in all formats."""
-    return len(gguf.header(_metadata(spec, 0, {}), _stored(spec)))
+    return len(gguf.header(_metadata(spec, 0), _stored(spec)))
 
 
 def gguf_header(spec: Spec, elsewhere: Collection[str], file_type: int | None = None) -> bytes:
@@ -177,7 +167,7 @@ def gguf_header(spec: Spec, elsewhere: Collection[str], file_type: int | None = 
     """
     names = by_name(spec.family).tensors(spec.hyper)
     file_type = in_file_type(spec.tensors) if file_type is None else file_type
-    first = gguf.header(_metadata(spec, file_type, {}), _stored(spec))
+    first = gguf.header(_metadata(spec, file_type), _stored(spec))
     rest = stored_tensors(spec.tensors, [name for name in names if name.role not in elsewhere])
     return first + gguf.to_bytes({}, rest)
 
@@ -194,7 +184,7 @@ def read_header(
     return file, {part.gguf: part for name in family.tensors(hyper) for part in name.gguf_parts}, rest
 
 
-def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str, gguf.Value]:
+def _metadata(spec: Spec, file_type: int) -> dict[str, gguf.Value]:
     family = by_name(spec.family)
     metadata = general(spec.general, family.gguf_architecture, "model", spec.tensors)
     metadata |= family.hyper_to_gguf(spec.hyper)
@@ -205,7 +195,6 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
     if spec.source is not None:
         metadata[SOURCE] = spec.source
     metadata["general.quantization_version"] = _QUANTIZATION_VERSION
-    metadata |= extra
     return {
         key: given if isinstance(given, gguf.Value) else gguf.value(given) for key, given in metadata.items()
     }

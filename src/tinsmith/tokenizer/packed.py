@@ -131,18 +131,6 @@ def check(t: Tokenizer) -> None:
         raise UnsupportedError(
             f"tokenizer {t.model!r}: these rules for spaces, merges and normal forms are not supported"
         )
-    if len(t.types) != len(t.tokens):
-        raise FormatError(f"tokenizer has {len(t.tokens)} tokens but {len(t.types)} token types")
-    if unknown := set(t.types) - KINDS.keys():
-        raise FormatError(f"tokenizer has the token type {min(unknown)!r}; known: {', '.join(KINDS)}")
-    if t.scores is not None and len(t.scores) != len(t.tokens):
-        raise FormatError(f"tokenizer has {len(t.tokens)} tokens but {len(t.scores)} scores")
-    named = {"bos": t.bos, "eos": t.eos, "unk": t.unk, "pad": t.pad}
-    lists = {"end_tokens": t.end_tokens, "lstrip": t.lstrip, "rstrip": t.rstrip, "normalized": t.normalized}
-    named |= {f"{name}[{i}]": token for name, tokens in lists.items() for i, token in enumerate(tokens)}
-    for name, token in named.items():
-        if token is not None and not 0 <= token < len(t.tokens):
-            raise FormatError(f"tokenizer's {name} is {token}; its ids are 0 to {len(t.tokens) - 1}")
 
 
 def matched(t: Tokenizer) -> list[bool]:
