@@ -149,7 +149,7 @@ def find_source(path: Path) -> Path:
     return as_gguf(path)
 
 
-def open_model(gguf: Path) -> Llama:
+def open_model(gguf: Path, isa: str | None = None, duty_cycle: int = 100) -> Llama:
     api = load_api()
     features = api.llama_print_system_info().decode().strip(" |")
     return Llama(api, load_model(api, gguf), {"version": api.__version__, "system": features})

@@ -122,7 +122,7 @@ def _open(name: str, arguments: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
         from tinsmith.system.machine import Machine
 
         return Machine(), {}
-    from tinsmith.bench.engine import open_engine
+    from tinsmith.bench.engine import module
 
-    engine = open_engine(name, *arguments)
+    engine = module(name).open_model(*arguments)
     return engine, {"context": engine.context, "facts": engine.facts}

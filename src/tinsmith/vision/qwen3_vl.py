@@ -14,11 +14,9 @@ from tinsmith.fields import Fields
 from tinsmith.layouts import joined, row_range, rows_in_order
 from tinsmith.spec import EncoderSizes, Tensor
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import DEEP, Encoder, flags_of
+from tinsmith.vision.parts import DEEP, flags_of
 from tinsmith.vision.siglip import (
-    ACTS,
-    CONFIG,
-    act_to_hf,
+    Siglip,
     by_channel,
     by_pixel,
     in_layers,
@@ -45,8 +43,9 @@ class Qwen3VlSizes(EncoderSizes):
     deep: tuple[int, ...] = ()
 
 
-class Qwen3Vl(Encoder):
+class Qwen3Vl(Siglip):
     name = "qwen3_vl"
+    channels = "in_channels"
     sizes = Qwen3VlSizes
     counts = {
         "layers": "depth",
@@ -65,28 +64,19 @@ class Qwen3Vl(Encoder):
         "patch_size": 16,
     }
 
-    def from_hf(self, config: Mapping[str, Any]) -> Qwen3VlSizes:
-        fields = Fields({**self.defaults, **config}, CONFIG)
-        fields.refuse("in_channels", 3)
-        fields.refuse("temporal_patch_size", FRAMES)
-        fields.refuse("hidden_act", *ACTS)
-        return Qwen3VlSizes(
-            **{field: fields.count(key) for field, key in self.counts.items()},
-            side=square_side(fields, "num_position_embeddings"),
-            norm_eps=NORM_EPS,
-            act=ACTS[fields.get("hidden_act")],
-            deep=deep_layers(fields),
-        )
+    def side_from_hf(self, fields: Fields) -> int:
+        return square_side(fields, "num_position_embeddings")
 
-    def to_hf(self, sizes: Qwen3VlSizes) -> dict[str, Any]:
-        return {
-            **({DEEP_HF: list(sizes.deep)} if sizes.deep else {}),
-            **{key: getattr(sizes, field) for field, key in self.counts.items()},
-            "hidden_act": act_to_hf(sizes),
-            "in_channels": 3,
-            "num_position_embeddings": sizes.side**2,
-            "temporal_patch_size": FRAMES,
-        }
+    def side_to_hf(self, sizes: EncoderSizes) -> dict[str, Any]:
+        return {"num_position_embeddings": sizes.side**2}
+
+    def more_from_hf(self, fields: Fields) -> dict[str, Any]:
+        fields.refuse("temporal_patch_size", FRAMES)
+        return {"norm_eps": NORM_EPS, "deep": deep_layers(fields)}
+
+    def more_to_hf(self, sizes: Qwen3VlSizes) -> dict[str, Any]:
+        deep = {DEEP_HF: list(sizes.deep)} if sizes.deep else {}
+        return {**deep, "temporal_patch_size": FRAMES}
 
     def tensors(self, sizes: EncoderSizes) -> list[TensorName]:
         """The first half of `patch`'s rows is for the first frame, the other for the second."""
@@ -106,7 +96,7 @@ class Qwen3Vl(Encoder):
             *in_layers(sizes.layers, "blocks", layer(sizes)),
         ]
 
-    def graph(self, sizes: Qwen3VlSizes, g: GraphBuilder) -> list[Value]:
+    def graph(self, sizes: Any, g: GraphBuilder) -> list[Value]:
         patch, patches = g.graph.tensors["patch"], g.patches(3 * sizes.patch**2)
         x = None
         for frame in range(FRAMES):
