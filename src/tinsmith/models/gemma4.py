@@ -10,6 +10,7 @@ from typing import Any
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, two_rotations
+from tinsmith.models.decoder import window_pattern
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.models.gemma2 import plain_norms
 from tinsmith.models.gemma4_sizes import (
@@ -22,7 +23,6 @@ from tinsmith.models.gemma4_sizes import (
     reusing_layers,
     windowed_layers,
 )
-from tinsmith.models.per_layer import window_pattern
 from tinsmith.models.two_rotations import TYPES, TwoRotations
 from tinsmith.spec import Hyper
 

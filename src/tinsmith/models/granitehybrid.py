@@ -14,9 +14,9 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, granite, mamba2
+from tinsmith.models.decoder import kv_heads_by_layer, layer_types
 from tinsmith.models.family import Family, Fields, StandIn, TensorName
 from tinsmith.models.granite import MULTIPLIERS, UNSCALED, Granite, GraniteHyper, attention_scale
-from tinsmith.models.per_layer import kv_heads, layer_types
 from tinsmith.spec import Buffer, Hyper
 
 # In older and in newer configs.
@@ -90,7 +90,7 @@ class GraniteHybrid(Granite):
         }
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        return super().hyper_from_gguf({**meta, **kv_heads(meta, self.gguf_architecture)}, tied=tied)
+        return super().hyper_from_gguf({**meta, **kv_heads_by_layer(meta, self.gguf_architecture)}, tied=tied)
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("layers", h["layers"])

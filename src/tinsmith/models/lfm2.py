@@ -11,9 +11,8 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.formats.weights import to_float32
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.decoder import Key
+from tinsmith.models.decoder import Key, kv_heads_by_layer, layer_types
 from tinsmith.models.family import Family, Fields, TensorName
-from tinsmith.models.per_layer import kv_heads, layer_types
 from tinsmith.spec import Hyper
 
 
@@ -64,7 +63,7 @@ class Lfm2(Family):
         return {"block_auto_adjust_ff_dim": False, "layer_types": types, "norm_eps": h.norm_eps}
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        return super().hyper_from_gguf({**meta, **kv_heads(meta, self.gguf_architecture)}, tied=tied)
+        return super().hyper_from_gguf({**meta, **kv_heads_by_layer(meta, self.gguf_architecture)}, tied=tied)
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("layers", h["layers"])

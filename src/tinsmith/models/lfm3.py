@@ -13,8 +13,8 @@ from typing import Any
 from tinsmith.errors import FormatError
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, lfm2, two_rotations
+from tinsmith.models.decoder import layer_types, window_pattern
 from tinsmith.models.family import Fields, TensorName, shortest_float32
-from tinsmith.models.per_layer import layer_types, window_pattern
 from tinsmith.models.two_rotations import FULL, SLIDING, TwoRotations
 
 CONV = "conv"

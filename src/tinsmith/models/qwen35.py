@@ -16,10 +16,9 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.weights import to_float32
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.decoder import Key
+from tinsmith.models.decoder import Key, layer_types
 from tinsmith.models.family import Change, Family, Fields, TensorName
 from tinsmith.models.gemma2 import offset
-from tinsmith.models.per_layer import layer_types
 from tinsmith.spec import Hyper
 
 _PERIOD = 4
