@@ -178,11 +178,11 @@ class GraphBuilder:
         """act(x), act one of ACTIVATIONS."""
         return self._op("GATED", x.width, x, None, u=(ACTIVATIONS.index(act),))
 
-    def route(self, logits: Value, chosen: int, *, normalize: bool) -> Value:
-        """The `chosen` experts of each row with the highest logits, and their weights: the softmax over all
-        experts, or (normalize) over the chosen."""
+    def route(self, logits: Value, chosen: int, *, normalize: bool, scale: float = 1.0) -> Value:
+        """The `chosen` experts of each row with the highest logits, and their weights times scale: the softmax
+        over all experts, or (normalize) over the chosen."""
         width, numbers = chosen * _core.ROUTE_WIDTH, (chosen, int(normalize))
-        return self._op("ROUTE", width, logits, u=numbers, f=(1.0,))
+        return self._op("ROUTE", width, logits, u=numbers, f=(scale,))
 
     def route_sigmoid(
         self, logits: Value, bias: str, chosen: int, *, normalize: bool, scale: float, added: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,8 @@ def on_the_way(hf: str) -> list[str]:
 @pytest.mark.proves("GGUF in")
 def test_gguf_round_trip(case: str, tmp_path: Path) -> None:
     for spec in with_and_without_head(case):
-        models.save_gguf(spec, tmp_path / "a.gguf", {"general.url": "https://example.org"})
+        named = replace(spec, general={**spec.general, "url": "https://example.org"})
+        models.save_gguf(named, tmp_path / "a.gguf")
         again = models.load(tmp_path / "a.gguf")
         models.save_gguf(again, tmp_path / "b.gguf")
         kept(tmp_path / "a.gguf", tmp_path / "b.gguf")

@@ -41,17 +41,6 @@ class Packed(NamedTuple):
     bytes: int
 
 
-@dataclass(frozen=True)
-class Program:
-    """data: program.bin. places: of the tensors in weights.bin by name, in order. weight_bytes: their total
-    size. row_bytes: of a session's arena, for each token computed at once."""
-
-    data: bytes
-    places: dict[str, Packed]
-    weight_bytes: int
-    row_bytes: int
-
-
 def shape_of(tensor: Tensor) -> tuple[str, int, int]:
     return tensor.format, tensor.rows, tensor.inputs
 
@@ -61,22 +50,18 @@ def tensors_of(graph: Graph) -> list[str]:
     return list(dict.fromkeys(t for op in graph.ops for t in op.tensors if t is not None))
 
 
-def write_program(
-    graph: Graph, *, vocab: int, context: int, chunk: int, tensors: Sequence[str] = ()
-) -> Program:
-    """graph: after compiler.passes.lower. context: a session's positions, at most. chunk: a session's default
-    of tokens computed at once. tensors: the contents of weights.bin, by default those that the graph reads."""
+def write_program(graph: Graph, *, vocab: int, context: int, chunk: int, tensors: Sequence[str] = ()) -> bytes:
+    """program.bin. graph: after compiler.passes.lower. context: positions of a session, at most. chunk: its
+    default of tokens computed at once. tensors: in weights.bin, by default those that the graph reads."""
     plan = plan_memory(graph)
     names = list(tensors) or tensors_of(graph)
-    table, text, places, offset = [], b"", {}, 0
+    table, text, end = [], b"", 0
     for name in names:
         tensor = graph.tensors[name]
-        place = Packed(*shape_of(tensor), offset, packed_bytes(*shape_of(tensor)))
-        number = weight_format(place.format).number
-        table.append(_TENSOR.pack(number, place.rows, place.inputs, len(text), offset, place.bytes))
+        size, number = packed_bytes(*shape_of(tensor)), weight_format(tensor.format).number
+        table.append(_TENSOR.pack(number, tensor.rows, tensor.inputs, len(text), end, size))
         text += name.encode() + b"\0"
-        places[name] = place
-        offset += -(-place.bytes // _core.ALIGNMENT) * _core.ALIGNMENT
+        end += -(-size // _core.ALIGNMENT) * _core.ALIGNMENT
     values = [
         _VALUE.pack(_TYPES[value.type], value.share, value.width, offset)
         for value, offset in plan.offsets.items()
@@ -85,10 +70,9 @@ def write_program(
     tensor_numbers = {name: k for k, name in enumerate(names)}
     ops = [_encode(op, value_numbers, tensor_numbers) for op in graph.ops]
     counts = (len(names), len(values), len(graph.caches), len(ops), len(text), vocab, context, chunk)
-    sizes = (len(graph.states), plan.size, offset)
+    sizes = (len(graph.states), plan.size, end)
     header = _HEADER.pack(_MAGIC, _core.PROGRAM_VERSION, *counts, *sizes)
-    parts = [header, *table, *values, state_shapes(graph.caches, graph.states), *ops, text]
-    return Program(b"".join(parts), places, offset, plan.size)
+    return b"".join([header, *table, *values, state_shapes(graph.caches, graph.states), *ops, text])
 
 
 def state_shapes(caches: Sequence[Cache], states: Sequence[State]) -> bytes:

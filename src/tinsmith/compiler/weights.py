@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from tinsmith import _core
-from tinsmith.compiler.program import Packed, Program
+from tinsmith.compiler.program import Packed
 from tinsmith.graph import Graph
 from tinsmith.spec import Buffer, Tensor
 from tinsmith.system.files import forget
@@ -16,10 +16,10 @@ _PIECE = 1 << 21  # weights packed by one task
 
 
 def pack_weights(
-    graph: Graph, program: Program, advance: Callable[[int], None] | None = None
+    graph: Graph, places: Mapping[str, Packed], advance: Callable[[int], None] | None = None
 ) -> Iterator[Buffer]:
     """weights.bin in pieces, packed ahead on all cores: whole tiles of a matrix or a vector, and padding."""
-    parts = [part for name, place in program.places.items() for part in _parts(graph.tensors[name], place)]
+    parts = [part for name, place in places.items() for part in _parts(graph.tensors[name], place)]
     packed_parts = in_order(task for _, task in parts)
     for (tensor, _), packed in zip(parts, packed_parts, strict=True):
         yield packed

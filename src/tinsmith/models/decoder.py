@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.fields import Fields, shortest_float32
+from tinsmith.fields import METADATA, Fields, shortest_float32
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.spec import Hyper, Tensor
 from tinsmith.tensor_names import TensorName
 
-CONFIG, METADATA = "config.json", "GGUF metadata"
+CONFIG = "config.json"
 MOST_LAYERS = 1024  # bounds the memory for names before the file's tensors are checked
 
 
@@ -206,15 +206,11 @@ def kv_heads_by_layer(meta: Mapping[str, Any], architecture: str) -> dict[str, A
 
 
 def window_pattern(fields: Fields, layers: int) -> tuple[bool, ...]:
-    given = fields.get("attention.sliding_window_pattern")
-    if not isinstance(given, list) or len(given) != layers or not all(one in (0, 1) for one in given):
-        raise FormatError(f"{fields.named('attention.sliding_window_pattern')}; it must be {layers} booleans")
-    return tuple(bool(one) for one in given)
+    key = "attention.sliding_window_pattern"
+    return tuple(map(bool, fields.items(key, "booleans", lambda one: one in (0, 1), layers)))
 
 
 def layer_types(fields: Fields, known: Sequence[str]) -> list[str]:
     """A config's type of each layer, one of `known`."""
-    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
-    if not isinstance(types, list) or len(types) != layers or not all(one in known for one in types):
-        raise FormatError(f"{fields.named('layer_types')}; it must be a list of {layers} of {', '.join(known)}")
-    return types
+    layers, what = fields.count("num_hidden_layers"), f"of {', '.join(known)}"
+    return fields.items("layer_types", what, lambda one: one in known, layers)

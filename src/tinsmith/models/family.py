@@ -17,12 +17,13 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import METADATA, is_text
 from tinsmith.fields import Fields as Fields
 from tinsmith.fields import shortest_float32 as shortest_float32
 from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.decoder import CONFIG, METADATA, MOST_LAYERS, Key
+from tinsmith.models.decoder import CONFIG, MOST_LAYERS, Key
 from tinsmith.spec import Hyper, Tensor
 from tinsmith.tensor_names import Change as Change
 from tinsmith.tensor_names import TensorName as TensorName
@@ -142,12 +143,13 @@ class Family:
             fields.refuse(key, *allowed)
         fields.refuse("attention.causal", True)
         fields.count("block_count", most=MOST_LAYERS)
+        tokens = Fields(meta, METADATA).items("tokenizer.ggml.tokens", "texts", is_text)
         known = decoder.from_gguf(fields, decoder.COUNTS)
         known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))
         fields.refuse("attention.value_length", known["head_dim"])
         known |= {
             "kv_heads": fields.count("attention.head_count_kv", known["heads"]),
-            "vocab": fields.count("vocab_size", Fields(meta, METADATA).length("tokenizer.ggml.tokens")),
+            "vocab": fields.count("vocab_size", len(tokens)),
             "norm_eps": shortest_float32(fields.real("attention.layer_norm_rms_epsilon")),
             "rope_base": shortest_float32(fields.real("rope.freq_base", 10000.0)),
             "rope_dim": fields.count("rope.dimension_count", known["head_dim"]),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import METADATA
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, two_rotations
 from tinsmith.models.decoder import window_pattern
@@ -99,7 +100,7 @@ class Gemma4(TwoRotations):
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
         """GGUF's common keys state the sizes of wide heads, or a list if layers differ."""
         prefix = f"{self.gguf_architecture}."
-        fields = Fields(meta, decoder.METADATA, prefix)
+        fields = Fields(meta, METADATA, prefix)
         near, wide = fields.count("attention.key_length_swa"), fields.count("attention.key_length")
         for suffix, width in (("_swa", near), ("", wide)):
             fields.refuse(f"attention.value_length{suffix}", width)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.models.decoder import layer_types
 from tinsmith.models.family import Fields
-from tinsmith.models.two_rotations import TYPES
+from tinsmith.models.two_rotations import SLIDING, TYPES
 from tinsmith.spec import Hyper
 
 
@@ -46,12 +47,9 @@ class Gemma4Hyper(Hyper):
 
 
 def windowed_layers(fields: Fields) -> tuple[bool, ...]:
-    given = fields.get("layer_types")
-    if given is None:
+    if fields.get("layer_types") is None:
         return tuple((i + 1) % 6 != 0 for i in range(fields.count("num_hidden_layers")))
-    if not isinstance(given, list) or not all(kind in TYPES for kind in given):
-        raise UnsupportedError(f"{fields.named('layer_types')}; supported: a list of {' and '.join(TYPES)}")
-    return tuple(kind == TYPES[1] for kind in given)
+    return tuple(kind == SLIDING for kind in layer_types(fields, TYPES))
 
 
 def overridden(fields: Fields, windowed: tuple[bool, ...]) -> dict[str, Any]:

@@ -152,11 +152,8 @@ class Phi3(Family):
 
 
 def _factors(rope: Fields, key: str) -> tuple[float, ...]:
-    given = rope.get(key)
-    real = isinstance(given, list) and all(isinstance(x, (int, float)) and 0 < x < math.inf for x in given)
-    if not real:
-        raise FormatError(f"{rope.where}: {key} must be a list of positive numbers")
-    return tuple(shortest_float32(one) for one in given)
+    given = rope.items(key, "positive numbers", lambda x: isinstance(x, (int, float)) and 0 < x < math.inf)
+    return tuple(map(shortest_float32, given))
 
 
 def _magnitude(context: int, original: int, rope: Fields) -> float:

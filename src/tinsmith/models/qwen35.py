@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import is_whole
 from tinsmith.formats.weights import to_float32
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
@@ -358,12 +359,9 @@ def rope_parameters(sections: Sequence[int], base: float) -> dict[str, Any]:
 def sections_of(
     fields: Fields, key: str, count: int, default: tuple[int, ...] | None = None
 ) -> tuple[int, ...]:
-    given = fields.get(key)
-    if given is None and default:
+    if fields.get(key) is None and default:
         return default
-    if isinstance(given, list) and len(given) == count and all(type(one) is int for one in given):
-        return tuple(given)
-    raise FormatError(f"{fields.named(key)}; it must be a list of {count} whole numbers")
+    return tuple(fields.items(key, "whole numbers", is_whole, count))
 
 
 family = Qwen35()

@@ -130,9 +130,9 @@ class Base:
         }
         encoder = rules = None
         if spec.vision is not None:
-            seen = vision.compile_vision(spec.vision)[1]
-            encoder = read_program(seen.data)
-            entries |= {vision.PROGRAM: len(seen.data), vision.WEIGHTS: seen.weight_bytes}
+            _, program = vision.compile_vision(spec.vision)
+            encoder = read_program(program)
+            entries |= {vision.PROGRAM: len(program), vision.WEIGHTS: encoder.weight_bytes}
             images = vision.images_entries(spec.vision, spec.tokenizer)
             entries |= {name: len(data) for name, data in images.items()} | {selftest.VISION_TEST: _VISION_TEST}
             rules = vision.rules_in(images[vision.IMAGES]) if images else None

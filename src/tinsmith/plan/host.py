@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tinsmith import _core
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import Listing, write_program
+from tinsmith.compiler.program import Listing, read_program, write_program
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
 from tinsmith.formats.weights import weight_format
@@ -209,8 +209,8 @@ def _session(builder: GraphBuilder, threads: int, context: int) -> _core.Session
     lower(builder.graph)
     program = write_program(builder.graph, vocab=len(ALPHABET), context=context, chunk=_ROWS)
     entries: list[tuple[str, tin.Data]] = [
-        ("program.bin", program.data),
-        ("weights.bin", _drawn(program.weight_bytes)),
+        ("program.bin", program),
+        ("weights.bin", _drawn(read_program(program).weight_bytes)),
         ("tokenizer.bin", tokenizer_file.encode(vocabulary)),
     ]
     # Mapped from a file, as a model is: memory of a process's own is read at another rate.

@@ -226,10 +226,7 @@ def by_clip_type(clip_type: str, where: str) -> Projector:
 
 
 def flags_of(fields: Fields, key: str) -> list[bool]:
-    given = fields.get(key, [])
-    if isinstance(given, list) and all(isinstance(one, bool) for one in given):
-        return given
-    raise FormatError(f"{fields.named(key)}; it must be a list of true and false")
+    return fields.items(key, "true and false", lambda one: isinstance(one, bool), default=[])
 
 
 def tokens_of(

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
 from tinsmith.layouts import joined, row_range, rows_in_order
 from tinsmith.spec import EncoderSizes, Tensor
@@ -128,10 +127,8 @@ class Qwen3Vl(Siglip):
 
 
 def deep_layers(fields: Fields) -> tuple[int, ...]:
-    given = fields.get(DEEP_HF, [])
-    if not isinstance(given, list) or not all(type(one) is int and one >= 0 for one in given):
-        raise FormatError(f"{fields.named(DEEP_HF)}; it must be a list of the encoder's layers")
-    return tuple(given)
+    what = "the encoder's layers"
+    return tuple(fields.items(DEEP_HF, what, lambda one: type(one) is int and one >= 0, default=[]))
 
 
 def split_qkv(tensors: dict[str, Tensor], at: str, dim: int) -> None:
