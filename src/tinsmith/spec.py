@@ -9,8 +9,10 @@ which a GGUF of the llama family stores permuted; its reader puts them back, its
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from tinsmith.errors import InputError
 
 Buffer = bytes | bytearray | memoryview
 
@@ -171,6 +173,14 @@ class Spec:
     source: str | None = None
     # None for a model of text alone.
     vision: Vision | None = None
+
+    def with_context(self, context: int) -> Spec:
+        """With sessions of at most `context` tokens; 0 for the model's own. Raises InputError for more."""
+        if context > self.hyper.context:
+            raise InputError(
+                f"context {context} is longer than the base's {self.hyper.context} tokens; give at most that"
+            )
+        return replace(self, hyper=replace(self.hyper, context=context)) if context else self
 
     @property
     def parameters(self) -> int:

@@ -11,9 +11,8 @@ import pytest
 from tests.models.tiny_models import HALVES, drawn, tiny_tokenizer
 from tinsmith import _core
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import read_program, write_program
+from tinsmith.compiler.program import pack_weights, read_program, write_program
 from tinsmith.compiler.selftest import logits_digest
-from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import RuntimeFault, UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.formats.weights import WEIGHT_FORMATS

@@ -16,9 +16,8 @@ from tinsmith.chat.turn_probes import compile_turns
 from tinsmith.chat.turns import Turns
 from tinsmith.compiler import selftest
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import Listing, read_program, shape_of, tensors_of, write_program
+from tinsmith.compiler.program import Listing, pack_weights, read_program, shape_of, tensors_of, write_program
 from tinsmith.compiler.vision import most_patches, vision_entries
-from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.formats.tin import TEMPLATE, TURNS

@@ -1,11 +1,13 @@
-"""Writes and reads program.bin: the lowered graph, in the layout of kernels/core/vm/program.h."""
+"""Writes and reads program.bin: the lowered graph, in the layout of kernels/core/vm/program.h; and packs
+weights.bin, its tensors."""
 
 from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,7 +18,8 @@ from tinsmith.formats.tin import Tin
 from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes, weight_format
 from tinsmith.graph import Cache, Graph, Op, State, Value
 from tinsmith.spec import Buffer, Tensor
-from tinsmith.system.files import map_file
+from tinsmith.system.files import forget, map_file
+from tinsmith.system.parallel import in_order
 
 _HEADER = struct.Struct("<8s10I2Q")
 _TENSOR = struct.Struct("<4I2Q")
@@ -27,6 +30,7 @@ _OP = struct.Struct("<2I4I4I6I1I3I4f")
 _MAGIC = b"TINPROG\0"
 _NONE = 0xFFFFFFFF
 _TYPES = {"F32": 0, "Q8": 1}
+_PIECE = 1 << 21  # weights packed by one task
 
 T = TypeVar("T")
 
@@ -194,3 +198,31 @@ def _encode(op: Op, values: dict[Value, int], tensors: dict[str, int]) -> bytes:
     u = [*op.u, *[0] * (3 - len(op.u))]
     f = [*op.f, *[0.0] * (4 - len(op.f))]
     return _OP.pack(_core.OPS[op.kind], flags, *inputs, *outputs, *weights, cache, *u, *f)
+
+
+def pack_weights(
+    graph: Graph, places: Mapping[str, Packed], advance: Callable[[int], None] | None = None
+) -> Iterator[Buffer]:
+    """weights.bin in pieces, packed ahead on all cores: whole tiles of a matrix or a vector, and padding."""
+    parts = [part for name, place in places.items() for part in _tiles(graph.tensors[name], place)]
+    packed_parts = in_order(task for _, task in parts)
+    for (tensor, _), packed in zip(parts, packed_parts, strict=True):
+        yield packed
+        forget(tensor.data)
+        if advance is not None:
+            advance(memoryview(packed).nbytes)
+
+
+def _tiles(tensor: Tensor, place: Packed) -> Iterator[tuple[Tensor, Callable[[], Buffer]]]:
+    def packed(begin: int, rows: int, padding: int) -> Buffer:
+        data = memoryview(tensor.data).cast("B")
+        width = len(data) // tensor.rows
+        piece = data[begin * width : (begin + rows) * width]
+        tiles = _core.pack(tensor.format, piece, rows, tensor.inputs) if tensor.rows > 1 else bytes(piece)
+        return tiles + bytes(padding)
+
+    step = max(1, _PIECE // tensor.inputs // _core.TILE) * _core.TILE
+    for begin in range(0, tensor.rows, step):
+        rows = min(step, tensor.rows - begin)
+        padding = -place.bytes % _core.ALIGNMENT if begin + rows == tensor.rows else 0
+        yield tensor, partial(packed, begin, rows, padding)

@@ -9,8 +9,7 @@ from typing import Any
 
 from tinsmith import _core
 from tinsmith.compiler.passes import attend_by_integers, lower, makes_keys_of_integers
-from tinsmith.compiler.program import read_program, write_program
-from tinsmith.compiler.weights import pack_weights
+from tinsmith.compiler.program import pack_weights, read_program, write_program
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.graph import Graph, GraphBuilder, Value

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import mmap
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,17 +105,10 @@ class Base:
     ) -> None:
         """context: tokens that a session holds at most, 0 for the base's own; entries: bytes of further ones;
         adapter_rank: the highest of the adapters among them."""
-        self.spec = spec
+        self.spec = spec.with_context(context)
         self.adapter_rank = adapter_rank
         self.name = name or str(spec.general.get("name", ""))
         self.more = dict(entries or {})
-        if context > spec.hyper.context:
-            raise InputError(
-                f"context {context} is longer than the base's {spec.hyper.context} tokens; give at most that"
-            )
-        if context:
-            self.spec = dataclasses.replace(spec, hyper=dataclasses.replace(spec.hyper, context=context))
-        self._words: dict[str, int] | None = None
 
     def contents(self, preset: str | None = None) -> Contents:
         """Of its tin in a preset's formats; None: in those that it has."""
@@ -122,7 +116,7 @@ class Base:
         programs = build.programs_of(spec)
         listing, *further = map(read_program, programs.values())
         entries = {name: len(data) for name, data in programs.items()}
-        entries |= {"weights.bin": listing.weight_bytes, **self._text()}
+        entries |= {"weights.bin": listing.weight_bytes, **self._text}
         packed = {
             role
             for role, held in listing.tensors.items()
@@ -142,14 +136,11 @@ class Base:
         layer = further[0] if further else None
         return Contents(self.name, kind, listing, entries, size, False, rank, encoder, 0, layer, rules)
 
+    @cached_property
     def _text(self) -> dict[str, int]:
-        if self._words is None:
-            template, name = self.spec.chat_template, str(self.spec.general.get("name", ""))
-            self._words = {
-                entry: memoryview(data).nbytes if not isinstance(data, tin.Pieces) else data.size
-                for entry, data in build.text_entries(self.spec.tokenizer, template, name)[0]
-            }
-        return self._words
+        template, name = self.spec.chat_template, str(self.spec.general.get("name", ""))
+        entries, _ = build.text_entries(self.spec.tokenizer, template, name)
+        return {entry: len(data) for entry, data in entries if isinstance(data, bytes)}
 
 
 def in_formats(spec: Spec, preset: str) -> Spec:
