@@ -57,7 +57,7 @@ def tensors_of(graph: Graph) -> list[str]:
 def write_program(graph: Graph, *, vocab: int, context: int, chunk: int, tensors: Sequence[str] = ()) -> bytes:
     """program.bin. graph: after compiler.passes.lower. context: positions of a session, at most. chunk: its
     default of tokens computed at once. tensors: in weights.bin, by default those that the graph reads."""
-    plan = plan_memory(graph)
+    offsets, size_of_row = plan_memory(graph)
     names = list(tensors) or tensors_of(graph)
     table, text, end = [], b"", 0
     for name in names:
@@ -67,14 +67,13 @@ def write_program(graph: Graph, *, vocab: int, context: int, chunk: int, tensors
         text += name.encode() + b"\0"
         end += -(-size // _core.ALIGNMENT) * _core.ALIGNMENT
     values = [
-        _VALUE.pack(_TYPES[value.type], value.share, value.width, offset)
-        for value, offset in plan.offsets.items()
+        _VALUE.pack(_TYPES[value.type], value.share, value.width, offset) for value, offset in offsets.items()
     ]
-    value_numbers = {value: k for k, value in enumerate(plan.offsets)}
+    value_numbers = {value: k for k, value in enumerate(offsets)}
     tensor_numbers = {name: k for k, name in enumerate(names)}
     ops = [_encode(op, value_numbers, tensor_numbers) for op in graph.ops]
     counts = (len(names), len(values), len(graph.caches), len(ops), len(text), vocab, context, chunk)
-    sizes = (len(graph.states), plan.size, end)
+    sizes = (len(graph.states), size_of_row, end)
     header = _HEADER.pack(_MAGIC, _core.PROGRAM_VERSION, *counts, *sizes)
     return b"".join([header, *table, *values, state_shapes(graph.caches, graph.states), *ops, text])
 

@@ -7,13 +7,11 @@ the family; no table lists them.
 
 from __future__ import annotations
 
-import pkgutil
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import import_module
 from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
@@ -24,7 +22,8 @@ from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.decoder import CONFIG, MOST_LAYERS, Key
-from tinsmith.spec import Hyper, Tensor
+from tinsmith.spec import Hyper, Spec, Tensor
+from tinsmith.system.plugins import instances
 from tinsmith.tensor_names import Change as Change
 from tinsmith.tensor_names import TensorName as TensorName
 
@@ -328,17 +327,15 @@ class Family:
 @cache
 def families() -> tuple[Family, ...]:
     """All families, ordered by name."""
-    package = import_module("tinsmith.models")
-    result = []
-    for module in pkgutil.iter_modules(package.__path__):
-        candidate = getattr(import_module(f"{package.__name__}.{module.name}"), "family", None)
-        if isinstance(candidate, Family):
-            result.append(candidate)
-    return tuple(sorted(result, key=lambda family: family.name))
+    return tuple(instances("tinsmith.models", "family", Family))
 
 
 def by_name(name: str) -> Family:
     return _find(name, lambda family: (family.name,), "family", "this model")
+
+
+def names_of(spec: Spec) -> list[TensorName]:
+    return by_name(spec.family).tensors(spec.hyper)
 
 
 def by_gguf_architecture(architecture: str, where: str) -> Family:

@@ -15,7 +15,7 @@ from tinsmith.format_names import file_type
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS, in_gguf, restated
 from tinsmith.layouts import inverse, reordered, row_bytes
-from tinsmith.models.family import Family, TensorName, by_gguf_architecture, by_name, without_ignored
+from tinsmith.models.family import Family, TensorName, by_gguf_architecture, by_name, names_of, without_ignored
 from tinsmith.spec import Buffer, Hyper, Spec, Tensor, Tokenizer
 from tinsmith.tokenizer import gguf_keys
 
@@ -165,7 +165,7 @@ def gguf_header(spec: Spec, elsewhere: Collection[str], file_type: int | None = 
 
     file_type: that of the `encode` which made the tensors; None: of the format of most of them.
     """
-    names = by_name(spec.family).tensors(spec.hyper)
+    names = names_of(spec)
     file_type = in_file_type(spec.tensors) if file_type is None else file_type
     first = gguf.header(_metadata(spec, file_type), _stored(spec))
     rest = stored_tensors(spec.tensors, [name for name in names if name.role not in elsewhere])
@@ -201,7 +201,7 @@ def _metadata(spec: Spec, file_type: int) -> dict[str, gguf.Value]:
 
 
 def _stored(spec: Spec, encode: Encode | None = None) -> list[gguf.Tensor]:
-    names = by_name(spec.family).tensors(spec.hyper)
+    names = names_of(spec)
     if encode is None:
         return stored_tensors(spec.tensors, names)
     return _in_gguf(names, encode(spec, [(name, name.file_order) for name in names]))

@@ -146,7 +146,7 @@ def by_role(spec: Spec, importance: Mapping[str, Buffer]) -> dict[str, Buffer]:
     """An importance matrix by the spec's roles, from one by GGUF names."""
     from tinsmith.models import family
 
-    names = family.by_name(spec.family).tensors(spec.hyper)
+    names = family.names_of(spec)
     return {name.role: importance[name.gguf] for name in names if name.gguf in importance}
 
 

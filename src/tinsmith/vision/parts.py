@@ -7,17 +7,16 @@ metadata follow llama.cpp's clip: a separate file beside the language model's, u
 from __future__ import annotations
 
 import math
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
 from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes, Tensor, Tokenizer, Vision
+from tinsmith.system.plugins import instances
 from tinsmith.tensor_names import TensorName
 
 if TYPE_CHECKING:
@@ -203,12 +202,12 @@ class Projector(ABC):
 
 @cache
 def encoders() -> dict[str, Encoder]:
-    return {part.name: part for part in _parts("encoder", Encoder)}
+    return {part.name: part for part in instances("tinsmith.vision", "encoder", Encoder)}
 
 
 @cache
 def projectors() -> dict[str, Projector]:
-    return {part.name: part for part in _parts("projector", Projector)}
+    return {part.name: part for part in instances("tinsmith.vision", "projector", Projector)}
 
 
 def by_architecture(architecture: str) -> Projector | None:
@@ -293,10 +292,3 @@ def tensors_of(vision: Vision) -> list[TensorName]:
         (projector.hf_projector[0], projector.tensors(vision.sizes, vision.joint)),
     )
     return [replace(name, hf=prefix + name.hf) for prefix, names in parts for name in names]
-
-
-def _parts(name: str, kind: type) -> list[Any]:
-    package = import_module("tinsmith.vision")
-    modules = (import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__))
-    found = (getattr(module, name, None) for module in modules)
-    return sorted((part for part in found if isinstance(part, kind)), key=lambda part: part.name)
