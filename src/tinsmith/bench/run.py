@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -40,13 +40,12 @@ def run(path: Path, options: Options, display: progress.Display) -> dict[str, An
     """
     _check(path, options)
     with ExitStack() as stack:
-        limits = stack.enter_context(Worker("machine"))
+        limits = stack.enter_context(closing(Worker("machine")))
         workers: dict[str, Worker] = {}
         for name in (NATIVE, *options.against):
             display.line(f"bench: opening {name}")
-            workers[name] = stack.enter_context(
-                Worker(name, module(name).find_source(path), options.isa, options.duty_cycle)
-            )
+            worker = Worker(name, module(name).find_source(path), options.isa, options.duty_cycle)
+            workers[name] = stack.enter_context(closing(worker))
             for depth in options.depths:
                 check_room(workers[name].opened["context"], depth, options.prompt, options.generate)
         facts = {name: worker.opened["facts"] for name, worker in workers.items()}

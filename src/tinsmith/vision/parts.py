@@ -256,11 +256,13 @@ def parts_of(vision: Vision) -> tuple[Encoder, Projector]:
 def checked(vision: Vision, where: str) -> Vision:
     """The same vision model. Raises FormatError for invalid sizes and image rules: readers use the sizes before
     they read any tensor."""
-    sizes = vision.sizes
-    for name, most in _MOST.items():
-        given = getattr(sizes, name)
+    sizes, rules = vision.sizes, vision.image_rules
+    limits = [(name, getattr(sizes, name), most) for name, most in _MOST.items()]
+    limits += [(name, getattr(rules, name, 1), most) for name, most in _EDGES.items()]
+    limits.append(("merge", vision.joint.merge, sizes.side))
+    for name, given, most in limits:
         if not 0 < given <= most:
-            raise FormatError(f"{where}: a vision encoder of {name} {given}; it must be from 1 to {most}")
+            raise FormatError(f"{where}: {name} of a vision model is {given}; it must be from 1 to {most}")
     if sizes.dim % sizes.heads:
         raise FormatError(f"{where}: the encoder's width {sizes.dim} is no multiple of its {sizes.heads} heads")
     deep = getattr(sizes, "deep", ())
@@ -269,18 +271,8 @@ def checked(vision: Vision, where: str) -> Vision:
             f"{where}: the projector takes states of layers {list(deep)}; they must be of the encoder's "
             f"{sizes.layers}, in order"
         )
-    if not all(0 < one < math.inf for one in vision.image_rules.std):
-        raise FormatError(
-            f"{where}: the images' std is {list(vision.image_rules.std)}; each must be more than 0"
-        )
-    for name, most in _EDGES.items():
-        given = getattr(vision.image_rules, name, 1)
-        if not 0 < given <= most:
-            raise FormatError(f"{where}: images of {name} {given}; it must be from 1 to {most}")
-    if not 0 < vision.joint.merge <= sizes.side:
-        raise FormatError(
-            f"{where}: a token is {vision.joint.merge} patches a side; it must be from 1 to {sizes.side}"
-        )
+    if not all(0 < one < math.inf for one in rules.std):
+        raise FormatError(f"{where}: the images' std is {list(rules.std)}; each must be more than 0")
     return vision
 
 
