@@ -38,7 +38,6 @@ _MULTIPLIERS = {
 
 class FalconH1(Family):
     name = "falcon_h1"
-    model_type = "falcon_h1"
     hf_architectures = ("FalconH1ForCausalLM",)
     gguf_architecture = "falcon-h1"
     hyper = mamba2.Mamba2Hyper

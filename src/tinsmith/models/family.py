@@ -43,12 +43,13 @@ class Family:
     """An architecture. Readers of hyper-parameters raise FormatError for missing or invalid ones, and
     UnsupportedError for a feature that the graph does not compute. `h` is an instance of `hyper`.
 
-    model_type: in transformers. text_models: model types of text_config in multimodal configs. keys: of the
-    family's own fields. defaults: transformers' defaults for keys missing from a config. only, only_gguf:
-    supported values of keys in a config and in GGUF. keeps_head_dim: GGUF always states the head width.
-    mixture: the family has experts. ignored_hf: tensors left out on purpose, by a regular expression of their
-    whole name, and a note for the user. head_norms: attention has norms of query and key heads. act: the
-    feed-forward's activation. post_norms: attention and feed-forward have norms of their outputs."""
+    model_type, gguf_architecture: its names in transformers and in GGUF, by default `name`. text_models: model
+    types of text_config in multimodal configs. keys: of the family's own fields. defaults: transformers' values
+    for keys missing from a config. only, only_gguf: supported values of keys in a config and in GGUF.
+    keeps_head_dim: GGUF always states the head width. mixture: the family has experts. ignored_hf: tensors left
+    out on purpose, by a regular expression of their whole name, and a note for the user. head_norms: attention
+    has norms of query and key heads. act: the feed-forward's activation. post_norms: attention and feed-forward
+    have norms of their outputs."""
 
     name: ClassVar[str]
     model_type: ClassVar[str]
@@ -75,6 +76,11 @@ class Family:
     head_norms: ClassVar[bool] = False
     act: ClassVar[str] = "silu"
     post_norms: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        for attribute in ("model_type", "gguf_architecture"):
+            if "name" in vars(cls) and attribute not in vars(cls):
+                setattr(cls, attribute, cls.name)
 
     def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
         """The equivalent family that reads a folder of this config instead, if any."""

@@ -39,9 +39,7 @@ class Gemma2Hyper(Hyper):
 
 class Gemma2(Family):
     name = "gemma2"
-    model_type = "gemma2"
     hf_architectures = ("Gemma2ForCausalLM",)
-    gguf_architecture = "gemma2"
     hyper = Gemma2Hyper
     keys = _KEYS
     defaults = {

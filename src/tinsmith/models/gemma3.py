@@ -42,7 +42,6 @@ class Gemma3(Family):
     name = "gemma3"
     model_type = "gemma3_text"
     hf_architectures = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
-    gguf_architecture = "gemma3"
     text_models = ("gemma3_text",)
     hyper = Gemma3Hyper
     defaults = {

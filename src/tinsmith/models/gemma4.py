@@ -35,7 +35,6 @@ class Gemma4(TwoRotations):
     name = "gemma4"
     model_type = "gemma4_text"
     hf_architectures = ("Gemma4ForCausalLM", "Gemma4ForConditionalGeneration")
-    gguf_architecture = "gemma4"
     text_models = ("gemma4_text",)
     hyper = Gemma4Hyper
     defaults = {

@@ -33,9 +33,7 @@ class GraniteHyper(Hyper):
 
 class Granite(Family):
     name = "granite"
-    model_type = "granite"
     hf_architectures = ("GraniteForCausalLM",)
-    gguf_architecture = "granite"
     text_models = ("granite",)
     hyper: ClassVar[type[Hyper]] = GraniteHyper
     keys: ClassVar[tuple[Key, ...]] = MULTIPLIERS

@@ -35,7 +35,6 @@ class GraniteHybrid(Granite):
     name = "granitehybrid"
     model_type = "granitemoehybrid"
     hf_architectures = ("GraniteMoeHybridForCausalLM",)
-    gguf_architecture = "granitehybrid"
     hyper = GraniteHybridHyper
     keys = (*MULTIPLIERS, *mamba2.KEYS)
     defaults = {

@@ -26,9 +26,7 @@ class Lfm2Hyper(Hyper):
 
 class Lfm2(Family):
     name = "lfm2"
-    model_type = "lfm2"
     hf_architectures = ("Lfm2ForCausalLM",)
-    gguf_architecture = "lfm2"
     text_models: ClassVar[tuple[str, ...]] = ("lfm2",)
     hyper: ClassVar[type[Hyper]] = Lfm2Hyper
     defaults = {

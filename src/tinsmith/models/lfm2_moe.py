@@ -33,7 +33,6 @@ class Lfm2MoeHyper(Lfm2Hyper):
 
 class Lfm2Moe(Mixture, Lfm2):
     name = "lfm2_moe"
-    model_type = "lfm2_moe"
     hf_architectures = ("Lfm2MoeForCausalLM",)
     gguf_architecture = "lfm2moe"
     text_models = ()

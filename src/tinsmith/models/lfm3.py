@@ -33,9 +33,7 @@ class Lfm3Hyper(lfm2.Lfm2Hyper):
 
 class Lfm3(TwoRotations, lfm2.Lfm2):
     name = "lfm3"
-    model_type = "lfm3"
     hf_architectures = ("Lfm3ForCausalLM",)
-    gguf_architecture = "lfm3"
     text_models = ("lfm3",)
     hyper = Lfm3Hyper
     defaults = {

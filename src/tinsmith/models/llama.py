@@ -40,9 +40,7 @@ class LlamaHyper(Hyper):
 
 class Llama(Family):
     name = "llama"
-    model_type = "llama"
     hf_architectures = ("LlamaForCausalLM", "MistralForCausalLM")
-    gguf_architecture = "llama"
     text_models: ClassVar[tuple[str, ...]] = ("llama", "mistral")
     hyper = LlamaHyper
     defaults = {"max_position_embeddings": 2048}

@@ -11,9 +11,7 @@ from tinsmith.spec import Hyper
 
 class Olmo2(Family):
     name = "olmo2"
-    model_type = "olmo2"
     hf_architectures = ("Olmo2ForCausalLM",)
-    gguf_architecture = "olmo2"
     text_models = ("olmo2",)
     defaults = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}
     post_norms = True

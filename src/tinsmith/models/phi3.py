@@ -33,9 +33,7 @@ class Phi3Hyper(Hyper):
 
 class Phi3(Family):
     name = "phi3"
-    model_type = "phi3"
     hf_architectures = ("Phi3ForCausalLM",)
-    gguf_architecture = "phi3"
     hyper = Phi3Hyper
     defaults = {
         "max_position_embeddings": 4096,

@@ -10,9 +10,7 @@ from tinsmith.spec import Hyper
 
 class Qwen2(Family):
     name = "qwen2"
-    model_type = "qwen2"
     hf_architectures = ("Qwen2ForCausalLM",)
-    gguf_architecture = "qwen2"
     text_models = ("qwen2",)
     defaults = {"max_position_embeddings": 32768, "num_key_value_heads": 32}
     only = {

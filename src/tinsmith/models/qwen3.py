@@ -11,9 +11,7 @@ from tinsmith.models.family import Family, StandIn, TensorName, by_name
 
 class Qwen3(Family):
     name = "qwen3"
-    model_type = "qwen3"
     hf_architectures = ("Qwen3ForCausalLM",)
-    gguf_architecture = "qwen3"
     text_models = ("qwen3",)
     defaults = {
         "head_dim": 128,

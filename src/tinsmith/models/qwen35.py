@@ -49,7 +49,6 @@ class Qwen35(Family):
     name = "qwen35"
     model_type = "qwen3_5_text"
     hf_architectures = ("Qwen3_5ForCausalLM", "Qwen3_5ForConditionalGeneration")
-    gguf_architecture = "qwen35"
     hyper: ClassVar[type[Hyper]] = Qwen35Hyper
     ignored_hf = ((r"model\.visual\..*", "the vision encoder is left out: text only"),)
     defaults = {

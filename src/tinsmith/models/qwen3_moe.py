@@ -27,7 +27,6 @@ class MoeHyper(Hyper):
 
 class Qwen3Moe(Mixture, Qwen3):
     name = "qwen3_moe"
-    model_type = "qwen3_moe"
     hf_architectures = ("Qwen3MoeForCausalLM",)
     gguf_architecture = "qwen3moe"
     hyper = MoeHyper

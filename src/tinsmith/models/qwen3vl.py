@@ -32,8 +32,8 @@ class Qwen3VlHyper(Hyper):
 
 class Qwen3Vl(Qwen3):
     name = "qwen3vl"
+    model_type = "qwen3"
     hf_architectures = ("Qwen3VLForConditionalGeneration",)
-    gguf_architecture = "qwen3vl"
     text_models = ("qwen3_vl_text",)
     hyper = Qwen3VlHyper
     ignored_hf = ((r"model\.visual\..*", "the vision encoder is left out: text only"),)

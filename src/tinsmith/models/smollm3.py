@@ -15,9 +15,7 @@ _INTERVAL = 4  # hard-coded in llama.cpp: GGUF has no key for it
 
 class SmolLM3(Family):
     name = "smollm3"
-    model_type = "smollm3"
     hf_architectures = ("SmolLM3ForCausalLM",)
-    gguf_architecture = "smollm3"
     text_models = ("smollm3",)
     defaults = {
         "max_position_embeddings": 32768,
