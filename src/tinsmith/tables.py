@@ -55,8 +55,7 @@ def whole(low: int, high: int, step: int = 1) -> Kind:
 
 def number(low: float, high: float) -> Kind:
     return Kind(
-        f"a number from {low} to {high}",
-        lambda v: (is_whole(v) or isinstance(v, float)) and low <= v <= high,
+        f"a number from {low} to {high}", lambda v: (is_whole(v) or isinstance(v, float)) and low <= v <= high
     )
 
 

@@ -58,10 +58,7 @@ class Gemma2(Family):
         "use_bidirectional_attention": (False,),
         "tie_word_embeddings": (True,),  # GGUF has no head for it
     }
-    only_gguf = {
-        "rope.scaling.type": ("none",),
-        "attention.sliding_window_pattern": (_PERIOD,),
-    }
+    only_gguf = {"rope.scaling.type": ("none",), "attention.sliding_window_pattern": (_PERIOD,)}
     keeps_head_dim = True
     act = "gelu"
     post_norms = True

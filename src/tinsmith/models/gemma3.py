@@ -116,10 +116,7 @@ class Gemma3(Family):
 
     def more_to_gguf(self, h: Gemma3Hyper) -> dict[str, Any]:
         refuse_other_query_scalar(h, h.query_scalar, _LAYERS_OF_27B)
-        own: dict[str, Any] = {
-            "attention.sliding_window": h.window,
-            "rope.freq_base_swa": h.local_base,
-        }
+        own: dict[str, Any] = {"attention.sliding_window": h.window, "rope.freq_base_swa": h.local_base}
         if h.period != _PERIOD:
             own["attention.sliding_window_pattern"] = h.period
         if h.rope_factor != 1:

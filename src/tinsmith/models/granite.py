@@ -38,14 +38,8 @@ class Granite(Family):
     hyper: ClassVar[type[Hyper]] = GraniteHyper
     keys: ClassVar[tuple[Key, ...]] = MULTIPLIERS
     defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048, **UNSCALED}
-    only = {
-        **Family.only,
-        "mlp_bias": (False,),
-    }
-    only_gguf = {
-        "rope.scaling.type": ("none",),
-        "rope.scaling.finetuned": (True,),
-    }
+    only = {**Family.only, "mlp_bias": (False,)}
+    only_gguf = {"rope.scaling.type": ("none",), "rope.scaling.finetuned": (True,)}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("expert_shared_feed_forward_length", 0, h["ffn_dim"])  # Granite 4's files state it

@@ -50,10 +50,7 @@ class GraniteHybrid(Granite):
         "mamba_n_groups": (1,),  # of several, transformers norms the whole row, llama.cpp each group
         **mamba2.ONLY,
     }
-    only_gguf = {
-        "rope.scaling.type": ("none",),
-        "ssm.group_count": (1,),
-    }
+    only_gguf = {"rope.scaling.type": ("none",), "ssm.group_count": (1,)}
 
     def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
         types = config.get("layer_types")

@@ -44,11 +44,7 @@ class Llama(Family):
     text_models: ClassVar[tuple[str, ...]] = ("llama", "mistral")
     hyper = LlamaHyper
     defaults = {"max_position_embeddings": 2048}
-    only = {
-        **Family.only,
-        "mlp_bias": (False,),
-        "sliding_window": (None,),
-    }
+    only = {**Family.only, "mlp_bias": (False,), "sliding_window": (None,)}
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         return Fields(decoder.rope_settings(config, "default", "llama3"), decoder.CONFIG)

@@ -35,11 +35,7 @@ class Phi3(Family):
     name = "phi3"
     hf_architectures = ("Phi3ForCausalLM",)
     hyper = Phi3Hyper
-    defaults = {
-        "max_position_embeddings": 4096,
-        "original_max_position_embeddings": 4096,
-        "rms_norm_eps": 1e-5,
-    }
+    defaults = {"max_position_embeddings": 4096, "original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5}
     only_gguf = {"rope.scaling.type": ("none", "longrope")}
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:

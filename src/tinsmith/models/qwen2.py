@@ -13,10 +13,7 @@ class Qwen2(Family):
     hf_architectures = ("Qwen2ForCausalLM",)
     text_models = ("qwen2",)
     defaults = {"max_position_embeddings": 32768, "num_key_value_heads": 32}
-    only = {
-        "hidden_act": ("silu", "swish"),
-        "use_sliding_window": (False,),
-    }
+    only = {"hidden_act": ("silu", "swish"), "use_sliding_window": (False,)}
 
     def layer(self, h: Hyper, i: int) -> list[TensorName]:
         projections = decoder.attention(h)

@@ -13,15 +13,8 @@ class Qwen3(Family):
     name = "qwen3"
     hf_architectures = ("Qwen3ForCausalLM",)
     text_models = ("qwen3",)
-    defaults = {
-        "head_dim": 128,
-        "max_position_embeddings": 32768,
-        "num_key_value_heads": 32,
-    }
-    only = {
-        **Family.only,
-        "use_sliding_window": (False,),
-    }
+    defaults = {"head_dim": 128, "max_position_embeddings": 32768, "num_key_value_heads": 32}
+    only = {**Family.only, "use_sliding_window": (False,)}
     keeps_head_dim = True
     head_norms = True
 

@@ -62,11 +62,7 @@ class Qwen35(Family):
         "linear_num_value_heads": 32,
         "partial_rotary_factor": 0.25,
     }
-    only = {
-        "hidden_act": ("silu",),
-        "attention_bias": (False,),
-        "attn_output_gate": (True,),
-    }
+    only = {"hidden_act": ("silu",), "attention_bias": (False,), "attn_output_gate": (True,)}
     only_gguf = {"rope.scaling.type": ("none",)}
     keys: ClassVar[tuple[Key, ...]] = (
         Key("taps", "linear_conv_kernel_dim", "ssm.conv_kernel"),

@@ -29,10 +29,7 @@ class Qwen35MoeHyper(Qwen35Hyper):
 class Qwen35Moe(Mixture, Qwen35):
     name = "qwen35_moe"
     model_type = "qwen3_5_moe_text"
-    hf_architectures = (
-        "Qwen3_5MoeForCausalLM",
-        "Qwen3_5MoeForConditionalGeneration",
-    )
+    hf_architectures = ("Qwen3_5MoeForCausalLM", "Qwen3_5MoeForConditionalGeneration")
     gguf_architecture = "qwen35moe"
     hyper = Qwen35MoeHyper
     keys = (*Qwen35.keys, *experts.KEYS)

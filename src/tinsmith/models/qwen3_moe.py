@@ -39,11 +39,7 @@ class Qwen3Moe(Mixture, Qwen3):
         "num_experts_per_tok": 8,
         "num_key_value_heads": 4,
     }
-    only = {
-        **Qwen3.only,
-        "decoder_sparse_step": (1,),
-        "mlp_only_layers": ([],),
-    }
+    only = {**Qwen3.only, "decoder_sparse_step": (1,), "mlp_only_layers": ([],)}
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         return {"normalize": bool(fields.get("norm_topk_prob"))}

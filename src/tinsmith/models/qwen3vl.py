@@ -37,11 +37,7 @@ class Qwen3Vl(Qwen3):
     text_models = ("qwen3_vl_text",)
     hyper = Qwen3VlHyper
     ignored_hf = ((r"model\.visual\..*", "the vision encoder is left out: text only"),)
-    defaults = {
-        "head_dim": 128,
-        "max_position_embeddings": 128000,
-        "rope_theta": 500000.0,
-    }
+    defaults = {"head_dim": 128, "max_position_embeddings": 128000, "rope_theta": 500000.0}
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         vision = fields.get("vision_config")

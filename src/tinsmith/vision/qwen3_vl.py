@@ -14,15 +14,7 @@ from tinsmith.layouts import joined, row_range, rows_in_order
 from tinsmith.spec import EncoderSizes, Tensor
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import DEEP, flags_of
-from tinsmith.vision.siglip import (
-    Siglip,
-    by_channel,
-    by_pixel,
-    in_layers,
-    layers,
-    linear,
-    norm,
-)
+from tinsmith.vision.siglip import Siglip, by_channel, by_pixel, in_layers, layers, linear, norm
 from tinsmith.vision.siglip2 import square_side
 
 if TYPE_CHECKING:
