@@ -185,14 +185,7 @@ class GraphBuilder:
         return self._op("ROUTE", width, logits, u=numbers, f=(scale,))
 
     def route_sigmoid(
-        self,
-        logits: Value,
-        bias: str,
-        chosen: int,
-        *,
-        normalize: bool,
-        scale: float = 1.0,
-        added: float = 0.0,
+        self, logits: Value, bias: str, chosen: int, *, normalize: bool, scale: float, added: float
     ) -> Value:
         """route by each expert's sigmoid: sigmoid + bias chooses, the weights are without bias; normalize: over
         the sum of the chosen + added."""

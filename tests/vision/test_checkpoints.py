@@ -117,7 +117,7 @@ def without_a_tensor(folder: Path) -> None:
         (in_json("config.json", lambda table: table.update(image_token_id=5000)), FormatError, "'<image>'"),
         (in_json("config.json", lambda table: table.update(scale_factor=0)), FormatError, "scale_factor is 0"),
         (processor(resample=7), UnsupportedError, "resample is 7.*lanczos"),
-        (processor(image_std=[0.5]), FormatError, "image_std.*three numbers"),
+        (processor(image_std=[0.5]), FormatError, "image_std.*3 numbers"),
         (processor(do_rescale=False), UnsupportedError, "do_rescale is False"),
         (processor(rescale_factor=1.0), UnsupportedError, "rescale_factor is 1.0"),
         (processor(size=5), FormatError, "size is 5; it must be a table"),

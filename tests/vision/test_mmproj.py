@@ -209,7 +209,7 @@ def test_old_files_have_the_feed_forward_s_names_swapped(
         ),
         (lambda m, t: m.update({"clip.vision.block_count": 10**9}), FormatError, "layers 1000000000"),
         (lambda m, t: m.update({"clip.vision.patch_size": 10**9}), FormatError, "patch|image_size"),
-        (lambda m, t: m.update({"clip.vision.image_mean": [0.5]}), FormatError, "image_mean.*three numbers"),
+        (lambda m, t: m.update({"clip.vision.image_mean": [0.5]}), FormatError, "image_mean.*3 numbers"),
         (
             lambda m, t: m.update({"clip.vision.is_deepstack_layers": [True, False]}),
             UnsupportedError,

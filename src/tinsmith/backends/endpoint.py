@@ -6,7 +6,6 @@ Standard library only.
 
 from __future__ import annotations
 
-import email.utils
 import http.client
 import json
 import ssl
@@ -217,15 +216,8 @@ def _parts(url: str) -> urllib.parse.SplitResult:
 
 
 def _wait(header: str | None) -> float:
-    """The seconds of a Retry-After, which has seconds or a date."""
-    if header is None:
-        return 0.0
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0
+    """The seconds of a Retry-After; 0 for none and for a date."""
+    return float(header) if header and header.strip().isdecimal() else 0.0
 
 
 def _stated(raw: bytes) -> str:

@@ -136,6 +136,6 @@ def _convert_folder(
     name, mix = (formats, None) if isinstance(formats, str) else (formats.name, formats)
     weights = shipping.Weights(name, mix, shipping.by_role(spec, importance), feedback)
     shipping.write_gguf(spec, args.out, weights, display, args.threads)
-    shipping.write_mmproj(spec, args.out, weights, display)
+    shipping.write_mmproj(spec, args.out, weights)
     if spec.vision:
         display.line(f"vision model: {shipping.mmproj_of(args.out)}")

@@ -118,13 +118,13 @@ def _pieces(
     step = max(1, _PIECE // place.inputs // run) * run
     width = len(data) // (-(-place.rows // _core.TILE) * _core.TILE)
 
-    def unpack(begin: int) -> bytes:
+    def unpack(begin: int) -> Buffer:
         end = min(begin + step, wanted.stop)
         last = -(-end // _core.TILE) * _core.TILE
         rows = _core.unpack(place.format, data[begin * width : last * width], end - begin, place.inputs)
-        return rows if len(order) == 1 else reordered(rows, width, order)
+        return reordered(rows, width, order)
 
     for piece in in_order(partial(unpack, begin) for begin in wanted[::step]):
         yield piece
         if advance is not None:
-            advance(len(piece))
+            advance(memoryview(piece).nbytes)

@@ -27,8 +27,7 @@ from tinsmith.train.steps import together
 
 if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback
-    from tinsmith.search.auto import Point, Search
-    from tinsmith.search.choice import Chosen
+    from tinsmith.search.auto import Chosen, Point, Search
     from tinsmith.spec import Spec
 
 FOLDER = "search"  # of a run: what AUTO was measured on
@@ -122,7 +121,7 @@ def choose(
     spec: as it is written; folder: of the measurements; merged: the model whose validation answers define the
     accuracy; None before training, when accuracy is the share of unchanged most likely tokens.
     """
-    from tinsmith.search import choice
+    from tinsmith.search import auto
     from tinsmith.search.auto import Options, Search
     from tinsmith.search.budget import Budget
 
@@ -135,8 +134,8 @@ def choose(
         accuracy = _Answers(data, merged, spec, search, folder, reporter).accuracy
     if data.recipe.build.target:
         stated["memory"] = contents.room(data, spec)
-        stated["bandwidth"] = choice.bandwidth(contents.devices(data.recipe))
-    return choice.of_search(search, Budget(**{name: stated.get(name) for name in names}), display, accuracy)
+        stated["bandwidth"] = auto.bandwidth(contents.devices(data.recipe))
+    return auto.of_search(search, Budget(**{name: stated.get(name) for name in names}), display, accuracy)
 
 
 def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: Reporter) -> Chosen:

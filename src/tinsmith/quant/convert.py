@@ -61,9 +61,7 @@ class Job:
         """Rows begin to end in the target format."""
         tensor, shape = self.tensor, (end - begin, self.tensor.inputs)
         width = memoryview(tensor.data).nbytes // tensor.rows
-        data: Buffer = memoryview(tensor.data).cast("B")[begin * width : end * width]
-        if len(self.order) > 1:
-            data = reordered(data, width, self.order)
+        data = reordered(memoryview(tensor.data).cast("B")[begin * width : end * width], width, self.order)
         if tensor.format == self.format:
             return data
         if tensor.format != "F32":

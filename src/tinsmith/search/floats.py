@@ -44,7 +44,7 @@ class FloatModel:
         held = dict(self.model.named_parameters(remove_duplicate=False))
         self.names: dict[str, TensorName] = {}
         self.parameters: dict[str, nn.Parameter] = {}
-        for name in family.by_name(spec.family).tensors(spec.hyper):
+        for name in family.names_of(spec):
             if name.all_rows == 1 or not name.hf or name.role not in spec.tensors:
                 continue
             if name.hf not in held or tuple(held[name.hf].shape) != name.folder_shape:

@@ -22,7 +22,6 @@ from tinsmith.tables import (
     choice,
     is_text,
     is_whole,
-    multiple,
     number,
     one_or_more,
     some_of,
@@ -127,14 +126,14 @@ class Base:
 @dataclass(frozen=True)
 class Scratch:
     parameters: int = _key(whole(10_000, 1_000_000_000), ScratchOptions.parameters)
-    vocabulary: int = _key(multiple(32, 288, 65_536), ScratchOptions.vocabulary)
+    vocabulary: int = _key(whole(288, 65_536, step=32), ScratchOptions.vocabulary)
     layers: int | None = _key(whole(1, 256), None)
-    hidden: int | None = _key(multiple(32, 32, 8192), None)
+    hidden: int | None = _key(whole(32, 8192, step=32), None)
     image_size: int = _key(whole(8, 4096), ScratchOptions.image_size)
     patch_size: int = _key(whole(2, 64), ScratchOptions.patch_size)
     patch_merge: int = _key(whole(1, 8), ScratchOptions.patch_merge)
     vision_layers: int = _key(whole(1, 256), ScratchOptions.vision_layers)
-    vision_hidden: int = _key(multiple(32, 32, 8192), ScratchOptions.vision_hidden)
+    vision_hidden: int = _key(whole(32, 8192, step=32), ScratchOptions.vision_hidden)
 
 
 @dataclass(frozen=True, kw_only=True)

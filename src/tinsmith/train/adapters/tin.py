@@ -12,7 +12,6 @@ from tinsmith import __version__, _core
 from tinsmith.chat import jinja_process
 from tinsmith.chat.chat_template import digest
 from tinsmith.compiler import selftest
-from tinsmith.compiler.adapter import own_rank
 from tinsmith.compiler.build import template_entries
 from tinsmith.compiler.unpack import words_of
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
@@ -32,17 +31,6 @@ def listed(file: str | Path) -> dict[str, dict[str, Any]]:
     """The manifest's descriptions of the file's adapters, by name."""
     adapters: dict[str, dict[str, Any]] = Tin(file).manifest.get(ADAPTERS, {})
     return adapters
-
-
-def own_ranks(file: str | Path) -> dict[str, int]:
-    """The ranks of the adapters that have factors, by name. An adapter's part of a session's adapter_rank, in
-    the manifest, may be larger."""
-    archive = Tin(file)
-    return {
-        name: own_rank(archive.entry(entry(name)), f"{file}: {name}")
-        for name, facts in listed(file).items()
-        if not facts.get("prefix")
-    }
 
 
 def add(
