@@ -21,7 +21,6 @@ from tinsmith.constraint.grammar import (
     Expr,
     Grammar,
     Machine,
-    OneByte,
     Ref,
     Repeat,
     choice,
@@ -73,12 +72,13 @@ def rules(grammar: Grammar, spacing: Spacing = "compact") -> None:
 @cache
 def _shared() -> dict[str, Expr]:
     one = Dfa((((0, CODE_POINTS, 1),), ()), frozenset((1,)))
+    space = Dfa((((0x09, 0x0A, 1), (0x0D, 0x0D, 1), (0x20, 0x20, 1)), ()), frozenset((1,)))
     return {
         CHARACTER: Machine(json_content(one)),
         STRING: sequence((QUOTE, Machine(json_content(anything())), QUOTE)),
         INTEGER: Machine(numbers.integer()),
         NUMBER: Machine(numbers.number()),
-        SPACE: Repeat(OneByte(((0x09, 0x0A), (0x0D, 0x0D), (0x20, 0x20))), 0, MOST_SPACE),
+        SPACE: Repeat(Machine(space), 0, MOST_SPACE),
     }
 
 
