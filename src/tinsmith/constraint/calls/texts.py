@@ -26,8 +26,6 @@ from tinsmith.constraint.schema import document, json_text
 from tinsmith.constraint.schema.formats import format_
 from tinsmith.errors import ConstraintError
 
-# References by anchor are not followed here.
-ANNOTATIONS = frozenset(document.ANNOTATIONS) - {"$anchor", "$dynamicAnchor"}
 _MOST_REFERENCES = 32
 
 
@@ -135,7 +133,7 @@ def _keyword(keyword: str, value: Any, path: str) -> Dfa | None:
         return json_text.length(value) if value else None
     if keyword == "maxLength":
         return json_text.length(0, value)
-    if keyword in ANNOTATIONS or keyword.startswith("x-"):
+    if keyword in document.ANNOTATIONS or keyword.startswith("x-"):
         return None
     raise ConstraintError(
         f"{path}: {keyword!r} can't be enforced for texts without quotes; remove it, or use format json"
