@@ -5,11 +5,11 @@ accepted if any cut works: `start: /[a-z]+/ "s"` accepts "cats" here, while llgu
 and waits for another one.
 
 Differences:
-- `~` never matches invalid UTF-8; patterns are those of regex.py, so \\d and \\w are ASCII
+- patterns are those of regex.py, so \\d and \\w are ASCII
 - %json has no white space
 - ignored terminals may also stand before and after %json, but not inside it
-- attributes such as [lazy], options of %llguidance, %regex, %lark, grammars by @name, parametric rules and
-  control tokens are errors
+- attributes such as [lazy], options of %llguidance, %regex, %lark, grammars by @name, parametric rules,
+  intersections, complements and control tokens are errors
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from tinsmith.constraint.grammar import (
     text,
 )
 from tinsmith.constraint.grammars.lark_syntax import (
-    Both,
     Document,
     Either,
     Json,
@@ -171,6 +170,4 @@ class _Rules:
                 return Ref(value)
             case Json(schema=schema):
                 return schema_expr(self.grammar, schema, f"Lark {self.source.place(node.at)} %json ")
-            case Both():
-                self.source.fail("'&' works in terminals only; write the rule's name in capitals", node.at)
         return self.terminals.part(node)

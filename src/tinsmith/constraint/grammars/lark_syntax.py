@@ -17,7 +17,10 @@ NUMBER = re.compile(r"[0-9]{1,9}(?![0-9])")
 BLANK = re.compile(r"(?:[ \t\f]|(?:#|//)[^\n]*)+")
 LINES = re.compile(r"(?:[ \t\f\r\n]|(?:#|//)[^\n]*)+")
 NO_OPTIONS = re.compile(r"%llguidance\s*\{\s*\}")
-UNKNOWN = {"%regex": "substrings", "%lark": "nested grammars", "@": "grammars by name", "<": "control tokens"}
+UNKNOWN = {
+    "%regex": "substrings", "%lark": "nested grammars", "%if": "conditions", "@": "grammars by name",
+    "<": "control tokens", "&": "intersections", "~": "complements",
+}  # fmt: skip
 OPERATORS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 
@@ -71,22 +74,10 @@ class Either(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Both(Node):
-    """The intersection of the parts."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, eq=False)
 class Times(Node):
     part: Node
     least: int
     most: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class Not(Node):
-    part: Node
 
 
 @dataclass
@@ -184,7 +175,7 @@ class Parser(Source):
         """Alternatives. depth: number of enclosing brackets, in which line ends are ignored."""
         if depth > MOST_NESTING:
             self.fail(f"groups nest more than {MOST_NESTING} deep; make inner ones rules")
-        at, parts = self.at, [self.conditions(depth)]
+        at, parts = self.at, [self.row(depth)]
         while True:
             before = self.at
             self.match(LINES)
@@ -192,27 +183,21 @@ class Parser(Source):
                 self.at = before
                 return parts[0] if len(parts) == 1 else Either(at, tuple(parts))
             self.match(LINES)
-            parts.append(self.conditions(depth))
-
-    def conditions(self, depth: int) -> Node:
-        """An alternative: parts joined by &, and its name in the parse tree, which is ignored."""
-        at, parts = self.at, [self.row(depth)]
-        while self.symbol("&"):
             parts.append(self.row(depth))
+
+    def row(self, depth: int) -> Node:
+        """An alternative, and its name in the parse tree, which is ignored."""
+        at, parts = self.at, list[Node]()
+        while True:
+            self.match(LINES if depth else BLANK)
+            if self.peek() in ("", "\r", "\n", "|", ")", "]", "}", "-"):
+                break
+            parts.append(self.item(depth))
         if self.symbol("->"):
             self.match(BLANK)
             if self.match(RULE) is None:
                 self.fail(f"expected a name after '->', not {self.here()}")
-        return parts[0] if len(parts) == 1 else Both(at, tuple(parts))
-
-    def row(self, depth: int) -> Node:
-        at, parts = self.at, list[Node]()
-        while True:
-            self.match(LINES if depth else BLANK)
-            if self.peek() in ("", "\r", "\n", "|", "&", ")", "]", "}", "-"):
-                return parts[0] if len(parts) == 1 else Row(at, tuple(parts))
-            self.refuse({"%if": "conditions"})
-            parts.append(self.item(depth))
+        return parts[0] if len(parts) == 1 else Row(at, tuple(parts))
 
     def item(self, depth: int) -> Node:
         at = self.at
@@ -248,11 +233,6 @@ class Parser(Source):
 
     def atom(self, depth: int) -> Node:
         at = self.at
-        if self.take("~"):
-            self.match(BLANK)
-            if self.peek() == "~":
-                self.fail("'~' is repeated; leave both out")
-            return Not(at, self.atom(depth))
         for opening, closing in ("()", "[]"):
             if self.take(opening):
                 inner = self.options(depth + 1)

@@ -9,21 +9,17 @@ from tinsmith.constraint.automata.dfa import (
     MOST_STATES,
     Dfa,
     Nfa,
-    complement,
     determinize,
-    intersect,
     minimize,
 )
 from tinsmith.constraint.grammar import Expr
 from tinsmith.constraint.grammars.lark_common import COMMON
 from tinsmith.constraint.grammars.lark_syntax import (
-    Both,
     Document,
     Either,
     Json,
     Name,
     Node,
-    Not,
     Pattern,
     Range,
     Row,
@@ -42,10 +38,10 @@ def names(node: Node) -> Iterator[Name]:
     match node:
         case Name():
             yield node
-        case Row(parts=parts) | Either(parts=parts) | Both(parts=parts):
+        case Row(parts=parts) | Either(parts=parts):
             for part in parts:
                 yield from names(part)
-        case Times(part=part) | Not(part=part):
+        case Times(part=part):
             yield from names(part)
 
 
@@ -113,13 +109,6 @@ class Terminals:
             case Text(value=value, any_case=True):
                 escaped = "".join("\\" + c if c in SYNTAX else c for c in value)
                 return regex.parse(f"(?i){escaped}")
-            case Not(part=part):
-                return complement(self.dfa(part))
-            case Both(parts=parts):
-                dfa = self.dfa(parts[0])
-                for part in parts[1:]:
-                    dfa = intersect(dfa, self.dfa(part))
-                return dfa
             case Json():
                 self.source.fail("%json can't stand in a terminal; write it into a rule", node.at)
         nfa = Nfa()
