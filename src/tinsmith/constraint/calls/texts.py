@@ -19,11 +19,8 @@ from tinsmith.constraint.automata.dfa import (
     words,
 )
 from tinsmith.constraint.grammar import Expr, Grammar, Machine
-from tinsmith.constraint.json_schema import Options, schema_expr
-from tinsmith.constraint.schema.document import Document
-from tinsmith.constraint.schema.keywords import holds, strings
-from tinsmith.constraint.schema.opposite import breaks
-from tinsmith.constraint.schema.solver import Solver
+from tinsmith.constraint.json_schema import Options, schema_expr, solver_of
+from tinsmith.constraint.schema.keywords import strings
 from tinsmith.errors import ConstraintError
 
 
@@ -87,7 +84,7 @@ def text(schema: Any, root: Mapping[str, Any], mark: str, path: str) -> Expr:
     """A string that satisfies a schema, and in which the mark does not occur. ConstraintError for a keyword
     that can't be enforced, and where nothing is left."""
     with _at(path):
-        solver = Solver(Document(rooted(schema, root), path), holds=holds, breaks=breaks)
+        solver = solver_of(rooted(schema, root), path)
         allowed = strings(solver.shapes(solver.goal(solver.document.root)))
     if allowed is None:
         return any_text(mark)
