@@ -70,9 +70,7 @@ class JinjaProcess(limited.Child):
                 raise InputError(f"the conversation can't be given to a chat template: {error}") from None
             except limited.Ended as ended:
                 self._left = 0.0 if ended.late else self._left
-                raise InputError(
-                    f"the chat template ended its process with status {ended.status}; {_CHECK}"
-                ) from None
+                raise InputError(f"the chat template's process ended: {ended.status}; {_CHECK}") from None
             spent = reply.pop("seconds", None)  # anything but a time is a forgery
             self._left -= spent if isinstance(spent, float) and spent >= 0 else self._left
             return reply

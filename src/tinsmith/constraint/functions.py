@@ -33,9 +33,7 @@ def schema_of(kind: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
     A float is any number. An object has no keys beyond those of its class.
     """
     if depth > _DEEPEST:
-        raise ConstraintError(
-            f"{path}: types nested deeper than {_DEEPEST} levels; types can't refer to themselves"
-        )
+        raise ConstraintError(f"{path}: types nest over {_DEEPEST} levels; they can't refer to themselves")
     depth += 1
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
@@ -95,10 +93,7 @@ def _class(kind: type, path: str, depth: int) -> dict[str, Any]:
     if _is_typed_dict(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
         return _object(hints, [name for name in hints if _is_required(kind, name, hints[name])], path, depth)
-    raise ConstraintError(
-        f"{path}: {kind.__name__} has no JSON Schema; give a dataclass, a TypedDict, a pydantic model, or a "
-        f"schema"
-    )
+    raise ConstraintError(f"{path}: {kind.__name__} has no JSON Schema; give a dataclass, TypedDict or schema")
 
 
 def _is_typed_dict(kind: Any) -> bool:
@@ -200,9 +195,7 @@ def _parameters(function: Callable[..., Any], name: str) -> list[tuple[inspect.P
     parameters = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise ConstraintError(
-                f"{name}: parameter {parameter} can't be given by name; a tool's arguments all are"
-            )
+            raise ConstraintError(f"{name}: parameter {parameter} can't be given by name, which tools need")
         if parameter.name not in hints:
             raise ConstraintError(f"{name}: parameter {parameter.name} has no annotation; write its type")
         parameters.append((parameter, hints[parameter.name]))

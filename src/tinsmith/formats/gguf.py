@@ -186,9 +186,7 @@ def read(path: str | Path) -> Gguf:
         tensors |= other.tensors
     expected = first.get("split.tensors.count", len(tensors))
     if expected != len(tensors):
-        raise FormatError(
-            f"{path}: the {count} parts hold {len(tensors)} tensors of {expected}; fetch them again"
-        )
+        raise FormatError(f"{path}: {count} parts hold {len(tensors)} tensors of {expected}; fetch them again")
     metadata = {key: entry for key, entry in first.metadata.items() if not key.startswith("split.")}
     return Gguf(first.path, first.version, metadata, tensors)
 
@@ -273,7 +271,7 @@ def _place(
     for (name, tensor), offset in zip(tensors.items(), offsets, strict=True):
         if offset % alignment:
             raise FormatError(
-                f"{cursor.path}: tensor {name!r} has offset {offset}, not a multiple of {alignment}; "
+                f"{cursor.path}: tensor {name!r} has offset {offset}, no multiple of {alignment}"
                 "the file is damaged"
             )
         cursor.position = begin = start + offset
@@ -425,9 +423,7 @@ def _write(file: BinaryIO, metadata: Mapping[str, Value], tensors: Sequence[Tens
         pieces = [tensor.data] if isinstance(tensor.data, Buffer) else tensor.data
         written = sum(file.write(piece) for piece in pieces)
         if written != tensor.size:
-            raise FormatError(
-                f"tensor {tensor.name!r} was given {written} bytes, its shape takes {tensor.size}"
-            )
+            raise FormatError(f"tensor {tensor.name!r} has {written} bytes; its shape takes {tensor.size}")
         file.write(bytes(-written % alignment))
 
 

@@ -121,9 +121,7 @@ def _write_call(call: Call) -> str:
     for key, value in call.arguments.items():
         written = write_value(value)
         if END_OF_VALUE in written:
-            raise InputError(
-                f"argument {key} contains the line </parameter>, which ends a value in the format qwen35"
-            )
+            raise InputError(f"argument {key} contains the line </parameter>, which ends a value")
         lines.append(f"<parameter={key}>\n{written}\n</parameter>\n")
     return "".join([*lines, "</function>\n</tool_call>"])
 

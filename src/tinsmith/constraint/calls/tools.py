@@ -181,6 +181,4 @@ def mark(written: str, control: Control | None) -> Literal:
 
 def _check_name(name: str, path: str, refused: str) -> None:
     if any(character in refused for character in name):
-        raise ConstraintError(
-            f"{path}: the name {name!r} holds one of {refused!r}, which this format can't write"
-        )
+        raise ConstraintError(f"{path}: the name {name!r} holds one of {refused!r}; the format can't write it")

@@ -123,9 +123,7 @@ class _Rules:
         else:
             self.edges += [list(out) for out in edges]
         if len(self.edges) > MOST_STATES:
-            raise ConstraintError(
-                f"the constraint needs more than {MOST_STATES:,} states; make its bounds smaller"
-            )
+            raise ConstraintError(f"the constraint needs more than {MOST_STATES:,} states; make bounds smaller")
         self.accepts.update(base + state for state in accepts)
         return base
 

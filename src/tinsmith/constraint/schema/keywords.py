@@ -254,9 +254,7 @@ def _patterns(
             cut += [(outside, before, matched)] if not outside.empty else []
         parts = cut
         if len(parts) > MOST_REGIONS:
-            raise node.error(
-                "patternProperties", f"the patterns overlap in more than {MOST_REGIONS} ways; give fewer"
-            )
+            raise node.error("patternProperties", f"patterns overlap in over {MOST_REGIONS} ways; give fewer")
     return known, [(part, goal if matched else rest) for part, goal, matched in parts]
 
 
