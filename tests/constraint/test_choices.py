@@ -38,7 +38,7 @@ def test_common_beginnings_and_ends_share_states() -> None:
         ([], "there are no choices"),
         ("yes", "a list of texts, not 'yes'"),
         (None, "a list of texts, not None; give a list"),
-        (["a", "b", "a"], "choice 2, 'a', is choice 0 too"),
+        (["a", "b", "a"], "choice 2, 'a', is choice 0"),
         (["a", ""], "choice 1 is ''"),
         (["a", 5], "choice 1 is 5"),
         (["a", "\ud800"], "choice 1: half of a surrogate pair"),

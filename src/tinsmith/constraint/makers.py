@@ -76,7 +76,7 @@ def declared(tools: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
-    """Texts of a grammar: llama.cpp's GBNF, or Lark's EBNF as llguidance reads it."""
+    """Texts of a grammar: llama.cpp's GBNF, or Lark's EBNF."""
     if kind == "lark":
         from tinsmith.constraint.grammars.lark import compile_lark
 
