@@ -41,7 +41,7 @@ def test_common_beginnings_and_ends_share_states() -> None:
         (["a", "b", "a"], "choice 2, 'a', is choice 0"),
         (["a", ""], "choice 1 is ''"),
         (["a", 5], "choice 1 is 5"),
-        (["a", "\ud800"], "choice 1: half of a surrogate pair"),
+        (["a", "\ud800"], "choice 1 has half of a surrogate pair"),
         ([str(k) for k in range(MOST_CHOICES + 1)], "10,001 choices; give at most 10,000"),
         ([f"{k:06}" * 10 for k in range(3000)], "the choices have 180,000 bytes; give at most 100,000"),
     ],
