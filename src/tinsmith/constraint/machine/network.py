@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tinsmith.constraint.automata.dfa import Dfa, Nfa
+from tinsmith.constraint.automata.dfa import Nfa
 from tinsmith.constraint.automata.numbering import Numbering
 from tinsmith.constraint.grammar import (
     EMPTY,
@@ -41,19 +41,18 @@ class Call:
 @dataclass
 class Network:
     """Symbols 0 to 255 are bytes, CALLS + k is calls[k]. starts, finals: a state each, by rule; rule 0 is the
-    text's. machines: the rules that are automata already, with no states in nfa."""
+    text's."""
 
     nfa: Nfa = field(default_factory=Nfa)
     starts: list[int] = field(default_factory=list)
     finals: list[int] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    machines: dict[int, Dfa] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)  # by rule, for errors
 
     def owner(self, state: int) -> str:
         """The name of the rule that a state is of: states of a rule are numbered from its start on."""
         owner = max(
-            (rule for rule, start in enumerate(self.starts) if 0 <= start <= state),
+            (rule for rule, start in enumerate(self.starts) if start <= state),
             key=self.starts.__getitem__,
             default=0,
         )
@@ -192,11 +191,6 @@ class _Builder:
             self.name = out.names[number]
             if len(nfa.edges) > MOST_PARTS:
                 raise self._too_large()
-            if isinstance(expr, Machine) and not expr.dfa.empty:
-                out.machines[number] = expr.dfa
-                out.starts.append(-1)
-                out.finals.append(-1)
-                continue
             start, final = nfa.state(), nfa.state()
             out.starts.append(start)
             out.finals.append(final)
