@@ -3,6 +3,7 @@ once, become part of the rules that use them: alternatives that begin alike are 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -51,12 +52,7 @@ class Network:
 
     def owner(self, state: int) -> str:
         """The name of the rule that a state is of: states of a rule are numbered from its start on."""
-        owner = max(
-            (rule for rule, start in enumerate(self.starts) if start <= state),
-            key=self.starts.__getitem__,
-            default=0,
-        )
-        return self.names[owner]
+        return self.names[bisect_right(self.starts, state) - 1]
 
 
 def network(grammar: Grammar) -> Network:
@@ -68,7 +64,6 @@ class _Builder:
         self.rules = grammar.rules
         self.start = grammar.start
         self.name = grammar.start  # the current rule, for errors
-        self.names: list[str] = []  # rules that the start leads to
         self.inlined: set[str] = set()
         self.sizes: dict[int, int] = {}  # states that an expression needs, by its id
         self.out = Network()
@@ -81,12 +76,12 @@ class _Builder:
 
     def _plan(self) -> None:
         numbers = Numbering([self.start])
-        self.names = numbers.order
+        reached = numbers.order  # rules that the start leads to
         graph: list[list[int]] = []
         uses = {self.start: 2}  # the whole text's rule stays one
         hosts: dict[str, str] = {}  # by a rule used once: the rule that uses it
-        for name in self.names:
-            if len(self.names) > MOST_RULES:
+        for name in reached:
+            if len(reached) > MOST_RULES:
                 raise ConstraintError(f"the grammar has more than {MOST_RULES:,} rules; split it")
             targets = []
             for used in self._refs(name):
@@ -96,7 +91,7 @@ class _Builder:
             graph.append(list(dict.fromkeys(targets)))
         hosted: dict[str, str] = {}
         for component in components(graph):
-            names = [self.names[k] for k in sorted(component)]
+            names = [reached[k] for k in sorted(component)]
             recursive = loops(graph, component)
             for name in names:
                 if uses[name] == 1 and self._host(hosts[name], hosted) != name:

@@ -7,9 +7,8 @@ value."""
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinsmith.constraint import Spacing as Spacing
 from tinsmith.constraint.automata import numbers
@@ -41,8 +40,7 @@ MOST_LENGTH = 20_000  # of a string with a pattern or a format: every character 
 QUOTE = text('"')
 
 
-@dataclass(frozen=True)
-class Marks:
+class Marks(NamedTuple):
     """Separators of arrays and objects; pad: inside the brackets."""
 
     item: Expr
