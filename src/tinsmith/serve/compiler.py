@@ -62,7 +62,8 @@ class ConstraintCompiler:
         started, reply = time.monotonic(), None
         try:
             async with asyncio.timeout(self._limits.compile_seconds):
-                reply = await _exchange(process, line)
+                request = f'{{"most": {self._limits.automaton}, "terms": {line}}}'
+                reply = await _exchange(process, f'{{"seconds": 60, "request": {request}}}')
         except TimeoutError:
             return ConstraintError(
                 f"compiling takes over {self._limits.compile_seconds:g} seconds; simplify it"
@@ -98,7 +99,7 @@ async def _exchange(process: _Process, line: str) -> dict[str, Any] | None:
 
 async def _start(automaton: int) -> _Process:
     process = await asyncio.create_subprocess_exec(
-        *children.python("-m", "tinsmith.constraint.compiler", str(automaton)),
+        *children.python("-m", "tinsmith.constraint.compiler"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=children.environment(),

@@ -45,9 +45,7 @@ def compile_grammar(grammar: Grammar, kind: Kind) -> Constraint:
     depth = _depth(states)
     lengths = [distances[state] or 0 for state in kept]
     if max(lengths) >= NO_END:
-        raise ConstraintError(
-            f"the shortest text has {NO_END:,} bytes or more, of fewer that are allowed; make bounds smaller"
-        )
+        raise ConstraintError(f"the shortest text has {NO_END:,} bytes or more; make bounds smaller")
     data = _encode(states, lengths, depth)
     return Constraint(kind, data, len(states), depth, shortest)
 
@@ -254,15 +252,11 @@ def _encode(states: Sequence[State], distances: Sequence[int], depth: int | None
     """constraint.bin."""
     count = sum(len(state.calls) for state in states)
     if count > MOST_CALLS or max(len(state.calls) for state in states) > 0xFFFF:
-        raise ConstraintError(
-            f"the constraint needs {count:,} calls of at most {MOST_CALLS:,}; make it smaller"
-        )
+        raise ConstraintError(f"the constraint has {count:,} calls of at most {MOST_CALLS:,}; make it smaller")
     class_of, classes, table = _table(states)
     size = words_begin(len(states), count) + 2 * classes * len(states)
     if size > MOST_BYTES:
-        raise ConstraintError(
-            f"the constraint needs {size >> 20} MiB of at most {MOST_BYTES >> 20}; make it smaller"
-        )
+        raise ConstraintError(f"the constraint has {size >> 20} MiB of {MOST_BYTES >> 20}; make it smaller")
     firsts = _firsts(states)
     infos, calls = bytearray(), bytearray()
     done = 0

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import unquote
 
 from tinsmith.constraint.automata import numbers
 from tinsmith.errors import ConstraintError
@@ -22,29 +21,19 @@ MOST_VALUE_DEPTH = 50  # levels of a value in enum or const
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 ONE = ("additionalProperties", "propertyNames", "items", "if", "then", "else", "not")
 MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
-NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+NAMED = ("properties", "patternProperties", "$defs", "definitions")
 COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 TEXTS = ("$ref", "pattern", "format")
 PLAIN = (
-    *(
-        "$ref",
-        "type",
-        "enum",
-        "const",
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "multipleOf",
-    ),
-    *("minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems"),
-    *("required", "minProperties", "maxProperties", "dependentRequired"),
-)
-ANNOTATIONS = (
-    *("title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly"),
-    *("contentMediaType", "contentEncoding", "contentSchema", "discriminator", "$comment", "$schema", "$id"),
-    *("$anchor", "$dynamicAnchor", "$vocabulary", "$defs", "definitions"),
-)
+    "$ref", "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+    "minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems", "required",
+    "minProperties", "maxProperties",
+)  # fmt: skip
+ANNOTATIONS = frozenset((
+    "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
+    "contentMediaType", "contentEncoding", "contentSchema", "discriminator", "$comment", "$schema", "$id",
+    "$anchor", "$dynamicAnchor", "$vocabulary", "$defs", "definitions",
+))  # fmt: skip
 KNOWN = frozenset((*ONE, *MANY, *NAMED, *PLAIN, *ANNOTATIONS))
 # Keywords that can't be enforced, and what to do instead.
 REFUSED = {
@@ -56,28 +45,23 @@ REFUSED = {
     "$dynamicRef": "give '$ref'",
     "$recursiveRef": "give '$ref'",
     "additionalItems": "that is 'items' beside 'prefixItems' since draft 2020-12",
-    "dependencies": "that is 'dependentRequired' or 'dependentSchemas' since draft 2019-09",
+    "dependencies": "give 'anyOf' of objects with and without the key",
+    "dependentRequired": "give 'anyOf' of objects with and without the key",
+    "dependentSchemas": "give 'anyOf' of objects with and without the key",
     "nullable": "give 'type': [..., 'null']",
 }
-
-# Of those, keywords without effect unless an array or object is possible; refused only then.
-LATE = ("contains", "minContains", "maxContains", "unevaluatedItems", "unevaluatedProperties")
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A subschema. base: the URI that its references are relative to."""
+    """A subschema."""
 
     path: str
     schema: Any
-    base: str
 
     def error(self, keyword: str | None, message: str) -> ConstraintError:
         path = self.path if len(self.path) <= 200 else f"{self.path[:100]}...{self.path[-90:]}"
         return ConstraintError(f"{path}{'/' + escape(keyword) if keyword else ''}: {message}")
-
-    def refusal(self, keyword: str) -> ConstraintError:
-        return self.error(keyword, f"'{keyword}' can't be enforced; {REFUSED[keyword]}, or remove it")
 
     def count(self, keyword: str) -> int | None:
         """A bound of lengths: a whole number from 0."""
@@ -111,7 +95,7 @@ class Node:
         step = self.number("multipleOf")
         if step is not None and step <= 0:
             raise self.error(
-                "multipleOf", f"{show(self.schema['multipleOf'])} is not above 0; give a number that is"
+                "multipleOf", f"{show(self.schema['multipleOf'])} is not above 0; give one that is"
             )
         return step
 
@@ -140,10 +124,9 @@ class Document:
         self.root_path = f"{path}#"
         check_json(schema, self.root_path)
         self.schema = schema
-        self.nodes: list[Node] = [Node("", False, "")]
+        self.nodes: list[Node] = [Node("", False)]
         self.numbers: dict[str, int] = {}
-        self.root = self.add(Node(self.root_path, schema, _base("", schema)))
-        self._places: dict[tuple[str, str], tuple[str, Any]] | None = None
+        self.root = self.add(Node(self.root_path, schema))
 
     def add(self, node: Node) -> int:
         number = self.numbers.get(node.path)
@@ -178,44 +161,22 @@ class Document:
         ref = node.schema["$ref"]
         if not isinstance(ref, str):
             raise node.error("$ref", f"{show(ref)} is no reference; give one such as '#/$defs/name'")
-        try:
-            uri, fragment = urldefrag(urljoin(node.base, ref) if not ref.startswith("#") else node.base + ref)
-        except ValueError:
-            raise node.error("$ref", f"{show(ref)} is no reference; give one such as '#/$defs/name'") from None
-        fragment = unquote(fragment)
-        anchor, pointer = (fragment, "") if fragment and not fragment.startswith("/") else ("", fragment)
-        place = (self.root_path, self.schema) if (uri, anchor) == (self.nodes[1].base, "") else None
-        if place is None:
-            place = self.places.get((uri, anchor))
-        if place is None:
+        place, *pointer = unquote(ref).split("/")
+        if place != "#":
             raise node.error(
                 "$ref",
-                f"{show(ref)} is not in this schema; put what it means under '$defs' and give '#/$defs/name'",
+                f"{show(ref)} is no pointer into this schema; put what it means under '$defs' and give "
+                "'#/$defs/name'",
             )
-        at = Node(place[0], place[1], uri)
-        for part in pointer.split("/")[1:]:
+        at = self.nodes[1]
+        for part in pointer:
             key = part.replace("~1", "/").replace("~0", "~")
             if isinstance(at.schema, list):
-                at = Node(at.path, {str(index): one for index, one in enumerate(at.schema)}, at.base)
+                at = Node(at.path, {str(index): one for index, one in enumerate(at.schema)})
             if not isinstance(at.schema, dict) or key not in at.schema:
                 raise node.error("$ref", f"{show(ref)} leads to nothing: there is no {show(part)} in {at.path}")
             at = _child(at, key)
         return self.add(at)
-
-    @property
-    def places(self) -> dict[tuple[str, str], tuple[str, Any]]:
-        """Where the resources ($id) and their anchors are: by URI and anchor."""
-        if self._places is None:
-            self._places = {}
-            for node in _schemas(self.nodes[1]):
-                if "$id" in node.schema:
-                    self._places.setdefault((node.base, ""), (node.path, node.schema))
-                for keyword in ("$anchor", "$dynamicAnchor"):
-                    if keyword in node.schema:
-                        self._places.setdefault(
-                            (node.base, str(node.schema[keyword])), (node.path, node.schema)
-                        )
-        return self._places
 
     def check_keywords(self, node: Node) -> None:
         for keyword in node.schema:
@@ -223,10 +184,10 @@ class Document:
                 node.count(keyword)  # also where nothing that it speaks of can be
             elif keyword in ("pattern", "format"):
                 node.text(keyword)
-            if keyword in KNOWN or keyword in LATE or keyword.startswith("x-"):
+            if keyword in KNOWN or keyword.startswith("x-"):
                 continue
             if keyword in REFUSED:
-                raise node.refusal(keyword)
+                raise node.error(keyword, f"'{keyword}' can't be enforced; {REFUSED[keyword]}, or remove it")
             near = difflib.get_close_matches(keyword, KNOWN, 1)
             hint = (
                 f"did you mean '{near[0]}'?"
@@ -236,37 +197,19 @@ class Document:
             raise node.error(keyword, f"'{keyword}' is no keyword that can be enforced; {hint}")
 
 
-def _base(base: str, schema: Any) -> str:
-    given = schema.get("$id") if isinstance(schema, dict) else None
-    return urldefrag(urljoin(base, given))[0] if isinstance(given, str) else base
-
-
 def _child(node: Node, key: Any) -> Node:
-    schema = node.schema[key]
-    return Node(f"{node.path}/{escape(str(key))}", schema, _base(node.base, schema))
+    child = Node(f"{node.path}/{escape(str(key))}", node.schema[key])
+    name = child.schema.get("$id") if isinstance(child.schema, dict) else None
+    if isinstance(name, str) and not name.startswith("#"):
+        raise child.error("$id", "'$id' within a schema changes what references mean; remove it")
+    return child
 
 
 def _parts(node: Node, keyword: str, given: list[Any] | dict[str, Any]) -> list[Node]:
     """The subschemas in the list or object given for a keyword."""
     schemas = given if isinstance(given, dict) else dict(enumerate(given))
-    parent = Node(f"{node.path}/{keyword}", schemas, node.base)
+    parent = Node(f"{node.path}/{keyword}", schemas)
     return [_child(parent, key) for key in schemas]
-
-
-def _schemas(root: Node) -> Iterator[Node]:
-    """All subschemas that are objects, by the keywords that hold them."""
-    waiting = [root]
-    for node in waiting:
-        if not isinstance(node.schema, dict):
-            continue
-        yield node
-        for keyword, value in node.schema.items():
-            if keyword in ONE:
-                waiting.append(_child(node, keyword))
-            elif (keyword in NAMED and isinstance(value, dict)) or (
-                keyword in MANY and isinstance(value, list)
-            ):
-                waiting += _parts(node, keyword, value)
 
 
 def check_json(value: Any, path: str) -> None:
@@ -280,9 +223,7 @@ def check_json(value: Any, path: str) -> None:
             raise ConstraintError(f"{path}: the schema has more than {MOST_VALUES:,} values; make it smaller")
         if isinstance(at, dict | list):
             if depth >= MOST_DEPTH:
-                raise ConstraintError(
-                    f"{where[:80]}: the schema nests deeper than {MOST_DEPTH} levels; make it flatter"
-                )
+                raise ConstraintError(f"{where[:80]}: nests deeper than {MOST_DEPTH} levels; make it flatter")
             if isinstance(at, dict):
                 for key in at:
                     _check_text(key, where)
@@ -295,9 +236,7 @@ def check_json(value: Any, path: str) -> None:
             if not math.isfinite(at):
                 raise ConstraintError(f"{where}: {at} is no number of JSON; give a finite one")
         elif at is not None and not isinstance(at, int):
-            raise ConstraintError(
-                f"{where}: {show(at)} is no JSON; give dict, list, str, int, float, bool or None"
-            )
+            raise ConstraintError(f"{where}: {show(at)} is no JSON; give dict, list, str, number, bool or None")
 
 
 def check_types(schema: Any, path: str) -> None:
@@ -350,9 +289,7 @@ def _check_text(text: Any, where: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ConstraintError(
-            f"{where}: {show(text)} has half of a surrogate pair, which no UTF-8 holds"
-        ) from None
+        raise ConstraintError(f"{where}: {show(text)} has half of a surrogate pair") from None
 
 
 def escape(name: str) -> str:

@@ -28,10 +28,8 @@ from tinsmith.constraint.schema.shapes import (
     Shapes,
     String,
     characters,
-    having,
     item,
     join,
-    lacking,
 )
 from tinsmith.constraint.schema.solver import Solver
 from tinsmith.errors import ConstraintError
@@ -39,7 +37,6 @@ from tinsmith.errors import ConstraintError
 MOST_REGIONS = 64
 MOST_LISTED = 50_000  # values of an enum, those inside of others counted too
 MOST_NAMES = 10_000  # of one object's keys
-IN_PLACE = ("$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
 
 
 def holds(solver: Solver, node: Node) -> Shapes:
@@ -72,18 +69,6 @@ def _in_place(solver: Solver, node: Node, keyword: str) -> Shapes | None:
         return solver.shapes(solver.opposite(solver.child(node, keyword)))
     if keyword == "if":
         return branches(solver, node, opposite=False)
-    if keyword == "dependentRequired":
-        every: Shapes = ANY
-        for name, needed in dependent(node).items():
-            both = having(node.path, (name, *needed))
-            every = solver.meet(every, (*ANY[:4], lacking(node.path, name), both))
-        return every
-    if keyword == "dependentSchemas":
-        every = ANY
-        for name, goal in solver.named(node, keyword).items():
-            then = solver.meet((having(node.path, (name,)),), solver.shapes(goal))
-            every = solver.meet(every, (*ANY[:4], lacking(node.path, name), *then))
-        return every
     return None
 
 
@@ -121,14 +106,6 @@ def branches(solver: Solver, node: Node, opposite: bool) -> Shapes:
         if goal != NEVER:
             shapes += solver.meet(solver.shapes(when), solver.shapes(goal))
     return join(shapes)
-
-
-def dependent(node: Node) -> dict[str, list[str]]:
-    given = node.schema["dependentRequired"]
-    if not isinstance(given, dict):
-        raise node.error("dependentRequired", "give an object of lists of names")
-    parent = Node(f"{node.path}/dependentRequired", given, node.base)
-    return {name: parent.names(name) for name in given}
 
 
 # What one value says by itself
@@ -227,48 +204,31 @@ def _array(solver: Solver, node: Node) -> Array:
     if isinstance(schema.get("items"), list):
         raise node.error("items", "a list here is 'prefixItems' since draft 2020-12")
     rest = solver.child(node, "items") if "items" in schema else ANYTHING
-    refused = _refused(node, "contains") if "contains" in schema else None
-    if "unevaluatedItems" in schema and "items" not in schema:
-        goal = solver.child(node, "unevaluatedItems")
-        if goal != ANYTHING and any(keyword in schema for keyword in (*IN_PLACE, "contains")):
-            refused = refused or _refused(node, "unevaluatedItems")
-        else:
-            rest = goal
     unique = schema.get("uniqueItems", False)
     if not isinstance(unique, bool):
         raise node.error("uniqueItems", "give true or false")
-    return Array(node.path, refused, prefix, rest, node.count("minItems") or 0, node.count("maxItems"), unique)
+    return Array(node.path, None, prefix, rest, node.count("minItems") or 0, node.count("maxItems"), unique)
 
 
 def _object(solver: Solver, node: Node) -> Object:
     schema = node.schema
     known = solver.named(node, "properties")
-    rest, refused = ANYTHING, None
-    if "additionalProperties" in schema:
-        rest = solver.child(node, "additionalProperties")
-    elif "unevaluatedProperties" in schema:
-        goal = solver.child(node, "unevaluatedProperties")
-        if goal != ANYTHING and any(keyword in schema for keyword in IN_PLACE):
-            refused = _refused(node, "unevaluatedProperties")
-        else:
-            rest = goal
+    rest = solver.child(node, "additionalProperties") if "additionalProperties" in schema else ANYTHING
     regions: list[tuple[Dfa | None, Goal]] = [(None, rest)]
     if "patternProperties" in schema:
         known, regions = _patterns(solver, node, known, rest)
-    implicit = not any(
-        word in schema for word in ("additionalProperties", "patternProperties", "unevaluatedProperties")
-    )
+    implicit = "additionalProperties" not in schema and "patternProperties" not in schema
     required = frozenset(node.names("required"))
     if len(required) > MOST_NAMES:
         raise node.error("required", f"{len(required):,} names; give at most {MOST_NAMES:,}")
     if "propertyNames" in schema:
-        names = _names(solver, node)
+        names = strings(solver.shapes(solver.child(node, "propertyNames")))
         if names is not None:
             known = {name: goal if names.accepts_all(map(ord, name)) else NEVER for name, goal in known.items()}
             inside = [(names if dfa is None else intersect(dfa, names), goal) for dfa, goal in regions]
             regions = [*((dfa, goal) for dfa, goal in inside if not dfa.empty), (complement(names), NEVER)]
     least, most = node.count("minProperties") or 0, node.count("maxProperties")
-    shape = Object(node.path, refused, tuple(known.items()), required, tuple(regions), least, most, implicit)
+    shape = Object(node.path, None, tuple(known.items()), required, tuple(regions), least, most, implicit)
     # What is required and not declared comes after what is, in the order of `required`.
     late = [(name, shape.unknown(name)) for name in dict.fromkeys(node.names("required")) if name not in known]
     return replace(shape, known=(*shape.known, *late)) if late else shape
@@ -294,16 +254,14 @@ def _patterns(
             cut += [(outside, before, matched)] if not outside.empty else []
         parts = cut
         if len(parts) > MOST_REGIONS:
-            raise node.error(
-                "patternProperties", f"the patterns overlap in more than {MOST_REGIONS} ways; give fewer"
-            )
+            raise node.error("patternProperties", f"patterns overlap in over {MOST_REGIONS} ways; give fewer")
     return known, [(part, goal if matched else rest) for part, goal, matched in parts]
 
 
-def _names(solver: Solver, node: Node) -> Dfa | None:
-    """The keys that propertyNames allows; None: all."""
+def strings(shapes: Shapes) -> Dfa | None:
+    """The strings among the values of shapes; None: all."""
     dfas: list[Dfa] = []
-    for shape in solver.shapes(solver.child(node, "propertyNames")):
+    for shape in shapes:
         if isinstance(shape, Finite):
             dfas.append(words(map(ord, one.value) for one in shape.values if isinstance(one.value, str)))
         elif isinstance(shape, String):
@@ -313,7 +271,3 @@ def _names(solver: Solver, node: Node) -> Dfa | None:
                 return None
             dfas.append(characters(shape))
     return reduce(union, dfas, nothing())
-
-
-def _refused(node: Node, keyword: str) -> str:
-    return str(node.refusal(keyword))
