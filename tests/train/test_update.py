@@ -17,7 +17,7 @@ from tests.train.tiny_training import encode, killed_and_resumed, make_spec, tra
 from tests.train.updating import NEW, OLD, ROWS, make_plan, train_one
 from tinsmith import cli
 from tinsmith.chat import chat_template
-from tinsmith.data.preferences import Pair, Rating
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, RecipeError
 from tinsmith.pipeline import recipe
@@ -130,9 +130,9 @@ def test_replay_keeps_what_was_known(spec: Spec, learned: Path, tmp_path: Path) 
 def test_the_reference_is_the_adapter_that_preferences_start_from(
     method: str, spec: Spec, learned: Path, tmp_path: Path
 ) -> None:
-    rows: list[Any] = [Pair(row.input, row.output, "x") for row in OLD]
+    rows: list[Any] = [Preference(row.input, (row.output, "x")) for row in OLD]
     if method == "kto":
-        rows = [Rating(row.input, row.output, n % 2 == 0) for n, row in enumerate(OLD)]
+        rows = [Preference(row.input, (row.output,), n % 2 == 0) for n, row in enumerate(OLD)]
     more = {"preferences": rows, "validation_preferences": rows, "start": learned}
     options = replace(OPTIONS, epochs=1)
     result = train(method, spec, (), (), options, tmp_path, **more)

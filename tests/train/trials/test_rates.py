@@ -13,7 +13,7 @@ import pytest
 
 from tests.train.tiny_training import PAIRS, train
 from tinsmith import models
-from tinsmith.data.preferences import Pair
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
@@ -114,7 +114,9 @@ def test_trials_validate_on_some_preferences(
     plain = PreferenceTrainee.examine
     monkeypatch.setattr(PreferenceTrainee, "examine", examine)
     monkeypatch.setattr(rates, "VALIDATED", 7)
-    pairs = [Pair(f"{first}{second}", f"{n % 7}", f"{n % 5}!") for n, (first, second) in enumerate(PAIRS)]
+    pairs = [
+        Preference(f"{first}{second}", (f"{n % 7}", f"{n % 5}!")) for n, (first, second) in enumerate(PAIRS)
+    ]
     options = replace(OPTIONS, batch_tokens=30)
     result = train(
         "orpo", spec, (), (), options, tmp_path, preferences=pairs, validation_preferences=pairs[:12]

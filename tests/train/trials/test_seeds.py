@@ -14,7 +14,7 @@ import torch
 
 from tests.train.tiny_training import REWARDED, Killed, digits, encode, train
 from tinsmith import models
-from tinsmith.data.preferences import Pair, Rating
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train import merge, methods
@@ -35,8 +35,8 @@ def run(
     method: str, spec: Spec, examples: list[Example], folder: Path, tell: Any = None, **options: Any
 ) -> Any:
     more: dict[str, Any] = {"texts": ["the lamp in the kitchen is on, and the door is open"] * 8}
-    pairs = [Pair(example.input, example.output, "x") for example in examples]
-    ratings = [Rating(pair.input, output, output != "x") for pair in pairs for output in pair.outputs]
+    pairs = [Preference(example.input, (example.output, "x")) for example in examples]
+    ratings = [Preference(pair.input, (output,), output != "x") for pair in pairs for output in pair.outputs]
     more["preferences"] = ratings if method == "kto" else pairs
     if method == "distill":
         options |= {"teacher": "base"}

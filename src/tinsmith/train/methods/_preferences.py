@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tinsmith.data.preferences import Preference, Rating
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence, batches, cut
@@ -49,6 +49,8 @@ class PreferenceMethod(Method):
     folder = FOLDER
     what = "an adapter"
     keys: ClassVar[tuple[str, ...]] = (*KEYS, "beta")
+    reads = ("preferences",)
+    needs = (("data", "preferences"),)
     share = "preferred"
     starts = True
     reads_examples = False
@@ -74,9 +76,8 @@ class PreferenceTrainee(AdapterTrainee):
         options = job.options
         learned, validation = split(job)
         rows = self.judged(job, learned), self.judged(job, validation)
-        every = list(
-            dict.fromkeys(one for part in rows for row in part for one in (*row.answers, row.other) if one)
-        )
+        answers = (one for part in rows for row in part for one in (*row.answers, row.other))
+        every = list(dict.fromkeys(filter(None, answers)))
         self.beta, self.kept = options.beta, job.kept
         self.shared = self.sharing(every)
         uncounted = self.shared * len(rows[0][0].answers)
@@ -126,9 +127,7 @@ class PreferenceTrainee(AdapterTrainee):
         """Log-probabilities of the answers, by network and by reference; [answers of a row, rows] each."""
         import torch
 
-        sequences = [
-            one for place in range(len(rows[0].answers)) for one in (row.answers[place] for row in rows)
-        ]
+        sequences = [row.answers[place] for place in range(len(rows[0].answers)) for row in rows]
         own = self.log_probabilities(sequences)
         reference = torch.tensor([self.reference[one] for one in sequences], device=self.network.device)
         return own.view(-1, len(rows)), reference.view(-1, len(rows))
@@ -159,7 +158,9 @@ def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
     """Raises DataError for an answer that is too long."""
     tokenize = job.tokenization()
     return [
-        Judged(tuple(tokenize([Example(row.input, output, where=row.where) for output in row.outputs])))
+        Judged(
+            tuple(tokenize([Example(row.input, output, where=row.where) for output in row.outputs])), row.good
+        )
         for row in rows
     ]
 
@@ -177,7 +178,7 @@ def split(job: Job) -> tuple[list[Preference], list[Preference]]:
     chance = random.Random(f"{job.options.seed}/held out")
     held_out = set(chance.sample(inputs, max(1, len(inputs) // HELD_OUT)))
     learned = [row for row in job.preferences if row.input not in held_out]
-    if isinstance(learned[0], Rating) and len({row.good for row in learned if isinstance(row, Rating)}) < 2:
+    if len(learned[0].outputs) == 1 and len({row.good for row in learned}) < 2:
         raise InputError(
             "[data] preferences: outside the held-out rows all ratings are alike; add more of the other kind"
         )

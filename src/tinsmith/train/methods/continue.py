@@ -17,27 +17,6 @@ if TYPE_CHECKING:
 HELD_OUT = 10  # one piece in so many is held out for validation
 
 
-class Continue(Method):
-    name = "continue"
-    folder = FOLDER
-    what = "an adapter"
-    starts = True
-    keys = (*KEYS, ORIGINALS_ONCE)
-    reads = ("text",)
-    needs = (("data", "text"),)
-
-    def check(self, job: Job) -> None:
-        if not job.texts or not job.validation:
-            raise InputError('method "continue" learns from text, and needs at least one validation example')
-
-    def check_lengths(self, job: Job) -> None:
-        super().check_lengths(job)
-        pieces_of(job)
-
-    def trainee(self, job: Job) -> ContinueTrainee:
-        return ContinueTrainee(job)
-
-
 def pieces_of(job: Job) -> list[TokenSequence]:
     pieces = job.text_sequences()
     if len(pieces) < 2:
@@ -81,6 +60,26 @@ class ContinueTrainee(AdapterTrainee):
                 total, tokens = total + float(losses.sum()), tokens + len(losses)
         self.text_loss = total / tokens
         return super().examine()
+
+
+class Continue(Method):
+    name = "continue"
+    folder = FOLDER
+    what = "an adapter"
+    starts = True
+    keys = (*KEYS, ORIGINALS_ONCE)
+    reads = ("text",)
+    needs = (("data", "text"),)
+
+    def check(self, job: Job) -> None:
+        if not job.texts or not job.validation:
+            raise InputError('method "continue" learns from text, and needs at least one validation example')
+
+    def check_lengths(self, job: Job) -> None:
+        super().check_lengths(job)
+        pieces_of(job)
+
+    trainee = staticmethod(ContinueTrainee)
 
 
 method = Continue()

@@ -36,31 +36,6 @@ SHOTS = 5  # examples in the base's context
 _SEQUENCES = 32  # of a part of these
 
 
-class Distill(Method):
-    name = "distill"
-    folder = FOLDER
-    what = "an adapter"
-    starts = True
-    takes_images = False  # the teacher gets tokens alone
-    keys = (*KEYS, "teacher", ORIGINALS_ONCE)
-    needs = (("data", "train"), ("train", "teacher"))
-
-    def check(self, job: Job) -> None:
-        super().check(job)
-        if job.teacher is None:
-            raise InputError('method "distill" learns from a teacher; give one')
-        from tinsmith import models
-
-        try:
-            teacher = models.load(job.teacher)
-        except InputError as error:
-            raise InputError(f"[train] teacher: {error}") from None
-        check_vocabulary(f"[train] teacher: {job.teacher}", teacher.tokenizer, job.spec.tokenizer)
-
-    def trainee(self, job: Job) -> DistillTrainee:
-        return DistillTrainee(job)
-
-
 class DistillTrainee(AdapterTrainee):
     """prompts: by sequence, the teacher's prompt in place of its own, for all sequences of the job, so that the
     teacher runs once for all of its runs; taught: by sequence, the teacher's most likely tokens at the answer's
@@ -186,6 +161,30 @@ def check_vocabulary(where: str, teacher: Tokenizer, own: Tokenizer) -> None:
             f"{where}: the teacher has another vocabulary than the base: token {place} is {its}, the base's "
             f"{token!r}; take a teacher of the base's family"
         )
+
+
+class Distill(Method):
+    name = "distill"
+    folder = FOLDER
+    what = "an adapter"
+    starts = True
+    takes_images = False  # the teacher gets tokens alone
+    keys = (*KEYS, "teacher", ORIGINALS_ONCE)
+    needs = (("data", "train"), ("train", "teacher"))
+
+    def check(self, job: Job) -> None:
+        super().check(job)
+        if job.teacher is None:
+            raise InputError('method "distill" learns from a teacher; give one')
+        from tinsmith import models
+
+        try:
+            teacher = models.load(job.teacher)
+        except InputError as error:
+            raise InputError(f"[train] teacher: {error}") from None
+        check_vocabulary(f"[train] teacher: {job.teacher}", teacher.tokenizer, job.spec.tokenizer)
+
+    trainee = staticmethod(DistillTrainee)
 
 
 method = Distill()

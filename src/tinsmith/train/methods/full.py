@@ -26,19 +26,6 @@ if TYPE_CHECKING:
 FOLDER = "trained"
 
 
-class Full(Method):
-    name = "full"
-    folder = FOLDER
-    is_beside = False
-    packs = False
-    what = "every weight"
-    keys = (ORIGINALS_ONCE,)
-    reads = ("text",)
-
-    def trainee(self, job: Job) -> Trainee:
-        return ModelTrainee(job)
-
-
 class ModelTrainee(Trainee):
     """A whole model, written as a Hugging Face folder. The loss is on the examples' answers and on all of the
     texts."""
@@ -136,6 +123,17 @@ def in_8_bits(parameters: int, device: torch.device) -> bool:
 
     whole = room.of(device).total()
     return whole is not None and parameters * (16 if device.type == "cuda" else 16 + 12) > whole / 2
+
+
+class Full(Method):
+    name = "full"
+    folder = FOLDER
+    is_beside = False
+    packs = False
+    what = "every weight"
+    keys = (ORIGINALS_ONCE,)
+    reads = ("text",)
+    trainee = staticmethod(ModelTrainee)
 
 
 method = Full()

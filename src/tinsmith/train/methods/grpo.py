@@ -38,27 +38,6 @@ VALIDATED = 300  # validation examples that are answered
 CAP = 2.0  # of the weight that corrects for the sampler (truncated importance sampling, Yao et al., 2025)
 
 
-class Grpo(Method):
-    name = "grpo"
-    folder = FOLDER
-    what = "an adapter"
-    share, unit = "reward", ""
-    starts = True
-    one_adapter = True
-    takes_images = False  # rollouts are sampled from tokens alone
-    gentle = 1.0  # the rate is low as it is
-    passes = 1
-    renew = 10  # a step takes its time
-    keys: ClassVar[tuple[str, ...]] = (*KEYS, "reward", "rollouts", "prompts")
-
-    def found(self, value: float) -> str:
-        """A mean of rewards, which may be any numbers."""
-        return f"{self.share} {value:.3f}"
-
-    def trainee(self, job: Job) -> GrpoTrainee:
-        return GrpoTrainee(job)
-
-
 class GrpoTrainee(AdapterTrainee):
     """Plans batches of prompts with the right answers; a step learns from their Rollouts. asked: by planned
     sequence, its example; seen: sums over the current step's choices."""
@@ -272,6 +251,26 @@ class GrpoTrainee(AdapterTrainee):
         super().restore(tensors)
         told = json.loads(bytes(tensors["told"].tolist()))
         self.told = Rolled(**told) if told else None
+
+
+class Grpo(Method):
+    name = "grpo"
+    folder = FOLDER
+    what = "an adapter"
+    share, unit = "reward", ""
+    starts = True
+    one_adapter = True
+    takes_images = False  # rollouts are sampled from tokens alone
+    gentle = 1.0  # the rate is low as it is
+    passes = 1
+    renew = 10  # a step takes its time
+    keys: ClassVar[tuple[str, ...]] = (*KEYS, "reward", "rollouts", "prompts")
+
+    def found(self, value: float) -> str:
+        """A mean of rewards, which may be any numbers."""
+        return f"{self.share} {value:.3f}"
+
+    trainee = staticmethod(GrpoTrainee)
 
 
 method = Grpo()

@@ -36,18 +36,6 @@ FIRST_BATCHES = 8  # of training data, which weigh inputs before the first valid
 KEYS = ("rank", "alpha", "targets", "qat")  # of every method that trains an adapter
 
 
-class Lora(Method):
-    name = "lora"
-    folder = FOLDER
-    keys = (*KEYS, "parts", ORIGINALS_ONCE)
-    what = "an adapter"
-    starts = True
-    replays = True
-
-    def trainee(self, job: Job) -> Trainee:
-        return AdapterTrainee(job)
-
-
 def _choose(network: Network, options: TrainOptions) -> None:
     """Adds factors to the vision model's parts that the options name, and freezes parts that they don't.
     Raises InputError if the base has no vision model."""
@@ -212,6 +200,16 @@ def _sort(config: Path) -> None:
     given = json.loads(config.read_text(encoding="utf-8"))
     changed = {key: sorted(value) if key == "target_modules" else value for key, value in given.items()}
     write_text(config, json.dumps(changed, indent=2) + "\n")
+
+
+class Lora(Method):
+    name = "lora"
+    folder = FOLDER
+    keys = (*KEYS, "parts", ORIGINALS_ONCE)
+    what = "an adapter"
+    starts = True
+    replays = True
+    trainee = staticmethod(AdapterTrainee)
 
 
 method = Lora()

@@ -14,7 +14,6 @@ from tinsmith.train.rules import default_learning_rate
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tinsmith.train.job import Job
 
 
 def losses(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
@@ -29,17 +28,6 @@ def _log_odds(log_probability: Tensor) -> Tensor:
     # expm1, and a bound just below 0: an output that is nearly certain has large odds, not infinite ones.
     log_probability = log_probability.clamp(max=-1e-7)
     return log_probability - (-log_probability.expm1()).log()
-
-
-class Orpo(PreferenceMethod):
-    name = "orpo"
-    reads = ("preferences",)
-    needs = (("data", "preferences"),)
-    one_adapter = False
-    gentle = Method.gentle  # it learns the chosen outputs as examples are learned
-
-    def trainee(self, job: Job) -> OrpoTrainee:
-        return OrpoTrainee(job)
 
 
 class OrpoTrainee(PreferenceTrainee):
@@ -60,6 +48,13 @@ class OrpoTrainee(PreferenceTrainee):
         chosen, rejected = totals / lengths
         entropy = -totals[0].sum() / lengths[0].sum()
         return entropy + losses(chosen, rejected, self.beta).mean(), chosen > rejected
+
+
+class Orpo(PreferenceMethod):
+    name = "orpo"
+    one_adapter = False
+    gentle = Method.gentle  # it learns the chosen outputs as examples are learned
+    trainee = staticmethod(OrpoTrainee)
 
 
 method = Orpo()

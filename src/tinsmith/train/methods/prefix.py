@@ -25,22 +25,6 @@ if TYPE_CHECKING:
 FOLDER = "prefix"
 
 
-class Prefix(Method):
-    name = "prefix"
-    folder = FOLDER
-    what = "a prefix"
-    keys = ("prefix_length", ORIGINALS_ONCE)
-    merges = False
-    packs = False
-    takes_images = False
-
-    def trainee(self, job: Job) -> PrefixTrainee:
-        return PrefixTrainee(job)
-
-    def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
-        return planned_prefix(options.prefix_length, program), 0
-
-
 class PrefixTrainee(Trainee):
     """A prefix in a folder of its own: tensors by layer and kind, and a config that describes them."""
 
@@ -121,6 +105,20 @@ def described(job: Job, built: Any) -> dict[str, Any]:
         "keys": "rotated, as a cache holds them, for positions 0 to length - 1",
         "layers": layers,
     }
+
+
+class Prefix(Method):
+    name = "prefix"
+    folder = FOLDER
+    what = "a prefix"
+    keys = ("prefix_length", ORIGINALS_ONCE)
+    merges = False
+    packs = False
+    takes_images = False
+    trainee = staticmethod(PrefixTrainee)
+
+    def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
+        return planned_prefix(options.prefix_length, program), 0
 
 
 method = Prefix()
