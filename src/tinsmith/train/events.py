@@ -39,7 +39,6 @@ class Step:
     loss: float
     learning_rate: float
     tokens_per_second: float
-    seconds_left: float
     memory: int | None = None
 
 
@@ -80,18 +79,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trying:
-    """After a step of a trial. number: of the trial, out of `trials`; step: out of its rate's `steps`; done:
-    out of the search's `count` steps; tokens_per_second: since the trial began."""
+    """After a step of a trial. number: of the trial, out of `trials`; done: of the search's `count` steps."""
 
     number: int
     trials: int
     learning_rate: float
-    step: int
-    steps: int
     done: int
     count: int
     loss: float = 0.0
-    tokens_per_second: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def accumulated(folder: Path) -> Any:
 
 def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    step = Step(1, 2, 1, 0.5, 1e-3, 100.0, 1.0, 10**6)
+    step = Step(1, 2, 1, 0.5, 1e-3, 100.0, 10**6)
     with logs.opened("tensorboard", tmp_path) as write:
         write(Started(0, 2, 1e-3, "note"))
         write(step)
@@ -136,7 +136,7 @@ def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
 
 def test_tensorboard_forgets_what_ended_before_a_checkpoint(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    step = Step(1, 3, 1, 0.5, 1e-3, 100.0, 1.0)
+    step = Step(1, 3, 1, 0.5, 1e-3, 100.0)
     for count, loss in ((3, 0.5), (2, 0.25)):
         with logs.opened("tensorboard", tmp_path) as write:
             write(Started(0, 3, 1e-3, "note"))

@@ -131,10 +131,9 @@ class DistillTrainee(AdapterTrainee):
         """tokens, probabilities [labels, top]: the teacher's; [labels]."""
         from tinsmith.train import distillation
 
-        device = self.network.device
-        teacher = distillation.Taught(tokens.long().to(device), probabilities.to(device))
-        states = self.network.answer_states(packing)
-        return distillation.losses(self.network, states, packing.targets, teacher)
+        device, states = self.network.device, self.network.answer_states(packing)
+        taught = tokens.long().to(device), probabilities.to(device)
+        return distillation.losses(self.network, states, packing.targets, *taught)
 
     def demand(self) -> Demand:
         import torch

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-
 def losses(margins: Tensor, beta: float) -> Tensor:
     """-log sigmoid(beta * margin) of each pair. margins [pairs]: the network's difference in log-probability
     between chosen and rejected output, less the reference's."""

@@ -24,7 +24,7 @@ from tinsmith.train.events import Event, Rolled
 from tinsmith.train.methods import Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 from tinsmith.train.reinforcement.policy import Policy, Rollout, advantages, bits
-from tinsmith.train.rules import default_policy_rate
+from tinsmith.train.rules import default_preference_rate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ class GrpoTrainee(AdapterTrainee):
     """Plans batches of prompts with the right answers; a step learns from their Rollouts. asked: by planned
     sequence, its example; seen: sums over the current step's choices."""
 
-    default_rate = staticmethod(default_policy_rate)
+    default_rate = staticmethod(default_preference_rate)
 
     def plan(self, job: Job) -> None:
         self.options, self.constraint = job.options, job.constraint
@@ -60,7 +60,6 @@ class GrpoTrainee(AdapterTrainee):
         # An example's data for rewards, besides the prompt's tokens.
         given = [asdict(replace(one, where=None)) for one in (*self.asked.values(), *self.judged)]
         self.digest += hashlib.sha256(json.dumps(given, default=str).encode()).hexdigest() + job.reward_digest
-        self.told: Rolled | None = None
         self.seen: list[tuple[float, int]] = []
         self.weights: list[float] = []
 
@@ -221,16 +220,12 @@ class GrpoTrainee(AdapterTrainee):
         """Tokens that go through the network at once: a step's rollouts have no bound."""
         return self.options.batch_tokens
 
-    def watched(self, step: int) -> Rolled | None:
-        if self.told is None or not self.seen:
-            return self.told and replace(self.told, step=step)
+    def watched(self, step: int) -> Rolled:
+        if not self.seen:
+            return self.told
         entropy, count = (math.fsum(one[place] for one in self.seen) for place in (0, 1))
-        return replace(
-            self.told,
-            step=step,
-            entropy=entropy / count,
-            weight=math.fsum(self.weights) / len(self.weights) if self.weights else None,
-        )
+        weight = math.fsum(self.weights) / len(self.weights) if self.weights else None
+        return replace(self.told, entropy=entropy / count, weight=weight)
 
     def examine(self) -> tuple[float, float]:
         """The mean loss of the right answers, and the mean reward of the most likely ones."""
@@ -239,18 +234,6 @@ class GrpoTrainee(AdapterTrainee):
         answers = self.sampler.draw(self.questions, self.end)
         pairs = zip(answers, self.judged, strict=True)
         return loss, fmean(self.reward(answer.text, example) for answer, example in pairs)
-
-    def state(self) -> dict[str, Tensor]:
-        """The report of the latest step."""
-        import torch
-
-        told = json.dumps(self.told and asdict(self.told)).encode()
-        return super().state() | {"told": torch.frombuffer(bytearray(told), dtype=torch.uint8)}
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        super().restore(tensors)
-        told = json.loads(bytes(tensors["told"].tolist()))
-        self.told = Rolled(**told) if told else None
 
 
 class Grpo(Method):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-
 def losses(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     """-beta * log sigmoid(log odds ratio) of each pair; the odds of p are p / (1 - p). chosen, rejected
     [pairs]: the mean log-probability of an output's tokens, below 0."""

@@ -18,7 +18,6 @@ from tinsmith.system.memory import resident
 from tinsmith.train.events import Event, Point, Rolled, Started, Step, TrainResult, Validated
 from tinsmith.train.layers.sharing import side_by_side
 from tinsmith.train.model import devices
-from tinsmith.train.model.network import quiet
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import checkpoint, together
 from tinsmith.train.steps.trainee import Trainee
@@ -60,15 +59,9 @@ class Loop:
     def _lay_out(self) -> None:
         self.epoch_ends = list(accumulate(map(len, self.trainee.epochs)))
         self.plan = [batch for epoch in self.trainee.epochs for batch in epoch]
-        # Cumulative tokens, so that no step sums over the whole plan.
-        self.token_ends = list(accumulate(sum(len(sequence) for sequence in batch) for batch in self.plan))
 
     def finish(self) -> TrainResult:
         """Runs to the end, from the checkpoint if there is one."""
-        with quiet():  # entered once for all passes, which is faster
-            return self._finish()
-
-    def _finish(self) -> TrainResult:
         self.trainee.check_sharing()
         anew = self._resume()
         together.from_first(None)  # all have read the checkpoint before it is written again
@@ -211,10 +204,9 @@ class Loop:
 
     def _tell_step(self, loss: float, speed: float) -> None:
         step, steps = self.progress.step, len(self.plan)
-        left = (self.token_ends[-1] - self.token_ends[step - 1]) / speed
         epoch = 1 + sum(step > end for end in self.epoch_ends)
         rate = self.trainee.rate * self._schedule(step - 1)
-        self.on_event(Step(step, steps, epoch, loss, rate, speed, left, resident()))
+        self.on_event(Step(step, steps, epoch, loss, rate, speed, resident()))
 
     def _validate(self) -> None:
         """Compares the latest and the averaged weights with the best so far."""
