@@ -49,10 +49,14 @@ def write_sealed(data: Buffer, tin: Tin, path: Path, where: str) -> None:
 
     Raises UnsupportedError for a prefix, FormatError for a damaged one.
     """
+    _write(path, *family_of(tin), factors_of(data, where), None, {})
+
+
+def family_of(tin: Tin) -> tuple[Family, Hyper]:
+    """The family and sizes of the model in a tin."""
     facts = tin.facts("family", "hyper")
     family = by_name(facts["family"])
-    hyper = family.hyper_from_facts(facts["hyper"], tin.where)
-    _write(path, family, hyper, factors_of(data, where), None, {})
+    return family, family.hyper_from_facts(facts["hyper"], tin.where)
 
 
 def _write(
@@ -90,11 +94,9 @@ def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
         parts.setdefault(matrix, {})[part] = tensor
     if not parts:
         raise InputError(f"{path}: adapts nothing")
-    factors = {
-        matrix: _factors(path, names[matrix], pair, alpha)
-        for matrix, pair in parts.items()
-        if _is_taken(path, matrix, pair, names)
-    }
+    for matrix, pair in parts.items():
+        check_matrix(path, matrix, pair, names)
+    factors = {matrix: _factors(path, names[matrix], pair, alpha) for matrix, pair in parts.items()}
     return {
         name.role: _whole(path, name, [factors.get(part.gguf) for part in name.gguf_parts])
         for name in family.tensors(hyper)
@@ -144,13 +146,15 @@ def _alpha(file: gguf.Gguf, family: Family) -> float:
     if file.get("adapter.alora.invocation_tokens"):
         raise UnsupportedError(f"{file.path}: an activated LoRA, which is not supported; only plain LoRA is")
     alpha = file.get("adapter.lora.alpha")
-    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha < float("inf"):
+    if not peft_folder.is_scale(alpha):
         raise FormatError(f"{file.path}: adapter.lora.alpha is {alpha!r}; it must be a number above 0")
     return float(alpha)
 
 
-def _is_taken(path: Path, matrix: str, pair: dict[str, gguf.Tensor], names: Mapping[str, TensorName]) -> bool:
-    """True; raises for a tensor that no adapter can change."""
+def check_matrix(
+    path: Path, matrix: str, pair: Mapping[str, gguf.Tensor], names: Mapping[str, TensorName]
+) -> None:
+    """Raises for a tensor that no adapter can change, or without both factors."""
     if matrix not in names:
         raise InputError(f"{path}: adapts {matrix}, which the base lacks; give its own base")
     if names[matrix].experts or matrix == "token_embd.weight":
@@ -160,7 +164,6 @@ def _is_taken(path: Path, matrix: str, pair: dict[str, gguf.Tensor], names: Mapp
         )
     if len(pair) != 2:
         raise FormatError(f"{path}: {matrix} has one factor of two; the file is damaged, export it again")
-    return True
 
 
 def _factors(path: Path, name: TensorName, pair: dict[str, gguf.Tensor], alpha: float) -> LowRank:

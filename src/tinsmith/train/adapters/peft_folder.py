@@ -74,10 +74,9 @@ class Factors:
 
 @dataclass(frozen=True)
 class Adapter:
-    """factors: by role; alpha: peft's lora_alpha; notes: parts of the folder left out on purpose."""
+    """factors: by role; notes: parts of the folder left out on purpose."""
 
     factors: dict[str, Factors]
-    alpha: float
     notes: tuple[str, ...]
 
 
@@ -183,7 +182,7 @@ def of_base(folder: Path, family: Family, hyper: Hyper, *, with_vision: bool = F
             raise _foreign(folder, module, [name.hf for name in every if name.experts])
         ignored[reasons[0]] = ignored.get(reasons[0], 0) + 1
     notes = tuple(f"{note} ({count} of the adapter's layers)" for note, count in ignored.items())
-    return Adapter(factors, float(config["lora_alpha"]), notes)
+    return Adapter(factors, notes)
 
 
 def _text_paths(module: str) -> Sequence[str]:
@@ -281,10 +280,10 @@ def _config(path: Path) -> dict[str, Any]:
     config = reading.read_table(path, FormatError)
     if config.get("peft_type") != "LORA":
         raise UnsupportedError(f"{path}: not a LoRA adapter; only plain LoRA is supported")
-    if not _is_scale(config.get("lora_alpha")):
+    if not is_scale(config.get("lora_alpha")):
         raise FormatError(f"{path}: lora_alpha is {config.get('lora_alpha')!r}; it must be a number above 0")
     patterns = config.get("alpha_pattern") or {}
-    if not isinstance(patterns, dict) or not all(map(_is_scale, patterns.values())):
+    if not isinstance(patterns, dict) or not all(map(is_scale, patterns.values())):
         raise FormatError(f"{path}: alpha_pattern must give numbers above 0 for names of layers")
     for pattern in patterns:
         try:
@@ -299,7 +298,8 @@ def _config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _is_scale(given: Any) -> bool:
+def is_scale(given: Any) -> bool:
+    """Whether it is a number above 0."""
     return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given < float("inf")
 
 

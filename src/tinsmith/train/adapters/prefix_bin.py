@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.compiler.adapter import compile_prefix
-from tinsmith.compiler.program import read_program
+from tinsmith.compiler.program import Listing
 from tinsmith.errors import FormatError, InputError
 from tinsmith.formats import safetensors
-from tinsmith.models.family import TensorName, by_name
+from tinsmith.models.family import Family, TensorName
+from tinsmith.spec import Hyper
 from tinsmith.system import reading
 from tinsmith.train.adapters import peft_folder
-
-if TYPE_CHECKING:
-    from tinsmith.formats.tin import Tin
 
 CONFIG, WEIGHTS = peft_folder.PREFIX_CONFIG, peft_folder.PREFIX_WEIGHTS
 KEYS, VALUES, CONVOLVED, RECURRENT = "keys", "values", "convolved", "recurrent"  # kinds of a layer's states
@@ -25,18 +23,15 @@ def is_prefix(folder: Path) -> bool:
     return (folder / CONFIG).exists()
 
 
-def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
-    """The prefix in a folder, for the model in a tin, as compile_prefix returns it. Raises InputError for a
-    prefix of another base, FormatError for a damaged one."""
+def compiled(folder: Path, family: Family, hyper: Hyper, program: Listing, source: bytes) -> bytes:
+    """The prefix in a folder, for a model of that family and sizes, as compile_prefix returns it. Raises
+    InputError for a prefix of another base, FormatError for a damaged one."""
     config = reading.read_table(folder / CONFIG, FormatError)
-    facts = tin.facts("family", "hyper")
-    if config.get("family") != facts["family"]:
+    if config.get("family") != family.name:
         raise InputError(
-            f"{folder}: the prefix is of the family {config.get('family')}, the model of {facts['family']}; "
+            f"{folder}: the prefix is of the family {config.get('family')}, the model of {family.name}; "
             "give the one of its base"
         )
-    family = by_name(facts["family"])
-    hyper = family.hyper_from_facts(facts["hyper"], tin.where)
     names = {name.role: name for name in family.tensors(hyper)}
     folder_states = _FolderStates(folder)
     caches: list[bytes] = []
@@ -63,7 +58,7 @@ def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
     if not isinstance(length, int) or length < 1:
         raise FormatError(f"{folder / CONFIG}: length is {length!r}; it must be a number of tokens")
     try:
-        return compile_prefix(length, caches, states, read_program(tin.entry("program.bin")), source)
+        return compile_prefix(length, caches, states, program, source)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
 
