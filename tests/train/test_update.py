@@ -85,8 +85,8 @@ def test_training_goes_on_from_the_adapter(spec: Spec, learned: Path, tmp_path: 
     options = replace(OPTIONS, epochs=1, learning_rate=1e-4)
     result = train("lora", spec, OLD, OLD, options, tmp_path / "more", start=learned)
     assert result.validations[-1].exact == 1.0
-    assert result.curve[0][1] < 0.5
-    assert train("lora", spec, OLD, OLD, options, tmp_path / "fresh").curve[0][1] > 2
+    assert result.curve[0].loss < 0.5
+    assert train("lora", spec, OLD, OLD, options, tmp_path / "fresh").curve[0].loss > 2
 
 
 @pytest.mark.parametrize("qat", [None, "Q4_0"])
@@ -137,7 +137,7 @@ def test_the_reference_is_the_adapter_that_preferences_start_from(
     options = replace(OPTIONS, epochs=1)
     result = train(method, spec, (), (), options, tmp_path, **more)
     # No output is likelier than by the reference yet.
-    assert result.curve[0][1] == pytest.approx(math.log(2) if method == "dpo" else 0.5, abs=0.05)
+    assert result.curve[0].loss == pytest.approx(math.log(2) if method == "dpo" else 0.5, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def train_from(
 
 def test_it_learns_and_leaves_a_model(start: Spec, encode: Callable[[str], list[int]], tmp_path: Path) -> None:
     result = train(start, encode, tmp_path, replace(OPTIONS, epochs=12))
-    losses = [loss for _, loss in result.curve]
+    losses = [point.loss for point in result.curve]
     assert losses[0] > 4
     assert losses[-1] < 0.3 * losses[0]
     assert result.folder == tmp_path / "trained"

@@ -175,7 +175,7 @@ def test_what_the_teacher_knows_is_learned(
     monkeypatch.setattr(distillation, "WEIGHT", 1.0)
     options = replace(OPTIONS, epochs=15)
     result = train("distill", spec, examples, examples[:6], options, tmp_path, teacher=teacher)
-    assert result.curve[-1][1] < 0.5 * result.curve[0][1]
+    assert result.curve[-1].loss < 0.5 * result.curve[0].loss
 
 
 def test_a_killed_run_ends_with_the_same_bits(

@@ -167,7 +167,7 @@ def test_a_step_without_anything_to_learn_changes_nothing(
     """Free answers of a random model are never right."""
     options = replace(OPTIONS, epochs=1)
     result = train("grpo", spec, asked, asked[:6], options, tmp_path)
-    assert [loss for _, loss in result.curve] == [0.0] * 3
+    assert [point.loss for point in result.curve] == [0.0] * 3
     assert [(row.alike, row.failed) for row in result.rollouts] == [(7, 7)] * 3
 
 

@@ -91,7 +91,7 @@ class Loop:
             steps=progress.step,
             tokens=progress.tokens,
             seconds=progress.seconds,
-            curve=progress.curve,
+            curve=[Point(*one) for one in progress.curve],
             validations=[Validated(**row) for row in progress.validations],
             rollouts=[Rolled(**row) for row in progress.rollouts],
         )

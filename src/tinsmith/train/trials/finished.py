@@ -48,7 +48,7 @@ def _read(path: Path, digest: str) -> TrainResult | None:
             return None
         result = TrainResult.of(record["result"], path.parent)
         return result if record["left"] == _left(result.folder) else None
-    except (FormatError, TypeError, KeyError):
+    except (FormatError, TypeError, KeyError, ValueError):
         return None  # an unreadable record counts as none
 
 

@@ -23,7 +23,8 @@ from tinsmith import hub
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system import reading
 from tinsmith.system.files import claim, write_text
-from tinsmith.train.events import Event, Point, Preparing, Trial, Trying
+from tinsmith.system.from_json import from_json
+from tinsmith.train.events import Event, Preparing, Trial, Trying
 from tinsmith.train.steps import together
 from tinsmith.train.steps.loop import Loop
 
@@ -203,7 +204,6 @@ def _read(path: Path) -> list[Trial] | None:
     if not path.exists():
         return None
     try:
-        rows = reading.read_json(path, FormatError)
-        return [Trial(**row | {"curve": [Point(**one) for one in row["curve"]]}) for row in rows] or None
-    except (FormatError, TypeError, KeyError):
+        return from_json(list[Trial], reading.read_json(path, FormatError)) or None
+    except (FormatError, ValueError):
         return None  # an unreadable cache is computed again

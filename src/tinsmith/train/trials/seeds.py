@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tinsmith.system.files import atomic_folder
-from tinsmith.train.events import Event, Point, Seeded, Started, TrainResult
+from tinsmith.train.events import Event, Seeded, Started, TrainResult
 from tinsmith.train.steps import together
 from tinsmith.train.steps.loop import Loop
 from tinsmith.train.trials import finished
@@ -91,7 +91,7 @@ def _finished(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainR
 
 
 def _row(seed: int, result: TrainResult) -> Seeded:
-    return Seeded(seed, result.best.loss, result.best.exact, [Point(step, loss) for step, loss in result.curve])
+    return Seeded(seed, result.best.loss, result.best.exact, result.curve)
 
 
 def _worth(row: Seeded) -> tuple[float, float]:
