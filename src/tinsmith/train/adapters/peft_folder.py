@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,6 +110,14 @@ def base_digest(folder: Path) -> str | None:
             f'{path}: must be {{"sha256": …}} of 64 hexadecimal digits; delete it, or train again'
         )
     return given
+
+
+def write_origin(folder: Path, chat_template: str | None, base_sha256: str) -> None:
+    """Records the chat template and the base of a training in its result's folder, where known."""
+    if chat_template is not None:
+        files.write_text(folder / TEMPLATE, chat_template)
+    if base_sha256:
+        files.write_text(folder / BASE, json.dumps({"sha256": base_sha256}) + "\n")
 
 
 def check_base(where: Path, trained: str | None, source: str | None) -> None:
@@ -239,34 +248,29 @@ def _pairs(folder: Path) -> dict[str, dict[str, Any]]:
         match = _FACTOR.fullmatch(key)
         if match is None:
             raise UnsupportedError(f"{folder}: tensor {key} is not a LoRA factor; only plain LoRA is supported")
-        pairs.setdefault(match[1], {})[match[2]] = _float32(folder, key, tensor)
+        pairs.setdefault(match[1], {})[match[2]] = float32(folder, key, tensor)
     for module, pair in pairs.items():
         if set(pair) != {"A", "B"}:
             raise FormatError(f"{folder}: {module} has one factor of two; the file is damaged, train again")
     return pairs
 
 
-def _float32(folder: Path, key: str, tensor: safetensors.Tensor) -> Any:
+def float32(where: Path, key: str, tensor: safetensors.Tensor) -> Any:
+    """A factor's values, numpy. Raises UnsupportedError for another type, FormatError for values that are not
+    finite."""
     import numpy as np
 
     kinds: dict[str, Any] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
     if tensor.dtype not in kinds:
-        raise UnsupportedError(f"{folder}: {key} is {tensor.dtype}; supported: {', '.join(kinds)}")
+        raise UnsupportedError(f"{where}: {key} is {tensor.dtype}; supported: {', '.join(kinds)}")
     array = np.frombuffer(tensor.data, kinds[tensor.dtype]).reshape(tensor.shape)  # type: ignore[arg-type]
     if tensor.dtype == "BF16":
         array = (array.astype(np.uint32) << 16).view(np.float32)
-    check_finite(folder, key, array)
-    return array.astype(np.float32)
-
-
-def check_finite(where: Path, name: str, array: Any) -> None:
-    """Raises FormatError for a tensor with values that are not finite."""
-    import numpy as np
-
     if not np.isfinite(array).all():
         raise FormatError(
-            f"{where}: {name} has values that are infinite or no numbers; the file is damaged, train again"
+            f"{where}: {key} has values that are infinite or no numbers; the file is damaged, train again"
         )
+    return array.astype(np.float32)
 
 
 def _config(path: Path) -> dict[str, Any]:

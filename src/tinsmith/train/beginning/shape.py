@@ -25,7 +25,7 @@ def shape(given: ScratchOptions, vocabulary: int) -> LlamaHyper:
     if given.hidden is not None:
         return _stated(given, vocabulary)
     wanted = given.parameters
-    shapes = [one for one in _candidates(wanted, vocabulary, given.context) if one is not None]
+    shapes = list(_candidates(wanted, vocabulary, given.context))
     if not shapes:
         least = parameters(_hyper(2, _WIDTHS[0], 2, 1, STEP, vocabulary, given.context))
         if wanted > least:
@@ -44,16 +44,14 @@ def parameters(hyper: LlamaHyper) -> int:
     return sum(name.rows * name.inputs for name in family.by_name("llama").tensors(hyper))
 
 
-def _candidates(wanted: int, vocabulary: int, context: int) -> Iterator[LlamaHyper | None]:
+def _candidates(wanted: int, vocabulary: int, context: int) -> Iterator[LlamaHyper]:
     """For each width, the model whose feed-forward layers bring it nearest to the wanted size."""
     for hidden in _WIDTHS:
         layers, heads, kv_heads = _depth(hidden)
         without = parameters(_hyper(layers, hidden, heads, kv_heads, 0, vocabulary, context))
         feed_forward = STEP * round((wanted - without) / (3 * layers * hidden * STEP))
-        if feed_forward < hidden or feed_forward > _WIDEST * hidden:
-            yield None
-            continue
-        yield _hyper(layers, hidden, heads, kv_heads, feed_forward, vocabulary, context)
+        if hidden <= feed_forward <= _WIDEST * hidden:
+            yield _hyper(layers, hidden, heads, kv_heads, feed_forward, vocabulary, context)
 
 
 def _depth(hidden: int) -> tuple[int, int, int]:

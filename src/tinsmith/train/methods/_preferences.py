@@ -17,8 +17,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence, batches, cut
 from tinsmith.train.events import Event
-from tinsmith.train.methods import Method
-from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
 from tinsmith.train.rules import default_preference_rate
 from tinsmith.train.steps import parts
 
@@ -45,14 +44,11 @@ class Judged:
         return sum(map(len, self.answers))
 
 
-class PreferenceMethod(Method):
-    folder = FOLDER
-    what = "an adapter"
+class PreferenceMethod(AdapterMethod):
     keys: ClassVar[tuple[str, ...]] = (*KEYS, "beta")
     reads = ("preferences",)
     needs = (("data", "preferences"),)
     share = "preferred"
-    starts = True
     reads_examples = False
     one_adapter = True
     gentle = 1.0  # the rate is low as it is

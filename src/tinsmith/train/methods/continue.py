@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence, batches, some
-from tinsmith.train.methods import ORIGINALS_ONCE, Method
-from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.methods import ORIGINALS_ONCE
+from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job
@@ -62,11 +62,8 @@ class ContinueTrainee(AdapterTrainee):
         return super().examine()
 
 
-class Continue(Method):
+class Continue(AdapterMethod):
     name = "continue"
-    folder = FOLDER
-    what = "an adapter"
-    starts = True
     keys = (*KEYS, ORIGINALS_ONCE)
     reads = ("text",)
     needs = (("data", "text"),)

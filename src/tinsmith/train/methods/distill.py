@@ -17,8 +17,8 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.events import Event
-from tinsmith.train.methods import ORIGINALS_ONCE, Method
-from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.methods import ORIGINALS_ONCE
+from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
 from tinsmith.train.options import BASE_TEACHER
 from tinsmith.train.steps import parts
 
@@ -162,11 +162,8 @@ def check_vocabulary(where: str, teacher: Tokenizer, own: Tokenizer) -> None:
         )
 
 
-class Distill(Method):
+class Distill(AdapterMethod):
     name = "distill"
-    folder = FOLDER
-    what = "an adapter"
-    starts = True
     takes_images = False  # the teacher gets tokens alone
     keys = (*KEYS, "teacher", ORIGINALS_ONCE)
     needs = (("data", "train"), ("train", "teacher"))

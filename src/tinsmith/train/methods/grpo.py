@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.tasks import by_name
 from tinsmith.train.batches.sequences import TokenSequence, cut
 from tinsmith.train.events import Event, Rolled
-from tinsmith.train.methods import Method
-from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
 from tinsmith.train.reinforcement.policy import Policy, Rollout, advantages, bits
 from tinsmith.train.rules import default_preference_rate
 
@@ -236,12 +235,9 @@ class GrpoTrainee(AdapterTrainee):
         return loss, fmean(self.reward(answer.text, example) for answer, example in pairs)
 
 
-class Grpo(Method):
+class Grpo(AdapterMethod):
     name = "grpo"
-    folder = FOLDER
-    what = "an adapter"
     share, unit = "reward", ""
-    starts = True
     one_adapter = True
     takes_images = False  # rollouts are sampled from tokens alone
     gentle = 1.0  # the rate is low as it is

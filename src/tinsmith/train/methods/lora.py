@@ -166,10 +166,7 @@ class AdapterTrainee(Trainee):
                 ) from error
             _sort(fresh / peft_folder.CONFIG)
             importance.save(fresh, self.importance)
-            if self.template is not None:
-                write_text(fresh / peft_folder.TEMPLATE, self.template)
-            if self.base_sha256:
-                write_text(fresh / peft_folder.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
+            peft_folder.write_origin(fresh, self.template, self.base_sha256)
             if self.mean_of > 1:
                 write_text(fresh / peft_folder.MEAN, json.dumps({"of": self.mean_of}) + "\n")
 
@@ -202,12 +199,17 @@ def _sort(config: Path) -> None:
     write_text(config, json.dumps(changed, indent=2) + "\n")
 
 
-class Lora(Method):
-    name = "lora"
+class AdapterMethod(Method):
+    """Trains an adapter."""
+
     folder = FOLDER
-    keys = (*KEYS, "parts", ORIGINALS_ONCE)
     what = "an adapter"
     starts = True
+
+
+class Lora(AdapterMethod):
+    name = "lora"
+    keys = (*KEYS, "parts", ORIGINALS_ONCE)
     replays = True
     trainee = staticmethod(AdapterTrainee)
 

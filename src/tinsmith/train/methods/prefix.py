@@ -52,10 +52,7 @@ class PrefixTrainee(Trainee):
             with atomic_write(fresh / WEIGHTS) as file:
                 file.write(to_bytes({name: value.detach() for name, value in self.parameters().items()}))
             write_text(fresh / CONFIG, json.dumps(self.config, indent=2) + "\n")
-            if self.template is not None:
-                write_text(fresh / peft_folder.TEMPLATE, self.template)
-            if self.base_sha256:
-                write_text(fresh / peft_folder.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
+            peft_folder.write_origin(fresh, self.template, self.base_sha256)
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file

@@ -59,38 +59,14 @@ class Preprocessor:
         """Of all its tiles in sequence, float32 [patches, floats of a patch], pixel by pixel. Raises DataError
         for a damaged image."""
         if image in self._kept:
-            return self._floats(self._kept[image])
+            return self._kept[image]
         shown = image.pixels()
         made = _core.pixels(self.rule, shown.tobytes(), 3 * shown.width, *shown.size)
         found = torch.frombuffer(bytearray(made), dtype=torch.float32).view(-1, 3 * self.vision.sizes.patch**2)
-        kept = self._bytes_of(found)
-        self._bytes += kept.nbytes
+        self._bytes += found.nbytes
         if self._bytes <= KEPT:
-            self._kept[image] = kept
+            self._kept[image] = found
         return found
-
-    @cached_property
-    def _normal(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of each value of a patch."""
-        told = torch.tensor([self.vision.image_rules.mean, self.vision.image_rules.std])
-        mean, deviation = told.repeat(1, self.vision.sizes.patch**2)
-        return mean, deviation
-
-    def _bytes_of(self, found: Tensor) -> Tensor:
-        """The pixels before normalization, a byte for four; unchanged if some are no pixels, such as a tile's
-        padding."""
-        mean, deviation = self._normal
-        made = ((found * deviation + mean) / pixels.SCALE).round_().clamp_(0, 255).to(torch.uint8)
-        same = torch.equal(self._floats(made).view(torch.int32), found.view(torch.int32))
-        return made if same else found
-
-    def _floats(self, kept: Tensor) -> Tensor:
-        """As the core normalizes, bit for bit: tin_pixels_rules of tin.h."""
-        if kept.dtype != torch.uint8:
-            return kept
-        mean, deviation = self._normal
-        floats: Tensor = kept.double().mul_(pixels.SCALE).float().sub_(mean).div_(deviation)
-        return floats
 
 
 class VisionModel(GraphModule):
