@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from tinsmith.errors import FormatError, InputError
+from tinsmith.system.from_json import from_json
 from tinsmith.system.memory import resident
 from tinsmith.train.events import Event, Point, Rolled, Started, Step, TrainResult, Validated
 from tinsmith.train.layers.sharing import side_by_side
@@ -36,9 +37,9 @@ class _Progress:
     tokens: int = 0
     seconds: float = 0.0
     part_tokens: int | None = None
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    validations: list[dict[str, Any]] = field(default_factory=list)
-    rollouts: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[Point] = field(default_factory=list)
+    validations: list[Validated] = field(default_factory=list)
+    rollouts: list[Rolled] = field(default_factory=list)
 
 
 class Loop:
@@ -91,9 +92,9 @@ class Loop:
             steps=progress.step,
             tokens=progress.tokens,
             seconds=progress.seconds,
-            curve=[Point(*one) for one in progress.curve],
-            validations=[Validated(**row) for row in progress.validations],
-            rollouts=[Rolled(**row) for row in progress.rollouts],
+            curve=progress.curve,
+            validations=progress.validations,
+            rollouts=progress.rollouts,
         )
 
     def _begin_epoch(self) -> None:
@@ -126,8 +127,7 @@ class Loop:
 
     def points(self) -> list[Point]:
         """The curve of the planned steps so far before it diverged."""
-        curve = self.progress.curve[: len(self.plan)]
-        return [Point(step, loss) for step, loss in curve if math.isfinite(loss)]
+        return [point for point in self.progress.curve[: len(self.plan)] if math.isfinite(point.loss)]
 
     def _step(self, batch: Sequence[Sized]) -> float:
         progress = self.progress
@@ -141,9 +141,9 @@ class Loop:
         self.optimizer.zero_grad()
         self._average()
         progress.step += 1
-        progress.curve.append((progress.step, loss))
+        progress.curve.append(Point(progress.step, loss))
         if rolled := self.trainee.watched(progress.step):
-            progress.rollouts.append(asdict(rolled))
+            progress.rollouts.append(rolled)
             self.on_event(rolled)
         return loss
 
@@ -225,7 +225,7 @@ class Loop:
         is_best = self._is_best(loss, exact)
         epoch = self.epoch_ends.index(progress.step) + 1
         event = Validated(epoch, progress.step, loss, exact, is_best, averaged, self.trainee.text_loss)
-        progress.validations.append(asdict(event))
+        progress.validations.append(event)
         if is_best and together.number() == 0:
             self.trainee.keep()
         self.on_event(event)
@@ -238,8 +238,8 @@ class Loop:
         earlier = self.progress.validations
         if not earlier:
             return True
-        kept: float = next(row["loss"] for row in reversed(earlier) if row["best"])
-        most: float = max(row["exact"] for row in earlier)
+        kept = next(row.loss for row in reversed(earlier) if row.best)
+        most = max(row.exact for row in earlier)
         answers = sum(map(len, self.trainee.validation))
         chance = math.sqrt(max(0.0, most * (1 - most)) / answers)
         return exact > most or (loss < kept and exact >= most - chance)
@@ -284,10 +284,9 @@ class Loop:
         if chosen := state.pop("chosen"):
             self.trainee.choose(chosen)
             self._lay_out()
-        self.progress = _Progress(**state)
+        self.progress = from_json(_Progress, state)
         # Another split rounds sums differently: a resumed run keeps its own, unless memory is short.
         limits = [limit for limit in (trainee.part_tokens, self.progress.part_tokens) if limit]
         trainee.part_tokens = self.progress.part_tokens = min(limits, default=None)
-        self.progress.curve = [(step, loss) for step, loss in state["curve"]]
         self.note += f"; resumed at step {self.progress.step} of {len(self.plan)}"
         return ""

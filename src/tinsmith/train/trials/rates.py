@@ -24,7 +24,7 @@ from tinsmith.errors import FormatError, InputError
 from tinsmith.system import reading
 from tinsmith.system.files import claim, write_text
 from tinsmith.system.from_json import from_json
-from tinsmith.train.events import Event, Preparing, Trial, Trying
+from tinsmith.train.events import Event, Preparing, Trial, Trying, Validated
 from tinsmith.train.steps import together
 from tinsmith.train.steps.loop import Loop
 
@@ -182,7 +182,7 @@ class _TrialLoop(Loop):
         """On the validation examples, after the last step; None if training diverged."""
         self._resume()
         progress, steps = self.progress, len(self.plan)
-        losses = {row["step"]: row["loss"] for row in progress.validations}
+        losses = {row.step: row.loss for row in progress.validations}
         if steps not in losses:
             before = self.trying.done - progress.step
             while progress.step < steps:
@@ -192,12 +192,12 @@ class _TrialLoop(Loop):
                 self.tell(replace(self.trying, done=before + progress.step, loss=loss))
             self.trainee.network.model.eval()
             with self._averaged():
-                losses[steps], _ = self.trainee.validate()
+                losses[steps], exact = self.trainee.validate()
             if not math.isfinite(losses[steps]):
                 return None
-            progress.validations.append({"step": steps, "loss": losses[steps]})
+            progress.validations.append(Validated(0, steps, losses[steps], exact, best=True))
             self._save()
-        return float(losses[steps])
+        return losses[steps]
 
 
 def _read(path: Path) -> list[Trial] | None:
