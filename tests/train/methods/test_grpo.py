@@ -54,7 +54,7 @@ def trainee_of(spec: Spec, asked: list[Example], folder: Path, constraint: Any =
     trainee: Any = methods.by_name("grpo").trainee(job)
     trainee.prepare(lambda event: None)
     torch.manual_seed(7)
-    for parameter in trainee.parameters().values():
+    for parameter in trainee.network.parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     return trainee
 

@@ -53,7 +53,7 @@ def trainee_of(method: str, spec: Spec, folder: Path, rows: Sequence[Preference]
     trainee.shared = 0
     trainee.prepare(lambda event: None)
     torch.manual_seed(7)
-    for parameter in trainee.parameters().values():
+    for parameter in trainee.network.parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     return trainee
 

@@ -109,10 +109,6 @@ def _explained(error: str) -> str:
 
 
 def _ragged(where: Where, cells: list[str], names: list[str], separator: str) -> DataError:
-    shown = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}.get(separator, f'"{separator}"')
-    is_short = len(cells) < len(names)
-    at = f'ends before column "{names[len(cells)]}"' if is_short else f'continues after column "{names[-1]}"'
-    return DataError(
-        f"{where}: has {len(cells)} cells where the header has {len(names)}: it {at}; quote a cell that holds "
-        f"{shown}"
-    )
+    shown = "a tab" if separator == "\t" else f'"{separator}"'
+    counts = f"has {len(cells)} cells where the header has {len(names)}"
+    return DataError(f"{where}: {counts}; quote a cell that holds {shown}")

@@ -67,12 +67,22 @@ def _write(
     base: Any,
     told: Mapping[str, str | None],
 ) -> None:
-    """One alpha for all, the first factors'; a different scale goes into B."""
+    """One alpha for all, the first factors'; a different scale goes into B. base: its name, if it is a text."""
     first = next(iter(parts.values()))
     alpha = first.scale * first.rank
     names = {name.role: name for name in family.tensors(hyper)}
     tensors = [stored for role, one in parts.items() for stored in _stored(names[role], one, alpha)]
-    gguf.write(path, _metadata(family, base, alpha, told), tensors)
+    plain: dict[str, Any] = {
+        "general.architecture": family.gguf_architecture,
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": alpha,
+        "general.file_type": 0,
+        **{key: text for key, text in told.items() if text is not None},
+    }
+    if isinstance(base, str):
+        plain |= {"general.base_model.count": 1, "general.base_model.0.name": base}
+    gguf.write(path, {key: gguf.value(given) for key, given in plain.items()}, tensors)
 
 
 def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
@@ -186,21 +196,6 @@ def _floats(path: Path, tensor: gguf.Tensor) -> Tensor:
     inputs, rows = tensor.shape
     assert isinstance(tensor.data, Buffer)  # for a file that was read
     return to_float32(Tensor(tensor.type.name, rows, inputs, tensor.data))
-
-
-def _metadata(family: Family, base: Any, alpha: float, told: Mapping[str, str | None]) -> dict[str, gguf.Value]:
-    """base: its name, if it is a text."""
-    plain: dict[str, Any] = {
-        "general.architecture": family.gguf_architecture,
-        "general.type": "adapter",
-        "adapter.type": "lora",
-        "adapter.lora.alpha": alpha,
-        "general.file_type": 0,
-        **{key: text for key, text in told.items() if text is not None},
-    }
-    if isinstance(base, str):
-        plain |= {"general.base_model.count": 1, "general.base_model.0.name": base}
-    return {key: gguf.value(given) for key, given in plain.items()}
 
 
 def _stored(name: TensorName, one: LowRank, alpha: float) -> Iterator[gguf.Tensor]:

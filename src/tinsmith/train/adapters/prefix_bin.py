@@ -26,6 +26,8 @@ def is_prefix(folder: Path) -> bool:
 def compiled(folder: Path, family: Family, hyper: Hyper, program: Listing, source: bytes) -> bytes:
     """The prefix in a folder, for a model of that family and sizes, as compile_prefix returns it. Raises
     InputError for a prefix of another base, FormatError for a damaged one."""
+    import numpy as np
+
     config = reading.read_table(folder / CONFIG, FormatError)
     if config.get("family") != family.name:
         raise InputError(
@@ -33,27 +35,28 @@ def compiled(folder: Path, family: Family, hyper: Hyper, program: Listing, sourc
             "give the one of its base"
         )
     names = {name.role: name for name in family.tensors(hyper)}
-    folder_states = _FolderStates(folder)
+    path = folder / WEIGHTS
+    left = safetensors.read(path)
     caches: list[bytes] = []
     states: list[bytes] = []
     for layer in range(hyper.layers):
         role = f"layers.{layer}"
         keys, values, convolved, recurrent = (
-            folder_states.of(f"{layer}.{kind}", dimensions)
+            _state(path, left, f"{layer}.{kind}", dimensions)
             for kind, dimensions in ((KEYS, 3), (VALUES, 3), (CONVOLVED, 2), (RECURRENT, 3))
         )
         if keys is not None and values is not None:
-            caches.append(folder_states.pair(layer, _turned(names.get(f"{role}.k"), keys), values))
+            if keys.shape != values.shape:
+                raise FormatError(f"{path}: keys and values of layer {layer} differ in shape; train again")
+            caches.append(np.stack([_turned(names.get(f"{role}.k"), keys), values], 1).tobytes())
         if convolved is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.conv"), convolved).T[None]))
         if recurrent is not None and f"{role}.skip" in names:  # [heads, columns, rows] in transformers
             recurrent = recurrent.transpose(0, 2, 1)
         if recurrent is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.beta"), recurrent)))
-    if folder_states.left:
-        raise InputError(
-            f"{folder}: has {next(iter(folder_states.left))}, which the model lacks; give the one of its base"
-        )
+    if left:
+        raise InputError(f"{folder}: has {next(iter(left))}, which the model lacks; give the one of its base")
     length = config.get("length")
     if not isinstance(length, int) or length < 1:
         raise FormatError(f"{folder / CONFIG}: length is {length!r}; it must be a number of tokens")
@@ -63,33 +66,19 @@ def compiled(folder: Path, family: Family, hyper: Hyper, program: Listing, sourc
         raise InputError(f"{folder}: {error}") from error
 
 
-class _FolderStates:
-    """The tensors in a prefix's folder. left: tensors that `of` has not read."""
+def _state(path: Path, left: dict[str, safetensors.Tensor], name: str, dimensions: int) -> Any:
+    """float32, taken out of `left`; None if the file has no such tensor."""
+    import numpy as np
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / WEIGHTS
-        self.left = safetensors.read(self._path)
-
-    def of(self, name: str, dimensions: int) -> Any:
-        """float32; None if the folder has no such tensor."""
-        import numpy as np
-
-        tensor = self.left.pop(name, None)
-        if tensor is None:
-            return None
-        if tensor.dtype != "F32" or len(tensor.shape) != dimensions:
-            raise FormatError(
-                f"{self._path}: {name} is {tensor.dtype} of shape {list(tensor.shape)}; it must be F32 with "
-                f"{dimensions} dimensions; train again"
-            )
-        return np.frombuffer(tensor.data, np.float32).reshape(tensor.shape)  # type: ignore[arg-type]
-
-    def pair(self, layer: int, keys: Any, values: Any) -> bytes:
-        import numpy as np
-
-        if keys.shape != values.shape:
-            raise FormatError(f"{self._path}: keys and values of layer {layer} differ in shape; train again")
-        return np.stack([keys, values], 1).tobytes()
+    if name not in left:
+        return None
+    tensor = left.pop(name)
+    if tensor.dtype != "F32" or len(tensor.shape) != dimensions:
+        raise FormatError(
+            f"{path}: {name} is {tensor.dtype} of shape {list(tensor.shape)}; it must be F32 with "
+            f"{dimensions} dimensions; train again"
+        )
+    return np.frombuffer(tensor.data, np.float32).reshape(tensor.shape)  # type: ignore[arg-type]
 
 
 def _in_order(name: TensorName | None, state: Any) -> Any:

@@ -21,24 +21,20 @@ def check(folder: Path, spec: Spec, tools: str | None = None) -> None:
     tools: the template's list of tools, which may differ."""
     peft_folder.read(folder, spec, with_vision=spec.vision is not None)
     peft_folder.check_base(folder, peft_folder.base_digest(folder), spec.source)
-    _check_name(folder, spec)
+    # Adapters trained elsewhere may name the base freely.
+    named = peft_folder.base_name(folder) if peft_folder.template(folder) is not None else None
+    given = spec.general.get("name")
+    if named and isinstance(given, str) and named != given:
+        raise InputError(
+            f"{folder}/{peft_folder.CONFIG}: base_model_name_or_path is {named!r}, and the recipe's base is "
+            f"{given!r}; give the base that the adapter was trained on"
+        )
     trained, settled = peft_folder.template(folder), spec.chat_template
     if tools and trained and settled:
         before, _, after = settled.partition(tools)
         if trained.startswith(before) and trained.endswith(after):
             return
     peft_folder.check_template(folder, settled)
-
-
-def _check_name(folder: Path, spec: Spec) -> None:
-    """Adapters trained elsewhere may name the base freely."""
-    trained = peft_folder.base_name(folder) if peft_folder.template(folder) is not None else None
-    given = spec.general.get("name")
-    if trained and isinstance(given, str) and trained != given:
-        raise InputError(
-            f"{folder}/{peft_folder.CONFIG}: base_model_name_or_path is {trained!r}, and the recipe's base is "
-            f"{given!r}; give the base that the adapter was trained on"
-        )
 
 
 def runs_in(folder: Path, options: TrainOptions) -> int:

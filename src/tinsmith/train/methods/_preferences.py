@@ -59,7 +59,7 @@ class PreferenceMethod(AdapterMethod):
 
     def check_lengths(self, job: Job) -> None:
         for rows in split(job):
-            judged(job, rows)
+            PreferenceTrainee.judged(job, rows)
 
 
 class PreferenceTrainee(AdapterTrainee):
@@ -67,6 +67,7 @@ class PreferenceTrainee(AdapterTrainee):
     preferences, given or held out."""
 
     default_rate = staticmethod(default_preference_rate)
+    splits = False
 
     def plan(self, job: Job) -> None:
         options = job.options
@@ -90,8 +91,17 @@ class PreferenceTrainee(AdapterTrainee):
         self.reference_digest = job.base_digest(str(options.batch_tokens), every)
         self.reference: dict[TokenSequence, float] = {}
 
-    def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
-        return judged(job, rows)
+    @staticmethod
+    def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
+        """Raises DataError for an answer that is too long."""
+        tokenize = job.tokenization()
+        return [
+            Judged(
+                tuple(tokenize([Example(row.input, output, where=row.where) for output in row.outputs])),
+                row.good,
+            )
+            for row in rows
+        ]
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
         import torch
@@ -148,17 +158,6 @@ class PreferenceTrainee(AdapterTrainee):
                 total, kept = total + float(loss) * len(batch), kept + int(right.sum())
                 count += len(batch)
         return total / count, kept / count
-
-
-def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
-    """Raises DataError for an answer that is too long."""
-    tokenize = job.tokenization()
-    return [
-        Judged(
-            tuple(tokenize([Example(row.input, output, where=row.where) for output in row.outputs])), row.good
-        )
-        for row in rows
-    ]
 
 
 def split(job: Job) -> tuple[list[Preference], list[Preference]]:

@@ -117,10 +117,6 @@ class DistillTrainee(AdapterTrainee):
             )
         return model
 
-    def weight(self, batch: Sequence[TokenSequence]) -> float:
-        """The loss is a mean over answers' tokens, as without a teacher."""
-        return super().weight(batch)
-
     def loss(self, batch: Sequence[TokenSequence]) -> Tensor:
         import torch
 

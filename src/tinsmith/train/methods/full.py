@@ -76,7 +76,7 @@ class ModelTrainee(Trainee):
             return super().optimizer(options)
         from tinsmith.train.footprint.eight_bit import AdamW8
 
-        return AdamW8(self.parameters().values(), self.rate, BETAS, options.weight_decay)
+        return AdamW8(self.network.parameters().values(), self.rate, BETAS, options.weight_decay)
 
     def keep(self) -> None:
         from tinsmith import models
@@ -97,7 +97,7 @@ class ModelTrainee(Trainee):
             from tinsmith.train.vision import model as vision_model
 
             stored |= vision_model.weights(spec.vision, f"model.{network.VISION}.")
-        return {name: stored[name] for name in self.parameters()}
+        return {name: stored[name] for name in self.network.parameters()}
 
     def trained(self) -> Spec:
         """The model with the current weights."""

@@ -49,8 +49,9 @@ class KtoTrainee(PreferenceTrainee):
         ratings = [row.good for row in job.preferences]
         self.good_weight = ratings.count(False) / ratings.count(True)
 
-    def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
-        plain = super().judged(job, rows)
+    @staticmethod
+    def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
+        plain = PreferenceTrainee.judged(job, rows)
         mismatched = others([row.answers[0].answer for row in plain])
         return [
             replace(row, other=TokenSequence(row.answers[0].prompt, other))

@@ -145,8 +145,9 @@ class AdapterTrainee(Trainee):
         if self.qat and self.only_qat:
             self._make_qat(self.qat)
 
-    def around_validation(self) -> AbstractContextManager[None]:
-        return self.qat.applied() if self.qat and self.only_qat else nullcontext()
+    def validate(self) -> tuple[float, float]:
+        with self.qat.applied() if self.qat and self.only_qat else nullcontext():
+            return super().validate()
 
     def keep(self) -> None:
         from safetensors import SafetensorError
@@ -182,7 +183,7 @@ class AdapterTrainee(Trainee):
 
         every = [self.stored(folder) for folder in folders]
         with torch.no_grad():
-            for name, parameter in self.parameters().items():
+            for name, parameter in self.network.parameters().items():
                 parameter.copy_(torch.cat([one[name] for one in every], 0 if ".lora_A." in name else 1))
 
 

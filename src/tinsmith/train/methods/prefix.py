@@ -49,8 +49,9 @@ class PrefixTrainee(Trainee):
         from tinsmith.train.adapters import peft_folder
 
         with atomic_folder(self.result, replaces=self.marker) as fresh:
+            states = {name: value.detach() for name, value in self.network.parameters().items()}
             with atomic_write(fresh / WEIGHTS) as file:
-                file.write(to_bytes({name: value.detach() for name, value in self.parameters().items()}))
+                file.write(to_bytes(states))
             write_text(fresh / CONFIG, json.dumps(self.config, indent=2) + "\n")
             peft_folder.write_origin(fresh, self.template, self.base_sha256)
 

@@ -50,7 +50,7 @@ class Loop:
     ) -> None:
         self.trainee, self.options, self.out_dir, self.on_event = trainee, options, out_dir, on_event
         self._lay_out()
-        self.parameters = trainee.parameters()
+        self.parameters = trainee.network.parameters()
         self.optimizer = trainee.optimizer(options)
         self.note = trainee.note
         averaged = self.parameters if options.average else {}
@@ -244,9 +244,6 @@ class Loop:
         chance = math.sqrt(max(0.0, most * (1 - most)) / answers)
         return exact > most or (loss < kept and exact >= most - chance)
 
-    def _checkpoint_path(self) -> Path:
-        return self.out_dir / checkpoint.NAME
-
     def _save(self) -> None:
         if together.number():
             return
@@ -256,7 +253,7 @@ class Loop:
         tensors |= devices.random_tensors(self.trainee.network.device)
         tensors |= {f"{_STATE}{name}": value for name, value in self.trainee.state().items()}
         checkpoint.save(
-            self._checkpoint_path(),
+            self.out_dir / checkpoint.NAME,
             tensors,
             {"digest": self.trainee.digest, "chosen": self.trainee.chosen, **asdict(self.progress)},
         )
@@ -265,7 +262,7 @@ class Loop:
         """Loads the checkpoint if it belongs to this run. Returns a note for the report if it does not."""
         trainee = self.trainee
         trainee.prepare(self.on_event)  # computed with the initial weights
-        saved = checkpoint.load(self._checkpoint_path())
+        saved = checkpoint.load(self.out_dir / checkpoint.NAME)
         if saved is None:
             return ""
         if saved[1].pop("digest", None) != trainee.digest:

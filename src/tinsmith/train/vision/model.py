@@ -49,7 +49,7 @@ class Preprocessor:
 
     def cut(self, image: ImageSource) -> Cut:
         """Raises DataError for an image that is too long and narrow."""
-        width, height = image.upright_size()
+        width, height = image.size()
         try:
             return pixels.cut(self.vision, self.rule, width, height)
         except RuntimeFault as fault:
