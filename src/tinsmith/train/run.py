@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tinsmith.errors import MissingExtraError
 from tinsmith.train import methods
-
-if TYPE_CHECKING:
-    from tinsmith.train.events import Event, TrainResult
-    from tinsmith.train.job import Job
+from tinsmith.train.events import Event, TrainResult
+from tinsmith.train.job import Job
 
 
 def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event: None) -> TrainResult:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from tinsmith.data.readers import Example
 from tinsmith.system import files
@@ -18,10 +17,8 @@ from tinsmith.train.events import CONTINUED, OLD_VALIDATION, RETRAINED, START, S
 from tinsmith.train.job import Job
 from tinsmith.train.options import RETRAIN_ALWAYS, RETRAIN_AUTO
 from tinsmith.train.steps import together
+from tinsmith.train.steps.trainee import Graded
 from tinsmith.train.trials import finished
-
-if TYPE_CHECKING:
-    from tinsmith.train.steps.trainee import Graded
 
 FOLDER = "update"  # in a run's: both adapters
 FORGOTTEN = 100  # "auto" retrains if more than one in so many old validation answers is lost

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.models import family
 from tinsmith.models.llama import LlamaHyper
-
-if TYPE_CHECKING:
-    from tinsmith.train.options import ScratchOptions
+from tinsmith.train.options import ScratchOptions
 
 STEP = 32  # every width is a multiple of it: the block of Q8_0 and Q4_0
 _WIDTHS = range(64, 1025, 32)

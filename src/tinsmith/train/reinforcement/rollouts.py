@@ -11,7 +11,6 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from tinsmith import _core, quant
 from tinsmith.compiler import build_image
@@ -25,11 +24,9 @@ from tinsmith.runtime.adapters import aligned
 from tinsmith.runtime.generation import Sampling, TokenRequest
 from tinsmith.runtime.many import generate_many, scheduler_for
 from tinsmith.runtime.model import Model
+from tinsmith.spec import Spec
 from tinsmith.train.adapters.peft_folder import Factors, low_rank
-
-if TYPE_CHECKING:
-    from tinsmith.spec import Spec
-    from tinsmith.train.model.network import Network
+from tinsmith.train.model.network import Network
 
 FORMAT = "Q8_0"
 CONCURRENCY = 32

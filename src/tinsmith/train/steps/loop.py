@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system.from_json import from_json
@@ -22,9 +22,6 @@ from tinsmith.train.model import devices
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import checkpoint, together
 from tinsmith.train.steps.trainee import Trainee
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _STATE = "state:"  # before the names of the trainee's tensors
 

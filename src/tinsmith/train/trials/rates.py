@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -25,14 +25,12 @@ from tinsmith.system import reading
 from tinsmith.system.files import claim, write_text
 from tinsmith.system.from_json import from_json
 from tinsmith.train.events import Event, Preparing, Trial, Trying, Validated
+from tinsmith.train.job import Job
+from tinsmith.train.methods import Method
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import together
 from tinsmith.train.steps.loop import Loop
-
-if TYPE_CHECKING:
-    from tinsmith.train.job import Job
-    from tinsmith.train.methods import Method
-    from tinsmith.train.options import TrainOptions
-    from tinsmith.train.steps.trainee import Trainee
+from tinsmith.train.steps.trainee import Trainee
 
 FOLDER = "rates"  # in a run's: the trials under way
 VALIDATED = 100  # validation examples that a trial is measured on

@@ -10,20 +10,17 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 import torch
 
 from tinsmith.system.files import atomic_folder
 from tinsmith.train.events import Event, Seeded, Started, TrainResult
+from tinsmith.train.job import Job
+from tinsmith.train.methods import Method
 from tinsmith.train.steps import together
 from tinsmith.train.steps.loop import Loop
+from tinsmith.train.steps.trainee import Trainee
 from tinsmith.train.trials import finished
-
-if TYPE_CHECKING:
-    from tinsmith.train.job import Job
-    from tinsmith.train.methods import Method
-    from tinsmith.train.steps.trainee import Trainee
 
 FOLDER = "seeds"  # in a run's: a folder for each seed
 RESULT = "result.json"

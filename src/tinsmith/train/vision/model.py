@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,6 +19,7 @@ from tinsmith.chat.packed import control_texts
 from tinsmith.chat.turns import TurnTable
 from tinsmith.compiler.build import turns_of
 from tinsmith.compiler.vision import graph_of, most_patches, own_tensors
+from tinsmith.data.images import ImageSource
 from tinsmith.errors import DataError, FormatError, RuntimeFault
 from tinsmith.graph import GraphBuilder
 from tinsmith.models import family
@@ -31,9 +31,6 @@ from tinsmith.train.vision.tiles import ImageAttention, PromptTile
 from tinsmith.vision import pixels
 from tinsmith.vision.parts import parts_of
 from tinsmith.vision.pixels import Cut, Tile
-
-if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
 
 KEPT = 1 << 30  # bytes of pixels that are cached for an image's next use
 
