@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinsmith import _core
 from tinsmith.models.family import TensorName
 from tinsmith.spec import Tensor
 
@@ -14,8 +15,6 @@ def to_float32(tensor: Tensor) -> Any:
 
     data = tensor.data
     if tensor.format != "F32":
-        from tinsmith import _core
-
         data = _core.dequantize(tensor.format, data, tensor.rows, tensor.inputs)
     return np.frombuffer(data, dtype=np.float32).reshape(tensor.rows, tensor.inputs).copy()
 

@@ -13,6 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
+from tinsmith.compiler.adapter import planned_factors
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.train.options import TrainOptions
 
@@ -66,7 +67,6 @@ class Method:
     def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
         """The most bytes that the result takes in a tin beside its base, and its part of a session's
         adapter_rank; known before training."""
-        from tinsmith.compiler.adapter import planned_factors
         from tinsmith.train.model import network
 
         return planned_factors(network.adapted(spec, options.widened(options.seeds)), program)

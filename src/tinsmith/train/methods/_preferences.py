@@ -18,6 +18,7 @@ from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence, batches, cut
 from tinsmith.train.events import Event
 from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
+from tinsmith.train.quantized.importance import recorded
 from tinsmith.train.rules import default_preference_rate
 from tinsmith.train.steps import parts
 
@@ -148,8 +149,6 @@ class PreferenceTrainee(AdapterTrainee):
     def examine(self) -> tuple[float, float]:
         """The mean loss, and the share of rows whose judgement the network shares."""
         import torch
-
-        from tinsmith.train.quantized.importance import recorded
 
         total, kept, count = 0.0, 0, 0
         with torch.no_grad(), recorded(self.network) as self.importance:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tinsmith import models
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
+from tinsmith.formats.model_files import model_digest
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.events import Event
 from tinsmith.train.methods import ORIGINALS_ONCE
@@ -42,8 +44,6 @@ class DistillTrainee(AdapterTrainee):
     positions and their probabilities, [answer, top] each."""
 
     def plan(self, job: Job) -> None:
-        from tinsmith.formats.model_files import model_digest
-
         assert job.teacher is not None
         options, self.path = job.options, job.teacher
         super().plan(job)
@@ -168,7 +168,6 @@ class Distill(AdapterMethod):
         super().check(job)
         if job.teacher is None:
             raise InputError('method "distill" learns from a teacher; give one')
-        from tinsmith import models
 
         try:
             teacher = models.load(job.teacher)

@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tinsmith import models
+from tinsmith.chat.chat_template import DIGEST, digest
 from tinsmith.errors import UnsupportedError
+from tinsmith.models import family
+from tinsmith.system.files import atomic_folder
 from tinsmith.train.methods import ORIGINALS_ONCE, Method
+from tinsmith.train.quantized import importance
 from tinsmith.train.rules import default_full_rate, default_scratch_rate
+from tinsmith.train.steps import checkpoint, together
 from tinsmith.train.steps.trainee import BETAS, Trainee
+from tinsmith.train.tensors import from_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +40,6 @@ class ModelTrainee(Trainee):
     marker = "config.json"
 
     def __init__(self, job: Job) -> None:
-        from tinsmith.models import family
         from tinsmith.train.model import devices, network
 
         self.spec = job.spec
@@ -62,8 +68,6 @@ class ModelTrainee(Trainee):
     def _chosen(self, job: Job) -> bool:
         """Whether moments are kept in 8 bits. A resumed run keeps its first choice, whatever memory is free
         now."""
-        from tinsmith.train.steps import checkpoint, together
-
         begun = checkpoint.moments(job.out_dir / checkpoint.NAME, self.digest)
         chosen = in_8_bits(self.spec.parameters, self.network.device)
         return together.from_first("mean" in begun if begun else chosen)
@@ -79,16 +83,11 @@ class ModelTrainee(Trainee):
         return AdamW8(self.network.parameters().values(), self.rate, BETAS, options.weight_decay)
 
     def keep(self) -> None:
-        from tinsmith import models
-        from tinsmith.system.files import atomic_folder
-        from tinsmith.train.quantized import importance
-
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             models.save_hf(self.trained(), fresh)
             importance.save(fresh, self.importance)
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
-        from tinsmith import models
         from tinsmith.train.model import network
 
         spec = models.load(folder)
@@ -101,10 +100,6 @@ class ModelTrainee(Trainee):
 
     def trained(self) -> Spec:
         """The model with the current weights."""
-        from tinsmith.chat.chat_template import DIGEST, digest
-        from tinsmith.models import family
-        from tinsmith.train.tensors import from_folder
-
         stored = self.network.model.state_dict()
         tensors = dict(self.spec.tensors)
         for name in family.by_name(self.spec.family).tensors(self.spec.hyper):

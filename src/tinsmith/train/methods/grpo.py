@@ -23,6 +23,7 @@ from tinsmith.train.batches.sequences import TokenSequence, cut
 from tinsmith.train.events import Event, Rolled
 from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
 from tinsmith.train.reinforcement.policy import Policy, Rollout, advantages, bits
+from tinsmith.train.reinforcement.rewards import Reward
 from tinsmith.train.rules import default_preference_rate
 
 if TYPE_CHECKING:
@@ -94,8 +95,6 @@ class GrpoTrainee(AdapterTrainee):
         return Sampler(self.spec, self.room, self.constraint, torch.get_num_threads())
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
-        from tinsmith.train.reinforcement.rewards import Reward
-
         sampler = self.sampler
 
         def allows(text: str) -> bool:

@@ -8,11 +8,15 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
+from tinsmith.system.files import atomic_folder, write_text
 from tinsmith.train.adapters import peft_folder
+from tinsmith.train.beginning import start
 from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.model import vision_adapter
 from tinsmith.train.options import LANGUAGE
+from tinsmith.train.quantized import importance
 from tinsmith.train.rules import default_learning_rate
+from tinsmith.train.steps import together
 from tinsmith.train.steps.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -61,7 +65,6 @@ class AdapterTrainee(Trainee):
     default_rate = staticmethod(default_learning_rate)
 
     def __init__(self, job: Job, *, learns: bool = True) -> None:
-        from tinsmith.train.beginning import start
         from tinsmith.train.footprint import memory
         from tinsmith.train.model import devices, network
         from tinsmith.train.quantized.fake_quantization import FakeQuantization
@@ -115,8 +118,6 @@ class AdapterTrainee(Trainee):
             self.qat.used = _under("qat:", tensors)
 
     def renew(self, step: int) -> None:
-        from tinsmith.train.quantized import importance
-
         if self.qat is None:
             return
         if step % self.steps_qat:
@@ -131,8 +132,6 @@ class AdapterTrainee(Trainee):
 
     def _make_qat(self, qat: FakeQuantization) -> None:
         """In every process, though only the first validates."""
-        from tinsmith.train.steps import together
-
         self.importance = together.from_first(self.importance)
         qat.renew(self.importance)
 
@@ -151,9 +150,6 @@ class AdapterTrainee(Trainee):
 
     def keep(self) -> None:
         from safetensors import SafetensorError
-
-        from tinsmith.system.files import atomic_folder, write_text
-        from tinsmith.train.quantized import importance
 
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.compiler.adapter import planned_prefix
 from tinsmith.errors import InputError
+from tinsmith.system.files import atomic_folder, atomic_write, write_text
+from tinsmith.train.adapters import peft_folder
 from tinsmith.train.adapters.prefix_bin import CONFIG, WEIGHTS
 from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.rules import default_prefix_rate
@@ -44,9 +46,6 @@ class PrefixTrainee(Trainee):
 
     def keep(self) -> None:
         from safetensors.torch import save as to_bytes
-
-        from tinsmith.system.files import atomic_folder, atomic_write, write_text
-        from tinsmith.train.adapters import peft_folder
 
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             states = {name: value.detach() for name, value in self.network.parameters().items()}

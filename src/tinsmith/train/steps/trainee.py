@@ -17,6 +17,7 @@ from tinsmith.tasks import by_name
 from tinsmith.train.batches.replay import Replay
 from tinsmith.train.batches.sequences import TokenSequence, batches, cut, dealt, shared_prefix, some
 from tinsmith.train.events import Replayed, Rolled
+from tinsmith.train.quantized.importance import recorded
 from tinsmith.train.rules import SHORT_RUN, Rule
 from tinsmith.train.steps import together
 
@@ -265,8 +266,6 @@ class Trainee(ABC):
     def examine(self) -> tuple[float, float]:
         """The mean loss, and the share of answers every token of which is the most likely."""
         import torch
-
-        from tinsmith.train.quantized.importance import recorded
 
         total, tokens, exact, count = 0.0, 0, 0, 0
         with torch.no_grad(), recorded(self.network) as self.importance:
