@@ -124,19 +124,15 @@ class PreferenceTrainee(AdapterTrainee):
 
     def log_probabilities(self, sequences: Sequence[TokenSequence]) -> Tensor:
         """The sum over each answer's tokens; [sequences]."""
-        import torch
-
         packing = self.network.pack(sequences, self.shared)
         losses, _ = self.network.answer_losses(packing)
-        return torch.zeros(len(sequences), device=losses.device).index_add(0, packing.owner, -losses)
+        return losses.new_zeros(len(sequences)).index_add(0, packing.owner, -losses)
 
     def answers(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the answers, by network and by reference; [answers of a row, rows] each."""
-        import torch
-
         sequences = [row.answers[place] for place in range(len(rows[0].answers)) for row in rows]
         own = self.log_probabilities(sequences)
-        reference = torch.tensor([self.reference[one] for one in sequences], device=self.network.device)
+        reference = own.new_tensor([self.reference[one] for one in sequences])
         return own.view(-1, len(rows)), reference.view(-1, len(rows))
 
     @abstractmethod

@@ -179,24 +179,20 @@ class GrpoTrainee(AdapterTrainee):
         A step learns from its rollouts once, so the ratio to the sampling policy is 1, and its gradient is that
         of the log-probability.
         """
-        import torch
-
         policy = self.policy(batch)
-        chosen, owner, device = policy.chosen, policy.owner, policy.chosen.device
-        advantage = torch.tensor([one.advantage for one in batch], device=device)
+        chosen, owner = policy.chosen, policy.owner
+        advantage = chosen.new_tensor([one.advantage for one in batch])
         weight = self.correction(batch, policy)
         each = -(chosen - chosen.detach()).exp() * (advantage * weight)[owner]
         self.seen.append((float(policy.entropy.sum()), len(each)))
         self.weights += weight.tolist()
         sums = each.new_zeros(len(batch)).index_add(0, owner, each)
-        return (sums / torch.tensor([len(one.sequence.learned) for one in batch], device=device)).mean()
+        return (sums / sums.new_tensor([len(one.sequence.learned) for one in batch])).mean()
 
     def correction(self, batch: Sequence[Rollout], policy: Policy) -> Tensor:
         """By rollout, its probability under the network over that of the sampler, whose products round
         differently; at most CAP."""
-        import torch
-
-        drawn = torch.tensor([one.drawn for one in batch], device=policy.chosen.device)
+        drawn = policy.chosen.new_tensor([one.drawn for one in batch])
         sums = policy.chosen.new_zeros(len(batch)).index_add(0, policy.owner, policy.chosen.detach())
         return (sums - drawn).exp().clamp(max=CAP)
 

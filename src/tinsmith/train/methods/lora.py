@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.system.files import atomic_folder, write_text
+from tinsmith.train import tensors
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.beginning import start
 from tinsmith.train.methods import ORIGINALS_ONCE, Method
@@ -168,9 +169,7 @@ class AdapterTrainee(Trainee):
                 write_text(fresh / peft_folder.MEAN, json.dumps({"of": self.mean_of}) + "\n")
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
-        from safetensors.torch import load_file
-
-        stored = load_file(folder / peft_folder.WEIGHTS)
+        stored = tensors.load(folder / peft_folder.WEIGHTS)
         language = {f"{name.removesuffix('.weight')}.default.weight": value for name, value in stored.items()}
         return language | vision_adapter.stored(folder, VISION_PREFIX)
 

@@ -38,12 +38,9 @@ class OrpoTrainee(PreferenceTrainee):
         """ORPO has no reference."""
 
     def verdict(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
-        import torch
-
         sequences = [row.answers[place] for place in (0, 1) for row in rows]
-        lengths = torch.tensor([float(len(one.answer)) for one in sequences], device=self.network.device)
-        lengths = lengths.view(2, -1)
         totals = self.log_probabilities(sequences).view(2, -1)
+        lengths = totals.new_tensor([len(one.answer) for one in sequences]).view(2, -1)
         chosen, rejected = totals / lengths
         entropy = -totals[0].sum() / lengths[0].sum()
         return entropy + losses(chosen, rejected, self.beta).mean(), chosen > rejected

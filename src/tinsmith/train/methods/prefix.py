@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.compiler.adapter import planned_prefix
 from tinsmith.errors import InputError
-from tinsmith.system.files import atomic_folder, atomic_write, write_text
+from tinsmith.system.files import atomic_folder, write_text
+from tinsmith.train import tensors
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.adapters.prefix_bin import CONFIG, WEIGHTS
 from tinsmith.train.methods import ORIGINALS_ONCE, Method
@@ -45,20 +46,14 @@ class PrefixTrainee(Trainee):
             self.note = "; ".join(part for part in (self.note, planned) if part)
 
     def keep(self) -> None:
-        from safetensors.torch import save as to_bytes
-
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             states = {name: value.detach() for name, value in self.network.parameters().items()}
-            with atomic_write(fresh / WEIGHTS) as file:
-                file.write(to_bytes(states))
+            tensors.save(fresh / WEIGHTS, states)
             write_text(fresh / CONFIG, json.dumps(self.config, indent=2) + "\n")
             peft_folder.write_origin(fresh, self.template, self.base_sha256)
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
-        from safetensors.torch import load_file
-
-        states: dict[str, Tensor] = load_file(folder / WEIGHTS)
-        return states
+        return tensors.load(folder / WEIGHTS)
 
 
 def first_tokens(job: Job) -> list[int]:

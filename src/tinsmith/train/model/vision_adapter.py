@@ -16,6 +16,7 @@ from tinsmith.compiler.vision import graph_of, matrices_of, own_tensors
 from tinsmith.errors import FormatError, InputError
 from tinsmith.formats import safetensors
 from tinsmith.spec import Vision
+from tinsmith.train import tensors
 from tinsmith.train.adapters.peft_folder import CONFIG, VISION_WEIGHTS, float32, scale_of
 from tinsmith.train.options import PROJECTOR, VISION_ENCODER
 from tinsmith.train.tensors import from_float32, to_float32
@@ -55,11 +56,8 @@ def weights(network: Network) -> dict[str, torch.Tensor]:
 
 
 def save(network: Network, folder: Path) -> None:
-    from safetensors.torch import save as to_bytes
-
-    found = weights(network)
-    if found:
-        (folder / VISION_WEIGHTS).write_bytes(to_bytes(found))
+    if found := weights(network):
+        tensors.save(folder / VISION_WEIGHTS, found)
 
 
 def stored(folder: Path, prefix: str) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.formats import safetensors
-from tinsmith.system.files import atomic_write
+from tinsmith.train import tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -70,10 +70,7 @@ def weights(means: dict[str, Tensor]) -> dict[str, bytes]:
 
 
 def save(folder: Path, means: dict[str, Tensor]) -> None:
-    from safetensors.torch import save as to_bytes
-
-    with atomic_write(folder / NAME) as file:
-        file.write(to_bytes(means))
+    tensors.save(folder / NAME, means)
 
 
 def load(adapter_dir: Path) -> dict[str, bytes]:

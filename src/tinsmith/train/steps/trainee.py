@@ -292,17 +292,14 @@ class Trainee(ABC):
 
     def take_mean(self, folders: Sequence[Path]) -> None:
         """Loads the mean of the weights in the folders."""
-        import torch
-
-        parameters = self.network.parameters()
-        with torch.no_grad():
-            for parameter in parameters.values():
-                parameter.zero_()
-            for folder in folders:
-                for name, value in self.stored(folder).items():
-                    parameters[name].add_(value.to(parameters[name].device))
-            for parameter in parameters.values():
-                parameter.div_(len(folders))
+        values = {name: parameter.data for name, parameter in self.network.parameters().items()}
+        for value in values.values():
+            value.zero_()
+        for folder in folders:
+            for name, stored in self.stored(folder).items():
+                values[name].add_(stored.to(values[name].device))
+        for value in values.values():
+            value.div_(len(folders))
 
     def state(self) -> dict[str, Tensor]:
         """A checkpoint's tensors besides the trained weights."""
