@@ -46,7 +46,8 @@ def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainR
     """Trains, and writes the better adapter to training's usual folder. Completed trainings are not repeated:
     `job.out_dir`/update keeps both."""
     assert plan.job.start
-    sequences = _sequences(plan)  # tokenized first, so that errors come before training
+    tokenize = _measuring(plan).tokenization()  # first, so that errors come before training
+    sequences = {name: tokenize(rows) for name, rows in plan.sets.items()}
     results = {CONTINUED: _trained(plan, CONTINUED, plan.job, train)}
     graded = {
         START: _graded(plan, sequences, plan.job.start),
@@ -85,11 +86,6 @@ def _measuring(plan: Plan, start: Path | None = None) -> Job:
     options = replace(options, epochs=1, qat=None, average=0.0, max_length=longest)
     job = replace(plan.job, examples=every, validation=every[:1], variants=(), known=(), options=options)
     return replace(job, start=start)
-
-
-def _sequences(plan: Plan) -> Sequences:
-    tokenize = _measuring(plan).tokenization()
-    return {name: tokenize(rows) for name, rows in plan.sets.items()}
 
 
 def _graded(plan: Plan, sequences: Sequences, folder: Path) -> dict[str, list[Graded]]:

@@ -97,7 +97,7 @@ def test_what_was_drawn_is_as_likely_in_torch(
     constraint = makers.regex("[0-6]|lamp (on|off)|(ab?){1,3}") if held else None
     trainee = trainee_of(spec, asked, tmp_path, constraint, reward={"valid": 1.0})
     trainee.reward = lambda text, example: float(len(text) % 3)
-    rolled = trainee.drawn(trainee.epochs[0][0], 0)
+    rolled = trainee.items(trainee.epochs[0][0], 0)
     assert len(rolled) >= 24
     ends = {one.sequence.answer[-1] for one in rolled if len(one.sequence.answer) < trainee.room}
     assert ends == set(spec.tokenizer.end_tokens) and len(ends) > 1

@@ -85,7 +85,8 @@ def _records(path: Path, lines: _Lines, separator: str) -> Iterator[tuple[Where,
         except StopIteration:
             return
         except csv.Error as error:
-            yield where, DataError(f"{where}: {_explained(str(error))}")
+            known = (reason for part, reason in _REASONS.items() if part in str(error))
+            yield where, DataError(f"{where}: {next(known, f'not CSV: {error}')}")
         except DataError as fault:
             if f"{path}:{lines.read + 1}:" not in str(fault):
                 raise
@@ -102,10 +103,6 @@ _REASONS = {  # by a part of the csv module's message
     "expected after": 'text follows a closing quote; inside a quoted cell write "" for each quote',
     "new-line character": "lines end in a carriage return alone, as of old Macs; save the file with line feeds",
 }
-
-
-def _explained(error: str) -> str:
-    return next((reason for part, reason in _REASONS.items() if part in error), f"not CSV: {error}")
 
 
 def _ragged(where: Where, cells: list[str], names: list[str], separator: str) -> DataError:

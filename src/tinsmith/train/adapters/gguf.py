@@ -35,7 +35,10 @@ def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, .
     parts = {role: peft_folder.low_rank(str(adapter_dir), one) for role, one in given.factors.items()}
     template = peft_folder.template(Path(adapter_dir))
     told = {TEMPLATE: template, SOURCE: peft_folder.base_digest(Path(adapter_dir))}
-    _write(path, by_name(spec.family), spec.hyper, parts, spec.general.get("name"), told)
+    metadata: dict[str, Any] = {key: text for key, text in told.items() if text is not None}
+    if isinstance(base := spec.general.get("name"), str):
+        metadata |= {"general.base_model.count": 1, "general.base_model.0.name": base}
+    _write(path, by_name(spec.family), spec.hyper, parts, metadata)
     if template is None or template == spec.chat_template:
         return given.notes
     file = Path(adapter_dir) / peft_folder.TEMPLATE
@@ -49,7 +52,7 @@ def write_sealed(data: Buffer, tin: Tin, path: Path, where: str) -> None:
 
     Raises UnsupportedError for a prefix, FormatError for a damaged one.
     """
-    _write(path, *family_of(tin), factors_of(data, where), None, {})
+    _write(path, *family_of(tin), factors_of(data, where), {})
 
 
 def family_of(tin: Tin) -> tuple[Family, Hyper]:
@@ -60,14 +63,9 @@ def family_of(tin: Tin) -> tuple[Family, Hyper]:
 
 
 def _write(
-    path: str | Path,
-    family: Family,
-    hyper: Hyper,
-    parts: Mapping[str, LowRank],
-    base: Any,
-    told: Mapping[str, str | None],
+    path: str | Path, family: Family, hyper: Hyper, parts: Mapping[str, LowRank], metadata: Mapping[str, Any]
 ) -> None:
-    """One alpha for all, the first factors'; a different scale goes into B. base: its name, if it is a text."""
+    """One alpha for all, the first factors'; a different scale goes into B."""
     first = next(iter(parts.values()))
     alpha = first.scale * first.rank
     names = {name.role: name for name in family.tensors(hyper)}
@@ -78,10 +76,8 @@ def _write(
         "adapter.type": "lora",
         "adapter.lora.alpha": alpha,
         "general.file_type": 0,
-        **{key: text for key, text in told.items() if text is not None},
+        **metadata,
     }
-    if isinstance(base, str):
-        plain |= {"general.base_model.count": 1, "general.base_model.0.name": base}
     gguf.write(path, {key: gguf.value(given) for key, given in plain.items()}, tensors)
 
 

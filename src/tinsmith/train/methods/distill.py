@@ -74,11 +74,21 @@ class DistillTrainee(AdapterTrainee):
         return {tokenize.prompt(example): tokenize.prompt(example, shown(example)) for example in every}
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
+        import torch
+
+        from tinsmith.train.distillation import TOP, answer_logits, likeliest
+
         every = list(self.prompts)
         chunks = [every[begin : begin + _SEQUENCES] for begin in range(0, len(every), _SEQUENCES)]
 
         def make(number: int) -> parts.Part:
-            return self.asked(chunks[number])
+            """The teacher's most likely tokens and their probabilities, for a part's answers in order."""
+            best = [
+                likeliest(answer_logits(self.teacher, self.prompts[one], one.answer), self.vocabulary, TOP)
+                for one in chunks[number]
+            ]
+            tokens, probabilities = zip(*best, strict=True)
+            return {"tokens": torch.cat(tokens), "probabilities": torch.cat(probabilities)}
 
         made = parts.kept(self.kept / TEACHER, self.teacher_digest, len(chunks), make, tell)
         for chunk, part in zip(chunks, made, strict=True):
@@ -90,19 +100,6 @@ class DistillTrainee(AdapterTrainee):
             self.taught |= zip(chunk, zip(tokens, probabilities, strict=True), strict=True)
         if vars(self).pop("teacher", None):  # shares its memory with the steps
             gc.collect()  # reference cycles keep the model
-
-    def asked(self, sequences: Sequence[TokenSequence]) -> parts.Part:
-        """The teacher's most likely tokens and their probabilities, for all the sequences' answers in order."""
-        import torch
-
-        from tinsmith.train.distillation import TOP, answer_logits, likeliest
-
-        best = [
-            likeliest(answer_logits(self.teacher, self.prompts[one], one.answer), self.vocabulary, TOP)
-            for one in sequences
-        ]
-        tokens, probabilities = zip(*best, strict=True)
-        return {"tokens": torch.cat(tokens), "probabilities": torch.cat(probabilities)}
 
     @cached_property
     def teacher(self) -> Model:

@@ -60,8 +60,6 @@ class GrpoTrainee(AdapterTrainee):
         # An example's data for rewards, besides the prompt's tokens.
         given = [asdict(replace(one, where=None)) for one in (*self.asked.values(), *self.judged)]
         self.digest += hashlib.sha256(json.dumps(given, default=str).encode()).hexdigest() + job.reward_digest
-        self.seen: list[tuple[float, int]] = []
-        self.weights: list[float] = []
 
     def epoch(self, number: int) -> list[list[TokenSequence]]:
         """The lesson's prompts, in an order that depends on the epoch."""
@@ -103,12 +101,10 @@ class GrpoTrainee(AdapterTrainee):
         options = self.options
         self.reward = Reward(options.reward, options.task, self.labels, allows if self.constraint else None)
 
-    def items(self, batch: Sequence[TokenSequence], step: int) -> Sequence[Rollout]:
-        self.seen, self.weights = [], []
-        return self.drawn(batch, step)
-
-    def drawn(self, batch: Sequence[TokenSequence], step: int) -> list[Rollout]:
+    def items(self, batch: Sequence[TokenSequence], step: int) -> list[Rollout]:
         """Answers to the batch's prompts, of those whose answers differ in reward."""
+        self.seen: list[tuple[float, int]] = []
+        self.weights: list[float] = []
         options, sampler = self.options, self.sampler
         sampler.take(self.network)
         chance, count = random.Random(f"{options.run_seed}/rollouts/{step}"), options.rollouts

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from tinsmith.quant.presets import Mix
     from tinsmith.train.footprint.memory import Demand
     from tinsmith.train.job import Job
     from tinsmith.train.model.network import Network
@@ -91,7 +90,11 @@ class AdapterTrainee(Trainee):
         if count > 1 or not learns:
             return  # validation needs less memory than training took
         planned = self.fit(self.demand(), keep_packed, self.qat.size if self.qat else 0)
-        told = self._qat_note(options.qat)
+        told = ""
+        if options.qat:
+            name = options.qat if isinstance(options.qat, str) else options.qat.name
+            which = "every step" if self.only_qat else "every other step"
+            told = f"{which} under the errors of {name}, made anew every {self.steps_qat} steps"
         self.note = "; ".join(part for part in (self.note, told, why, planned) if part)
 
     def demand(self) -> Demand:
@@ -99,13 +102,6 @@ class AdapterTrainee(Trainee):
         from tinsmith.train.footprint import memory
 
         return memory.Demand()
-
-    def _qat_note(self, preset: str | Mix | None) -> str:
-        if preset is None:
-            return ""
-        name = preset if isinstance(preset, str) else preset.name
-        which = "every step" if self.only_qat else "every other step"
-        return f"{which} under the errors of {name}, made anew every {self.steps_qat} steps"
 
     def state(self) -> dict[str, Tensor]:
         if self.qat is None:
