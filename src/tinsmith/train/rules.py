@@ -29,14 +29,9 @@ def default_scratch_rate(parameters: int, steps: int) -> tuple[float, str]:
 
 
 def default_preference_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for LoRA on preferences: a tenth of that on examples."""
+    """The rate for LoRA on preferences or rewards: a tenth of that on examples."""
     rate = float(f"{default_learning_rate(parameters, SHORT_RUN)[0] / 10:.2g}")
     return rate, f"learning rate {rate:g}, chosen for {_sized(parameters)}"
-
-
-def default_policy_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for LoRA on rewards: a tenth of that on examples, as on preferences."""
-    return default_preference_rate(parameters, steps)
 
 
 def default_prefix_rate(parameters: int, steps: int) -> tuple[float, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
+from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, MissingExtraError
 from tinsmith.models import family
 from tinsmith.spec import EncoderSizes, ProjectorSizes, Spec, Tensor, Tokenizer, Vision
+from tinsmith.tensor_names import TensorName
 from tinsmith.train.beginning.shape import shape
 from tinsmith.train.beginning.vocabulary import train_tokenizer
 from tinsmith.train.options import ScratchOptions
@@ -18,10 +19,6 @@ from tinsmith.train.tensors import from_float32
 from tinsmith.vision.idefics3 import projector
 from tinsmith.vision.image_rules import Tiles
 from tinsmith.vision.parts import tensors_of, tokens_of
-
-if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
-    from tinsmith.tensor_names import TensorName
 
 LOOKED_AT = 256  # images at most, for the mean and deviation of their pixels
 FLATTEST = 0.05  # least deviation, for images of nearly one colour

@@ -1,4 +1,4 @@
-"""Facts of stages from JSON: dataclasses of plain values, lists, dicts and further dataclasses."""
+"""Dataclasses from JSON: of plain values, lists, dicts and further dataclasses."""
 
 from __future__ import annotations
 
