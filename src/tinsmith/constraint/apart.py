@@ -17,24 +17,29 @@ from tinsmith.system import children
 _WALL = 60.0  # seconds until a process that does not end by itself is killed
 
 
-def check_size(what: object) -> str:
-    """The JSON of a schema or of tools. Raises ConstraintError if it exceeds limits.SCHEMA."""
+def check_size(what: object, most: int = limits.SCHEMA) -> str:
+    """The JSON of a schema or of tools. Raises ConstraintError if it exceeds `most` bytes."""
     line = json.dumps(what)
-    if len(line) > limits.SCHEMA:
-        raise ConstraintError(f"the schema or tools have {len(line):,} bytes; give at most {limits.SCHEMA:,}")
+    if len(line) > most:
+        raise ConstraintError(f"the schema or tools have {len(line):,} bytes; give at most {most:,}")
     return line
 
 
 class Apart:
     """The first request starts the process, and so does the next one after the process dies."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, schema: int = limits.SCHEMA, automaton: int = limits.AUTOMATON, seconds: float | None = None
+    ) -> None:
+        """The limits of a request; seconds: of processor time, or None for limits.SECONDS."""
+        self._schema = schema
+        self._arguments = str(automaton), str(seconds or limits.SECONDS)
         self._process: subprocess.Popen[bytes] | None = None
 
     def compiled(self, request: Mapping[str, Any]) -> Constraint:
         """Compiles a request in the form that compiler.py reads. Raises ConstraintError if it can't be enforced
         or exceeds a limit."""
-        answer = self._exchange(check_size(request).encode() + b"\n")
+        answer = self._exchange(check_size(request, self._schema).encode() + b"\n")
         if not answer:
             self.close()
             raise ConstraintError("compiling takes too much time or memory; simplify it")
@@ -60,9 +65,8 @@ class Apart:
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            words = ("-m", "tinsmith.constraint.compiler", str(limits.AUTOMATON), str(limits.SECONDS))
             self._process = subprocess.Popen(
-                children.python(*words),
+                children.python("-m", "tinsmith.constraint.compiler", *self._arguments),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=children.environment(),

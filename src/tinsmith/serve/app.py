@@ -54,7 +54,7 @@ def create_app(state: AppState, guard: Guard, origins: Sequence[str] = ()) -> St
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        await state.close()
+        state.close()
 
     return Starlette(
         routes=[Route(one.path, EndpointApp(one, state, guard), methods=[one.method]) for one in endpoints],

@@ -147,8 +147,8 @@ class AppState:
         handle.on_end(lambda: self._in_flight.release(request.scope))
         return handle
 
-    async def close(self) -> None:
-        await self.compiler.close()
+    def close(self) -> None:
+        self.compiler.close()
         self.threads.close()
         for model in self.models:
             model.close()
