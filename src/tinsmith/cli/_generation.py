@@ -22,6 +22,7 @@ THINK = flag(
     default=None,
     help="think before the answer, or answer directly (default: as the chat template does)",
 )
+DATE = option("--date", metavar="DATE", help="today's date for a chat template that prints one")
 SAMPLED = [
     option("--max-tokens", Whole(), default=256, help="tokens of the answer at most"),
     option("--temperature", Number(), default=0.0, help="0: always the most likely token"),
@@ -53,17 +54,16 @@ CONSTRAINED = one_of(
 )
 
 
-def image_options(of: str, group: str = "") -> list[Option]:
+def image_options(of: str) -> list[Option]:
     """Those of ImageLimits. of: what has the images."""
     most = ImageLimits()
-    return grouped(
-        group,
+    return [
         option("--max-images", Whole(0), default=most.images, help=f"images of {of} at most"),
         option(
             "--max-image", Size(), default=f"{most.image >> 20}MiB", help="bytes to decode one image at most"
         ),
         option("--max-pixels", Whole(1), default=most.pixels, help=f"pixels of all images of {of} at most"),
-    )
+    ]
 
 
 def image_limits(args: Args) -> ImageLimits:

@@ -58,7 +58,7 @@ PARAMETERS = [
         help="with --raw: fill in the text between PROMPT and this",
     ),
     _generation.THINK,
-    option("--date", metavar="DATE", help="today's date for a chat template that prints one"),
+    _generation.DATE,
     *_generation.SAMPLED,
     *_generation.CONSTRAINED,
     _generation.SEARCH,
