@@ -53,8 +53,7 @@ class Endpoint:
     summary: str
     handler: Handler
     body: type[BaseModel] | None = None
-    reply: Any = None  # example of the answer, for openapi.schema_like
-    text: str | None = None  # media type of an answer that is not JSON
+    media: str = "application/json"  # type of the answer
     stream: str | None = None  # media type of a streamed answer
     public: bool = False  # needs no API key
 

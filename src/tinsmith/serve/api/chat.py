@@ -268,32 +268,4 @@ def _deltas(event: Delta) -> list[dict[str, Any]]:
     return deltas
 
 
-_LOGPROB = {"token": str, "logprob": float, "bytes": [int], "top_logprobs": [dict]}
-_CALL = {"id": str, "type": "function", "function": {"name": str, "arguments": str}}
-_REPLY = {
-    "id": str,
-    "object": "chat.completion",
-    "created": int,
-    "model": str,
-    "system_fingerprint": str,
-    "choices": [
-        {
-            "index": int,
-            "message": {
-                "role": "assistant",
-                "content": (str, None),
-                "refusal": (str, None),
-                "reasoning_content?": str,
-                "tool_calls?": [_CALL],
-            },
-            "logprobs": ({"content": [_LOGPROB], "refusal": None}, None),
-            "finish_reason": ("stop", "length", "tool_calls"),
-            "tinsmith?": dict,
-        }
-    ],
-    "usage": common.USAGE,
-    "tinsmith": dict,
-}
-ENDPOINTS = [
-    Endpoint("POST", "/v1/chat/completions", "Answers a conversation", chat, ChatBody, _REPLY, stream=SSE)
-]
+ENDPOINTS = [Endpoint("POST", "/v1/chat/completions", "Answers a conversation", chat, ChatBody, stream=SSE)]

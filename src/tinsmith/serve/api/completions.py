@@ -129,18 +129,4 @@ async def _stream(body: CompletionsBody, answers: Answers) -> AsyncGenerator[dic
                 yield choice
 
 
-_LOGPROBS = {"tokens": [str], "token_logprobs": [float], "top_logprobs": [dict], "text_offset": [int]}
-_REPLY = {
-    "id": str,
-    "object": "text_completion",
-    "created": int,
-    "model": str,
-    "choices": [
-        {"index": int, "text": str, "logprobs": (_LOGPROBS, None), "finish_reason": ("stop", "length")}
-    ],
-    "usage": common.USAGE,
-    "tinsmith": dict,
-}
-ENDPOINTS = [
-    Endpoint("POST", "/v1/completions", "Continues prompts", complete, CompletionsBody, _REPLY, stream=SSE)
-]
+ENDPOINTS = [Endpoint("POST", "/v1/completions", "Continues prompts", complete, CompletionsBody, stream=SSE)]

@@ -72,10 +72,4 @@ def _encode(state: list[float], encoding: str | None) -> list[float] | str:
     return base64.b64encode(struct.pack(f"<{len(unit)}f", *unit)).decode() if encoding == "base64" else unit
 
 
-_REPLY = {
-    "object": "list",
-    "data": [{"object": "embedding", "index": int, "embedding": ([float], str)}],
-    "model": str,
-    "usage": {"prompt_tokens": int, "total_tokens": int},
-}
-ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Embeds texts", embed, EmbeddingsBody, _REPLY)]
+ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Embeds texts", embed, EmbeddingsBody)]

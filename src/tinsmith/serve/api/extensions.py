@@ -156,14 +156,9 @@ async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
             yield chunk
 
 
-_CHECK = {"states": int, "depth": (int, None), "shortest": int, "bytes": int}
-_TOKEN = {"id": int, "token": str, "logprob": float, "bytes": [int]}
-_MASKED_REPLY = {"allowed": (int, None), "masked": [_TOKEN]}
 ENDPOINTS = [
-    Endpoint("POST", "/tinsmith/check", "Checks a schema or tools", check, CheckBody, _CHECK),
-    Endpoint(
-        "POST", "/tinsmith/masked", "Tokens that a constraint excludes", masked, MaskedBody, _MASKED_REPLY
-    ),
-    Endpoint("GET", "/tinsmith/about", "Describes a model", about, reply=dict),
-    Endpoint("GET", "/tinsmith/report", "A model's report", report, text="text/html"),
+    Endpoint("POST", "/tinsmith/check", "Checks a schema or tools", check, CheckBody),
+    Endpoint("POST", "/tinsmith/masked", "Tokens that a constraint excludes", masked, MaskedBody),
+    Endpoint("GET", "/tinsmith/about", "Describes a model", about),
+    Endpoint("GET", "/tinsmith/report", "A model's report", report, media="text/html"),
 ]

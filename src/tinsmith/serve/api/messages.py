@@ -382,26 +382,7 @@ async def _events(
     yield {"type": "message_stop"}
 
 
-_REPLY = {
-    "id": str,
-    "type": "message",
-    "role": "assistant",
-    "model": str,
-    "content": [{"type": ("text", "thinking", "tool_use")}],
-    "stop_reason": str,
-    "stop_sequence": (str, None),
-    "usage": {
-        "input_tokens": int,
-        "output_tokens": int,
-        "cache_creation_input_tokens": int,
-        "cache_read_input_tokens": int,
-    },
-    "tinsmith": dict,
-}
-_COUNT = {"input_tokens": int}
 ENDPOINTS = [
-    Endpoint("POST", "/v1/messages", "Answers a conversation", create, MessagesBody, _REPLY, stream=SSE),
-    Endpoint(
-        "POST", "/v1/messages/count_tokens", "Counts a conversation's tokens", count_tokens, CountBody, _COUNT
-    ),
+    Endpoint("POST", "/v1/messages", "Answers a conversation", create, MessagesBody, stream=SSE),
+    Endpoint("POST", "/v1/messages/count_tokens", "Counts a conversation's tokens", count_tokens, CountBody),
 ]

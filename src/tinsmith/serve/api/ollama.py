@@ -328,23 +328,10 @@ async def version(request: ApiRequest, _: Any) -> Response:
     return JsonResponse({"version": _core.VERSION})
 
 
-_FINAL = {
-    "done": bool,
-    "done_reason": ("stop", "length", "load"),
-    "total_duration?": int,
-    "load_duration?": int,
-    "prompt_eval_count?": int,
-    "eval_count?": int,
-}
-_HEAD = {"model": str, "created_at": str}
-_CHAT = {**_HEAD, "message": {"role": "assistant", "content": str}, **_FINAL}
-_GENERATE = {**_HEAD, "response": str, **_FINAL}
-_TAG = {"name": str, "model": str, "modified_at": str, "size": int, "digest": str, "details": dict}
-_SHOW = {"details": dict, "model_info": dict, "capabilities": [str]}
 ENDPOINTS = [
-    Endpoint("POST", "/api/chat", "Answers a conversation", chat, ChatBody, _CHAT, stream=NDJSON),
-    Endpoint("POST", "/api/generate", "Answers a prompt", complete, GenerateBody, _GENERATE, stream=NDJSON),
-    Endpoint("GET", "/api/tags", "Lists the models", tags, reply={"models": [_TAG]}),
-    Endpoint("POST", "/api/show", "Describes a model", show, ShowBody, _SHOW),
-    Endpoint("GET", "/api/version", "The server's version", version, reply={"version": str}),
+    Endpoint("POST", "/api/chat", "Answers a conversation", chat, ChatBody, stream=NDJSON),
+    Endpoint("POST", "/api/generate", "Answers a prompt", complete, GenerateBody, stream=NDJSON),
+    Endpoint("GET", "/api/tags", "Lists the models", tags),
+    Endpoint("POST", "/api/show", "Describes a model", show, ShowBody),
+    Endpoint("GET", "/api/version", "The server's version", version),
 ]

@@ -18,13 +18,6 @@ from tinsmith.serve.generate import Answer, Answers, record_usage
 from tinsmith.serve.prepare import OutputSchema
 
 Detail = Literal["auto", "high"]  # images are always encoded in full
-USAGE = {
-    "prompt_tokens": int,
-    "completion_tokens": int,
-    "total_tokens": int,
-    "prompt_tokens_details": {"cached_tokens": int},
-    "completion_tokens_details": {"reasoning_tokens": int},
-}
 
 
 class CommonFields(Body):

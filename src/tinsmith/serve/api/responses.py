@@ -304,24 +304,4 @@ def _head(body: ResponsesBody) -> dict[str, Any]:
     }
 
 
-_REPLY = {
-    "id": str,
-    "object": "response",
-    "created_at": int,
-    "status": ("completed", "incomplete"),
-    "error": None,
-    "incomplete_details": ({"reason": str}, None),
-    "model": str,
-    "output": [{"id": str, "type": ("message", "function_call", "reasoning"), "status": str}],
-    "usage": {
-        "input_tokens": int,
-        "input_tokens_details": {"cached_tokens": int},
-        "output_tokens": int,
-        "output_tokens_details": {"reasoning_tokens": int},
-        "total_tokens": int,
-    },
-    "tinsmith": dict,
-}
-ENDPOINTS = [
-    Endpoint("POST", "/v1/responses", "Answers a conversation", respond, ResponsesBody, _REPLY, stream=SSE)
-]
+ENDPOINTS = [Endpoint("POST", "/v1/responses", "Answers a conversation", respond, ResponsesBody, stream=SSE)]
