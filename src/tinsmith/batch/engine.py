@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.batch.answers import Answer, Request
 from tinsmith.batch.cache import CachedAnswer
-from tinsmith.batch.requests import RequestBuilder
+from tinsmith.batch.requests import Answer, Request, RequestBuilder
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError
 from tinsmith.runtime.adapters import prefix_of, rank_of
 from tinsmith.runtime.receipt import Lines, Question, question, receipt
