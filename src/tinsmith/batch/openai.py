@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.checks import whole
 from tinsmith.errors import InputError
+from tinsmith.runtime.calls import read_calls
 from tinsmith.runtime.choice import logprob
 from tinsmith.runtime.generation import stop_texts
+from tinsmith.runtime.offers import Offer
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from tinsmith.batch.settings import OutputConstraint, Settings
     from tinsmith.chat.tool_formats import Call
     from tinsmith.runtime import Model
-    from tinsmith.runtime.offers import Offer
 
 _SAMPLING = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 _MORE_SAMPLING = ("top_k", "min_p", "repetition_penalty")  # beyond OpenAI's
@@ -111,8 +112,6 @@ def _offer(given: Mapping[str, Any]) -> Offer | None:
             f'"tool_choice" is {json.dumps(choice)[:80]}; give none, auto, required, a function, or '
             'allowed_tools with "mode" and "tools"'
         )
-    from tinsmith.runtime.offers import Offer
-
     return Offer([_declared(one) for one in tools], choice, parallel, allowed)
 
 
@@ -172,8 +171,6 @@ def _calls(model: Model, answer: Answer) -> list[Call]:
     """The answer's calls, without truncated ones."""
     if answer.request.toolbox is None:
         return []
-    from tinsmith.runtime.calls import read_calls
-
     try:
         return read_calls(model, answer.completion, answer.request.toolbox) or []
     except InputError:

@@ -13,12 +13,13 @@ from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.functions import arguments_of
 from tinsmith.constraint.makers import declared
 from tinsmith.errors import InputError
-from tinsmith.runtime.asking import Prompt, conversation, direct, finished, is_ids, tokens_of
+from tinsmith.runtime.asking import Prompt, check_room, conversation, direct, finished, is_ids, tokens_of
 
 if TYPE_CHECKING:
     from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded
+    from tinsmith.runtime.skill import Own
 
 AnyTool = Mapping[str, Any] | Callable[..., Any]
 
@@ -91,6 +92,27 @@ def prompt_of(
                 "leave it out"
             )
     return model.tokenize(skill.templates.table(direct(skill)).render(with_tools), special=True)
+
+
+def answer_prompt(
+    model: Loaded,
+    messages: Sequence[Mapping[str, Any]],
+    box: Toolbox | None,
+    constraint: Constraint | Own | None,
+    thinking: bool | None = None,
+    adapter: Chosen = None,
+) -> tuple[list[int], bool]:
+    """A conversation in tokens, and whether it opens the answer's thoughts. Without `thinking`, a constrained
+    answer has none. Raises InputError for thinking under a constraint."""
+    skill = model.skill_of(adapter)
+    check_room(skill, thinking, constraint)
+    if box is not None or (thinking is None and skill.constraint_for(constraint) is not None):
+        thinking = direct(skill)
+    if box is not None:
+        tokens = prompt_of(model, messages, box, adapter=adapter)
+    else:
+        tokens = model.render(messages, thinking=thinking, adapter=adapter)
+    return tokens, skill.templates.table(thinking).opens_thoughts
 
 
 def read_calls(model: Loaded, answer: Completion, box: Toolbox) -> list[Call]:

@@ -13,8 +13,7 @@ from tinsmith.chat.tool_formats import Tool, by_name, read_tools
 from tinsmith.constraint.makers import anything
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
-from tinsmith.runtime.asking import check_room, direct
-from tinsmith.runtime.calls import Toolbox, prompt_of
+from tinsmith.runtime.calls import Toolbox, answer_prompt
 from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import decode_images, images_in
@@ -191,8 +190,8 @@ def _render(
     request: GenerationRequest, toolbox: Toolbox | None, constraint: Constraint | Own | None
 ) -> tuple[list[int], bool]:
     """The prompt's tokens, and whether it begins the answer's thoughts."""
-    ref, prompt, thinking = request.ref, request.prompt, request.thinking
-    model, skill = ref.model, ref.skill
+    ref, prompt = request.ref, request.prompt
+    model = ref.model
     if request.suffix is not None:
         if not isinstance(prompt, str):
             raise ApiError(400, "suffix goes with a text prompt, and this prompt is tokens", "suffix")
@@ -201,12 +200,4 @@ def _render(
         return model.tokenize(prompt, special=True, bos=True), False
     if prompt is not None:
         return list(prompt), False
-    check_room(skill, thinking, constraint)
-    if toolbox is not None:
-        thinking = direct(skill)
-        tokens = prompt_of(model, request.messages, toolbox, adapter=ref.adapter)
-    else:
-        if thinking is None and skill.constraint_for(constraint) is not None:
-            thinking = direct(skill)
-        tokens = model.render(request.messages, thinking=thinking, adapter=ref.adapter)
-    return tokens, skill.templates.table(thinking).opens_thoughts
+    return answer_prompt(model, request.messages, toolbox, constraint, request.thinking, ref.adapter)
