@@ -12,7 +12,7 @@ from tinsmith import tasks
 from tinsmith.batch import openai
 from tinsmith.batch.settings import OutputConstraint, Settings
 from tinsmith.chat.roles import normalized
-from tinsmith.constraint import apart
+from tinsmith.constraint import apart, makers
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room
 from tinsmith.runtime.calls import Toolbox, answer_prompt, toolbox
@@ -177,22 +177,14 @@ class RequestBuilder:
         return result
 
     def _compile(self, given: OutputConstraint) -> Constraint | Own | None:
-        from tinsmith.constraint import makers
-
         match given.kind:
             case "own":
                 return "own"
             case "unconstrained":
                 return None
-            case "schema":
-                return makers.schema(given.value)
             case "tools":
                 return toolbox(self.model, given.value, None, False, False, self.adapter).constraint
-            case "choices":
-                return makers.choices(given.value)
-            case "regex":
-                return makers.regex(given.value)
-        return makers.grammar(given.value, "lark" if given.kind == "lark" else "gbnf")
+        return makers.of_kind(given.kind, given.value)
 
     def close(self) -> None:
         self._compiler.close()

@@ -16,7 +16,7 @@ from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
     from tinsmith.batch.executors import Executor, WorkerConfig
-    from tinsmith.batch.settings import OutputConstraint, Settings
+    from tinsmith.batch.settings import Settings
     from tinsmith.system.progress import Display
 
 HELP = "answer every row of a file, and resume after a crash"
@@ -166,7 +166,7 @@ def _paths(names: Iterable[str]) -> dict[str, str]:
 
 
 def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
-    from tinsmith.batch.settings import Settings
+    from tinsmith.batch.settings import OutputConstraint, Settings
 
     return Settings(
         **values(args, "where", "seed", "shape", "task", "system", "raw", "thinking", "max_tokens"),
@@ -175,24 +175,10 @@ def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
         limit=args.limit or 0,
         adapters=adapters,
         images=_generation.image_limits(args),
-        constraint=replace(_constraint(args), search=args.search),
+        constraint=OutputConstraint(*_generation.constraint(args), search=args.search),
         stop=tuple(args.stop),
         options=values(args, *_generation.SAMPLING),
     )
-
-
-def _constraint(args: Args) -> OutputConstraint:
-    from tinsmith.batch.settings import OutputConstraint
-
-    if args.unconstrained:
-        return OutputConstraint("unconstrained")
-    for kind in ("regex", "choices"):
-        if getattr(args, kind) is not None:
-            return OutputConstraint(kind, getattr(args, kind))
-    for kind in ("schema", "tools", "grammar"):
-        if getattr(args, kind) is not None:
-            return OutputConstraint.of_file(kind, getattr(args, kind))
-    return OutputConstraint()
 
 
 def _executor(args: Args, job: WorkerConfig) -> Executor:
