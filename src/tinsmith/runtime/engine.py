@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.runtime.prefix import shared
+from tinsmith.runtime.image_prompt import shared
 from tinsmith.spec import Buffer, Tokenizer
 
 NATIVE = "native"

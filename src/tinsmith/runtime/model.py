@@ -62,7 +62,7 @@ class Model(Loaded):
         ]
         if self.engine is not None:  # computes one conversation at a time
             return [self.generate(prompt, **given) for prompt, given in rows]
-        from tinsmith.runtime.many import generate_many
+        from tinsmith.runtime.scheduler import generate_many
 
         requests = [self.request(prompt, **{"lookup": 0, **given}) for prompt, given in rows]
         return generate_many(self, requests, concurrency)

@@ -17,7 +17,7 @@ from tinsmith import _core
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.runtime.choice import TokenChoice
 from tinsmith.runtime.image_prompt import ImagePrompt
-from tinsmith.runtime.many import generate_many
+from tinsmith.runtime.scheduler import generate_many
 
 if TYPE_CHECKING:
     from tinsmith.runtime.generation import Completion, Sampling, TokenRequest

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from tinsmith import _core
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
-from tinsmith.runtime.image_prompt import begin, rows_in, session_tokens
-from tinsmith.runtime.prefix import shared
+from tinsmith.runtime.image_prompt import begin, rows_in, session_tokens, shared
 
 # A session that would forget fewer computed tokens than this is rewound, not copied.
 WORTH_KEEPING = 32

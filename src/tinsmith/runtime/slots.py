@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from tinsmith import _core
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.adapters import Applied, set_adapters
-from tinsmith.runtime.image_prompt import begin, session_tokens
-from tinsmith.runtime.prefix import shared
+from tinsmith.runtime.image_prompt import begin, session_tokens, shared
 from tinsmith.runtime.sessions import WORTH_KEEPING, Lease
 
 if TYPE_CHECKING:
