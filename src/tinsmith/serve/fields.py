@@ -88,11 +88,6 @@ class TinsmithOptions(Body):
     unconstrained: bool = False
     search: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
 
-    @property
-    def generation(self) -> dict[str, Any]:
-        """Fields of a GenerationRequest."""
-        return {"unconstrained": self.unconstrained, "search": self.search}
-
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.runtime.skill import Own
+    from tinsmith.serve.endpoint import ApiRequest
     from tinsmith.serve.limits import Limits
     from tinsmith.serve.state import AppState, ModelRef
 
@@ -73,10 +74,27 @@ class Prepared:
     constraint: Constraint | Own | None  # "own": of the model's skill
 
 
-def sampling_of(model: Loaded, body: Any) -> Sampling:
-    """body: has some of the sampling fields; None is the runtime's default."""
-    values = {name: value for name in _SAMPLING if (value := getattr(body, name, None)) is not None}
-    if bias := getattr(body, "logit_bias", None):
+def generation_request(request: ApiRequest, body: Any, options: Any = None, **fields: Any) -> GenerationRequest:
+    """body: has the model, and may have tinsmith's options. options: the body, or its part with the sampling
+    fields, seed and stop. fields: the others of a GenerationRequest."""
+    ref, options = request.state.find(body.model), options or body
+    own, stop = getattr(body, "tinsmith", None), getattr(options, "stop", None)
+    return GenerationRequest(
+        ref=ref,
+        unconstrained=own is not None and own.unconstrained,
+        search=None if own is None else own.search,
+        sampling=sampling_of(ref.model, options),
+        seed=getattr(options, "seed", None),
+        stop=[stop] if isinstance(stop, str) else stop or (),
+        client=request.client,
+        **fields,
+    )
+
+
+def sampling_of(model: Loaded, options: Any) -> Sampling:
+    """None is the runtime's default."""
+    values = {name: value for name in _SAMPLING if (value := getattr(options, name, None)) is not None}
+    if bias := getattr(options, "logit_bias", None):
         vocab = model.info.vocab
         unknown = next((token for token in bias if int(token) >= vocab), None)
         if unknown is not None:

@@ -19,9 +19,9 @@ from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.api.openai_common import ImagePart, TextPart
 from tinsmith.serve.endpoint import SSE, ApiRequest, Endpoint
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, TinsmithOptions
+from tinsmith.serve.fields import Body, Name, NonEmpty, Rows
 from tinsmith.serve.generate import Answer, Answers, Delta, choice_json, generate
-from tinsmith.serve.prepare import GenerationRequest, sampling_of
+from tinsmith.serve.prepare import GenerationRequest, generation_request
 from tinsmith.serve.stream_parser import CallDelta
 
 
@@ -160,26 +160,20 @@ def offer_in(body: ChatBody) -> Offer | None:
 
 
 def to_generation(request: ApiRequest, body: ChatBody) -> GenerationRequest:
-    ref, limits = request.state.find(body.model), request.state.limits
-    options, switch = body.tinsmith or TinsmithOptions(), body.chat_template_kwargs
-    answers = limits.check_answers(body.n)
+    limits, switch = request.state.limits, body.chat_template_kwargs
     if body.top_logprobs and not body.logprobs:
         raise ApiError(400, 'top_logprobs needs "logprobs": true', "top_logprobs")
-    return GenerationRequest(
-        ref=ref,
+    return generation_request(
+        request,
+        body,
         messages=messages_of(body.messages),
         thinking=fields.thinking(body.reasoning_effort, switch.enable_thinking if switch else None),
         offer=offer_in(body),
         schema=common.output_schema(body.response_format),
-        **options.generation,
-        sampling=sampling_of(ref.model, body),
-        seed=body.seed,
-        answers=answers,
+        answers=limits.check_answers(body.n),
         max_tokens=limits.check_tokens(body.max_completion_tokens or body.max_tokens),
-        stop=common.stop_texts(body.stop),
-        tops=body.top_logprobs or (5 if options.choices else 0),
-        record=bool(body.logprobs) or options.choices,
-        client=request.client,
+        tops=body.top_logprobs or (5 if body.with_choices else 0),
+        record=bool(body.logprobs) or body.with_choices,
     )
 
 

@@ -17,7 +17,7 @@ from tinsmith.serve.endpoint import SSE, AnswerStream, ApiRequest, Endpoint, Jso
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Count, Name, NonEmpty, Rows, Share, Stops, TinsmithOptions, Tools, TopK
 from tinsmith.serve.generate import Answer, Answers, Delta, generate, record_usage
-from tinsmith.serve.prepare import GenerationRequest, OutputSchema, count_prompt_tokens, sampling_of
+from tinsmith.serve.prepare import GenerationRequest, OutputSchema, count_prompt_tokens, generation_request
 
 
 class Cached(Body):
@@ -159,7 +159,7 @@ class MessagesBody(CountBody):
     """metadata: no effect, and not stored."""
 
     max_tokens: Count
-    stop_sequences: Stops | None = None
+    stop: Annotated[Stops | None, Field(alias="stop_sequences")] = None
     stream: bool | None = None
     temperature: Share | None = None
     top_p: Share | None = None
@@ -241,29 +241,21 @@ def _offer(body: CountBody) -> Offer | None:
 
 def _to_generation(request: ApiRequest, body: CountBody, **more: Any) -> GenerationRequest:
     config, thinking = body.output_config, body.thinking
-    return GenerationRequest(
-        ref=request.state.find(body.model),
+    return generation_request(
+        request,
+        body,
         messages=messages_of(body),
         thinking=None if thinking is None or thinking.type == "adaptive" else thinking.type == "enabled",
         offer=_offer(body),
         schema=OutputSchema(config.format.schema_, "output_config") if config and config.format else None,
-        client=request.client,
         **more,
     )
 
 
 async def create(request: ApiRequest, body: MessagesBody) -> Response:
-    def to_generation() -> GenerationRequest:
-        return _to_generation(
-            request,
-            body,
-            sampling=sampling_of(request.state.find(body.model).model, body),
-            max_tokens=request.state.limits.check_tokens(body.max_tokens),
-            stop=body.stop_sequences or (),
-            **(body.tinsmith or TinsmithOptions()).generation,
-        )
-
-    answers = await generate(request.state, await request.parse(to_generation))
+    most = request.state.limits.check_tokens(body.max_tokens)
+    generation = await request.parse(lambda: _to_generation(request, body, max_tokens=most))
+    answers = await generate(request.state, generation)
     head: dict[str, Any] = {
         "id": f"msg_{secrets.token_hex(12)}",
         "type": "message",

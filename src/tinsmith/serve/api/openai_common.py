@@ -156,10 +156,6 @@ def offer_of(
     return Offer(tools, choice or "auto", parallel, allowed)
 
 
-def stop_texts(stop: str | Sequence[str] | None) -> Sequence[str]:
-    return [stop] if isinstance(stop, str) else stop or ()
-
-
 def extra_fields(answers: Answers, ended: Answer | None = None) -> dict[str, Any]:
     """The `tinsmith` field of a reply, or of one answer in it: seed, receipts, confidence, route."""
     fields: dict[str, Any] = {"seed": answers.seed}

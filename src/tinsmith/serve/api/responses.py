@@ -16,7 +16,7 @@ from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, Endpoin
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, Tools
 from tinsmith.serve.generate import generate
-from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
+from tinsmith.serve.prepare import GenerationRequest, OutputSchema, generation_request
 
 Status = Literal["in_progress", "completed", "incomplete"]
 
@@ -241,19 +241,16 @@ def _offer(body: ResponsesBody) -> Offer | None:
 
 
 def _to_generation(request: ApiRequest, body: ResponsesBody) -> GenerationRequest:
-    ref = request.state.find(body.model)
-    return GenerationRequest(
-        ref=ref,
+    return generation_request(
+        request,
+        body,
         messages=messages_of(body),
         thinking=fields.thinking(body.reasoning.effort if body.reasoning else None, None),
         offer=_offer(body),
         schema=_output_schema(body),
-        **(body.tinsmith or fields.TinsmithOptions()).generation,
-        sampling=sampling_of(ref.model, body),
         max_tokens=request.state.limits.check_tokens(body.max_output_tokens, "max_output_tokens"),
         tops=body.top_logprobs or 0,
         record=body.with_logprobs,
-        client=request.client,
     )
 
 
