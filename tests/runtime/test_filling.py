@@ -15,7 +15,7 @@ from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import UnsupportedError
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
-from tinsmith.runtime.asking import MARKS
+from tinsmith.runtime.filling import MARKS
 
 BEFORE, BEHIND = "in the <|im_end|>", " thin"
 

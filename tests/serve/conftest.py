@@ -22,7 +22,7 @@ from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.formats.router import ENTRY, Router
 from tinsmith.models import family
-from tinsmith.runtime.asking import MARKS
+from tinsmith.runtime.filling import MARKS
 
 
 @pytest.fixture(scope="session")

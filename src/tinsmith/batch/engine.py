@@ -10,22 +10,20 @@ import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinsmith.batch.cache import CachedAnswer
-from tinsmith.batch.requests import Answer, Request, RequestBuilder
+from tinsmith.batch.answers import Answer, Request
+from tinsmith.batch.cache import Cache, CachedAnswer
+from tinsmith.batch.items import Item
+from tinsmith.batch.requests import RequestBuilder
+from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError
+from tinsmith.runtime import Model
 from tinsmith.runtime.adapters import prefix_of, rank_of
+from tinsmith.runtime.choice import TokenChoice
+from tinsmith.runtime.generation import Completion
 from tinsmith.runtime.receipt import Lines, Question, question, receipt
 from tinsmith.runtime.scheduler import Job, Scheduler
-
-if TYPE_CHECKING:
-    from tinsmith.batch.cache import Cache
-    from tinsmith.batch.items import Item
-    from tinsmith.batch.settings import Settings
-    from tinsmith.runtime import Model
-    from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion
 
 SLOTS = 8
 _WINDOWS = 2  # in flight: one that ends, and one to keep the slots full

@@ -8,21 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.batch.answers import Answer
+from tinsmith.batch.settings import OutputConstraint, Settings
+from tinsmith.chat.tool_formats import Call
 from tinsmith.checks import whole
 from tinsmith.errors import InputError
+from tinsmith.runtime import Model
 from tinsmith.runtime.calls import read_calls
 from tinsmith.runtime.choice import logprob
 from tinsmith.runtime.generation import stop_texts
 from tinsmith.runtime.offers import Offer
 from tinsmith.system import reading
-
-if TYPE_CHECKING:
-    from tinsmith.batch.requests import Answer
-    from tinsmith.batch.settings import OutputConstraint, Settings
-    from tinsmith.chat.tool_formats import Call
-    from tinsmith.runtime import Model
 
 _SAMPLING = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 _MORE_SAMPLING = ("top_k", "min_p", "repetition_penalty")  # beyond OpenAI's

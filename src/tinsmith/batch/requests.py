@@ -5,52 +5,27 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from tinsmith import tasks
 from tinsmith.batch import openai
+from tinsmith.batch.answers import Answer, Request
+from tinsmith.batch.items import Item, Messages
 from tinsmith.batch.settings import OutputConstraint, Settings
 from tinsmith.chat.roles import normalized
-from tinsmith.constraint import apart, makers
+from tinsmith.constraint import Constraint, apart, makers
 from tinsmith.errors import ConstraintError, InputError
+from tinsmith.runtime import Model
 from tinsmith.runtime.asking import check_room
 from tinsmith.runtime.calls import Toolbox, answer_prompt, toolbox
 from tinsmith.runtime.generation import LOOKUP, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt, later
 from tinsmith.runtime.images import decode_images, images_in
 from tinsmith.runtime.offers import Offer, offered
-
-if TYPE_CHECKING:
-    from tinsmith.batch.items import Item, Messages
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime import Model
-    from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.skill import Own
+from tinsmith.runtime.skill import Own
 
 _MAX_CONSTRAINTS = 64  # of items, in memory
-
-
-@dataclass(frozen=True)
-class Request:
-    token_request: TokenRequest
-    toolbox: Toolbox | None = None  # of the item's own tools
-    thinks: bool = False  # the prompt begins the answer's thoughts
-    with_choices: bool = False  # the row has log probabilities
-
-    @property
-    def sort_key(self) -> tuple[bool, Sequence[int]]:
-        """Sorts prompts with a common prefix together, and prompts with images, which are lists, last."""
-        return isinstance(self.token_request.tokens, ImagePrompt), self.token_request.tokens
-
-
-@dataclass(frozen=True)
-class Answer:
-    request: Request
-    completion: Completion
-    receipt: str
-    choices: Sequence[TokenChoice]  # none of a cached answer
 
 
 class RequestBuilder:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.chat.tool_formats import Call
+from tinsmith.constraint import Constraint
 from tinsmith.errors import InputError
-from tinsmith.runtime.adapters import prefix_of
+from tinsmith.runtime.adapters import Chosen, prefix_of
 from tinsmith.runtime.asking import finished
 from tinsmith.runtime.calls import Toolbox, answer_prompt, read_calls
-from tinsmith.runtime.generation import DRAFTED, Finish, Sampling, TokenRequest
+from tinsmith.runtime.choice import TokenChoice
+from tinsmith.runtime.generation import DRAFTED, Completion, Finish, Sampling, TokenRequest
+from tinsmith.runtime.messages import Message
+from tinsmith.runtime.model import Model
 from tinsmith.runtime.offers import Offer, offered
 from tinsmith.runtime.receipt import Receipt, receipt
 from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.system import reading
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.adapters import Chosen
-    from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.messages import Message
-    from tinsmith.runtime.model import Model
 
 SLICE = 0.05  # seconds between two checks whether the answer is still wanted
 

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard, cast
 
-from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.constraint import Constraint
+from tinsmith.errors import InputError
+from tinsmith.runtime.adapters import Chosen
+from tinsmith.runtime.generation import Completion
 from tinsmith.runtime.image_prompt import checked
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.adapters import Chosen
-    from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.skill import Own, Skill
+from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.skill import Own, Skill
 
 # A question to the model; a conversation; or token ids, taken as they are.
 Prompt = str | Sequence[Mapping[str, str]] | Sequence[int]
-# Of prompts to fill in the text between two texts (fill in the middle: Bavarian et al., arXiv 2207.14255): the
-# control tokens before the text before the gap, before the text after it, and before the middle.
-MARKS = (
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen2.5 and later, CodeGemma, Granite 4
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite 3
-    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # DeepSeek Coder
-    ("<|prefix|>", "<|suffix|>", "<|middle|>"),  # Falcon-H1's coders
-)
 
 
 def is_ids(prompt: Prompt) -> TypeGuard[Sequence[int]]:
@@ -96,18 +86,3 @@ def finished(answer: Completion) -> None:
             f"the answer did not end by itself after {answer.text[-80:]!r}: max_tokens or the context is "
             "too small; give more room"
         )
-
-
-def infill_prompt(tokenize: Callable[..., list[int]], before: str, behind: str) -> list[int]:
-    """Loaded.infill_prompt. tokenize: Loaded's."""
-    for marks in MARKS:
-        ids = [tokenize(mark, special=True) for mark in marks]
-        if all(len(one) == 1 for one in ids):
-            (first,), (second,), (third,) = ids
-            start = tokenize("", bos=True)
-            return [*start, first, *tokenize(before), second, *tokenize(behind), third]
-    known = ", ".join(marks[0] for marks in MARKS)
-    raise UnsupportedError(
-        f"the model can't fill in a middle: its vocabulary has none of {known}; take a base that has one, such "
-        "as Qwen2.5-Coder"
-    )

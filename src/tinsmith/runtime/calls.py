@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.chat.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
 from tinsmith.constraint import Constraint
@@ -13,13 +13,11 @@ from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.functions import arguments_of
 from tinsmith.constraint.makers import declared
 from tinsmith.errors import InputError
+from tinsmith.runtime.adapters import Chosen
 from tinsmith.runtime.asking import Prompt, check_room, conversation, direct, finished, is_ids, tokens_of
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.adapters import Chosen
-    from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.skill import Own
+from tinsmith.runtime.generation import Completion
+from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.skill import Own
 
 AnyTool = Mapping[str, Any] | Callable[..., Any]
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tinsmith import _core
 from tinsmith.errors import InputError
+from tinsmith.runtime.adapters import Chosen
 from tinsmith.runtime.asking import Prompt, conversation, is_ids, tokens_of
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.adapters import Chosen
-    from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.loaded import Loaded
 
 # Contents of a prompt without content; Zhao et al. (2021) average over these three.
 CONTENT_FREE = ("N/A", "", "[MASK]")

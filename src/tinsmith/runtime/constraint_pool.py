@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from tinsmith import _core
+from tinsmith.constraint import Constraint
 from tinsmith.errors import RuntimeFault
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.sessions import Lease
+from tinsmith.runtime.sessions import Lease
 
 _MOST_IDLE = 16
 

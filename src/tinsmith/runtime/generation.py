@@ -7,22 +7,19 @@ import math
 import struct
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tinsmith import _core
 from tinsmith.chat.turns import split_answer
 from tinsmith.checks import INT32, UINT64, real, token_ids, whole
+from tinsmith.constraint import Constraint
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Applied, prefix_of
 from tinsmith.runtime.choice import TokenChoice, choice_of, record
+from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.sessions import TAKEN, Sessions
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.constraint_pool import Pool
 
 LOOKUP = 4  # default number of tokens drafted at once
 Finish = Literal["stop", "length", "context", "constraint", "none"]

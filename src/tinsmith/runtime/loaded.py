@@ -134,7 +134,7 @@ class Loaded:
         """The prompt for the text between two texts, such as code at a cursor: for `generate`, `stream` and
         `generate_many`. Control tokens written in the texts stay text. A file's constraint does not suit such
         answers: give `constraint=None`. Raises UnsupportedError for a vocabulary without the tokens."""
-        from tinsmith.runtime.asking import infill_prompt
+        from tinsmith.runtime.filling import infill_prompt
 
         return infill_prompt(self.tokenize, before, behind)
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tinsmith.chat.tool_formats import Tool, ToolFormat, by_name, read_tools
+from tinsmith.constraint import Constraint
 from tinsmith.errors import InputError
+from tinsmith.runtime.adapters import Chosen
 from tinsmith.runtime.calls import Toolbox, compiled, control_token
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.adapters import Chosen
-    from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.loaded import Loaded
 
 Choice = Literal["auto", "none", "required"]
 

@@ -11,17 +11,15 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.runtime.choice import TokenChoice
+from tinsmith.runtime.generation import Completion, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt
+from tinsmith.runtime.loaded import Loaded
 from tinsmith.runtime.scheduler import generate_many
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.generation import Completion, Sampling, TokenRequest
-    from tinsmith.runtime.loaded import Loaded
 
 VERSION = 1
 _FLOATS = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 from tinsmith import _core
 from tinsmith.checks import real, whole
@@ -16,12 +15,9 @@ from tinsmith.runtime.adapters import prefix_of, rank_of
 from tinsmith.runtime.choice import MOST_TOPS, TokenChoice, choice_of, record
 from tinsmith.runtime.generation import FINISH, Answer, Completion, Finish, TokenRequest, check_max_tokens
 from tinsmith.runtime.image_prompt import begin, checked, rows_in
-from tinsmith.runtime.loaded import CHECKPOINTS
+from tinsmith.runtime.loaded import CHECKPOINTS, Loaded
 from tinsmith.runtime.slots import Slot, Slots
 from tinsmith.runtime.stepped import nanoseconds
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.loaded import Loaded
 
 KEPT = 2
 DELAY = 0.05  # seconds

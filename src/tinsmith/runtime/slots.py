@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from tinsmith import _core
+from tinsmith.constraint import Constraint
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.adapters import Applied, set_adapters
+from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.image_prompt import begin, session_tokens, shared
 from tinsmith.runtime.sessions import WORTH_KEEPING, Lease
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.constraint_pool import Pool
 
 # A shorter common prefix is worth neither a copy nor the wait for another job to compute it.
 WORTH_SHARING = 16

@@ -10,18 +10,16 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import Message, Receive
 
 from tinsmith.errors import InputError
 from tinsmith.serve.errors import ApiError, overloaded, rate_limited
 from tinsmith.serve.fair_queue import Shares
+from tinsmith.serve.limits import Limits
 from tinsmith.system import reading
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.types import Message, Receive
-
-    from tinsmith.serve.limits import Limits
 
 _MIN_KEY = 16  # characters
 _LOCAL = (".localhost", ".local", ".internal", ".lan", ".home.arpa")

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from tinsmith.chat.tool_formats import Tool, by_name, read_tools
+from tinsmith.constraint import Constraint
 from tinsmith.constraint.makers import anything
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
@@ -17,17 +18,14 @@ from tinsmith.runtime.calls import Toolbox, answer_prompt
 from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import decode_images, images_in
+from tinsmith.runtime.loaded import Loaded
 from tinsmith.runtime.offers import Offer, terms, with_controls
+from tinsmith.runtime.skill import Own
+from tinsmith.serve.endpoint import ApiRequest
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import SamplingFields
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.skill import Own
-    from tinsmith.serve.endpoint import ApiRequest
-    from tinsmith.serve.limits import Limits
-    from tinsmith.serve.state import AppState, ModelRef
+from tinsmith.serve.limits import Limits
+from tinsmith.serve.state import AppState, ModelRef
 
 T = TypeVar("T")
 Message = Mapping[str, Any]

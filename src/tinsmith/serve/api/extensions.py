@@ -7,15 +7,17 @@ import os
 from collections.abc import AsyncIterator
 from functools import partial
 from heapq import nlargest
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from tinsmith import _core
 from tinsmith.checks import token_ids
+from tinsmith.constraint import Constraint
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.choice import token_shown
+from tinsmith.runtime.loaded import Loaded
 from tinsmith.runtime.offers import Offer
 from tinsmith.serve import forward
 from tinsmith.serve.api.chat import ChatBody, to_generation
@@ -24,11 +26,7 @@ from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, Tokens, Tools
 from tinsmith.serve.prepare import prepare, tools_request
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.serve.state import ModelRef
+from tinsmith.serve.state import ModelRef
 
 # A report is a self-contained page without scripts.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"

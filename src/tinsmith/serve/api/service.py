@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 from starlette.responses import Response
@@ -12,9 +12,7 @@ from tinsmith.serve import page as web
 from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.fields import Body, Name, Tokens
 from tinsmith.serve.metrics import CONTENT_TYPE
-
-if TYPE_CHECKING:
-    from tinsmith.serve.state import ModelRef
+from tinsmith.serve.state import ModelRef
 
 
 class TokenizeBody(Body):
