@@ -16,10 +16,9 @@ from tinsmith.chat.tool_formats import Call
 from tinsmith.checks import whole
 from tinsmith.errors import InputError
 from tinsmith.runtime import Model
-from tinsmith.runtime.calls import read_calls
+from tinsmith.runtime.calls import Offer, read_calls
 from tinsmith.runtime.choice import logprob
 from tinsmith.runtime.generation import stop_texts
-from tinsmith.runtime.offers import Offer
 from tinsmith.system import reading
 
 _SAMPLING = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")

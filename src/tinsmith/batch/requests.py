@@ -18,11 +18,10 @@ from tinsmith.constraint import Constraint, apart, makers
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime import Model
 from tinsmith.runtime.asking import check_room
-from tinsmith.runtime.calls import Toolbox, answer_prompt, toolbox
+from tinsmith.runtime.calls import Offer, Toolbox, answer_prompt, offered, toolbox
 from tinsmith.runtime.generation import LOOKUP, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt, later
 from tinsmith.runtime.images import decode_images, images_in
-from tinsmith.runtime.offers import Offer, offered
 from tinsmith.runtime.skill import Own
 
 _MAX_CONSTRAINTS = 64  # of items, in memory

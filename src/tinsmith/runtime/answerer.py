@@ -11,12 +11,11 @@ from tinsmith.constraint import Constraint
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Chosen, prefix_of
 from tinsmith.runtime.asking import finished
-from tinsmith.runtime.calls import Toolbox, answer_prompt, read_calls
+from tinsmith.runtime.calls import Offer, Toolbox, answer_prompt, offered, read_calls
 from tinsmith.runtime.choice import TokenChoice
 from tinsmith.runtime.generation import DRAFTED, Completion, Finish, Sampling, TokenRequest
 from tinsmith.runtime.messages import Message
 from tinsmith.runtime.model import Model
-from tinsmith.runtime.offers import Offer, offered
 from tinsmith.runtime.receipt import Receipt, receipt
 from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.system import reading

@@ -21,7 +21,7 @@ class Pool:
         self._idle: list[tuple[bytes, _core.Constraint]] = []  # last used at the end
 
     @contextmanager
-    def lend(self, lease: Lease, constraint: Constraint | None) -> Iterator[None]:
+    def lend(self, lease: Lease | _core.Session, constraint: Constraint | None) -> Iterator[None]:
         """Constrains the session's generations until the exit, or until another generation takes the
         session."""
         if constraint is None:

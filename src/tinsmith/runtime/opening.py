@@ -101,17 +101,9 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
     if sealed is not None and date is not None:
         raise InputError(_DATED.format(path))
     opened = open_engine(backend, path, threads=threads or usable_cores(), **options)
-    facts = {
-        "name": opened.name,
-        "family": opened.family,
-        "parameters": opened.parameters,
-        "weight_bytes": opened.bytes,
-        "tensors": opened.formats,
-        "backend": opened.runtime,
-    }
     try:
         template = dated(opened.chat_template, date)
-        image = build_words(opened.tokenizer, template, opened.engine.context, facts)
+        image = build_words(opened.tokenizer, template, opened.engine.context, opened.facts)
     finally:
         jinja_process.close()  # a loaded model renders from its table
     return Model(

@@ -14,12 +14,11 @@ from tinsmith.constraint import Constraint
 from tinsmith.constraint.makers import anything
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
-from tinsmith.runtime.calls import Toolbox, answer_prompt
+from tinsmith.runtime.calls import Offer, Toolbox, answer_prompt, terms, with_controls
 from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import decode_images, images_in
 from tinsmith.runtime.loaded import Loaded
-from tinsmith.runtime.offers import Offer, terms, with_controls
 from tinsmith.runtime.skill import Own
 from tinsmith.serve.endpoint import ApiRequest
 from tinsmith.serve.errors import ApiError

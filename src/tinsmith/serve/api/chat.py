@@ -12,8 +12,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.chat.roles import normalized
+from tinsmith.runtime.calls import Choice, Offer
 from tinsmith.runtime.choice import TokenChoice, logprob
-from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.api.openai_common import ImagePart, TextPart

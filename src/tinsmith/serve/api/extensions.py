@@ -16,9 +16,9 @@ from tinsmith import _core
 from tinsmith.checks import token_ids
 from tinsmith.constraint import Constraint
 from tinsmith.errors import RuntimeFault
+from tinsmith.runtime.calls import Offer
 from tinsmith.runtime.choice import token_shown
 from tinsmith.runtime.loaded import Loaded
-from tinsmith.runtime.offers import Offer
 from tinsmith.serve import forward
 from tinsmith.serve.api.chat import ChatBody, to_generation
 from tinsmith.serve.api.openai_common import FunctionTool, declared

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from tinsmith.runtime.offers import Choice, Offer
+from tinsmith.runtime.calls import Choice, Offer
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.endpoint import SSE, AnswerStream, ApiRequest, Endpoint, JsonResponse, sse_error, sse_events
 from tinsmith.serve.errors import ApiError

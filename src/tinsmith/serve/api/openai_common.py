@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tinsmith.runtime.offers import Choice, Offer
+from tinsmith.runtime.calls import Choice, Offer
 from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, JsonResponse, sse, sse_error
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag
 from starlette.responses import Response
 
 from tinsmith.chat.roles import normalized
-from tinsmith.runtime.offers import Choice, Offer
+from tinsmith.runtime.calls import Choice, Offer
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.api.responses_events import ResponseEvents
