@@ -66,17 +66,14 @@ def run(args: Args) -> int:
 
     devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
-        held = (*_constrained.SOURCES, "search")
-        stated = ("formats", "context", "name", "date", "imatrix", "mmproj", "kv", "mtp", *held)
-        if any(getattr(args, name) for name in stated):
+        flags = ["--format"] if args.formats else []
+        flags += _budget.flags(args, "context", "name", "date", "imatrix", "mmproj", "kv", "mtp", "search")
+        flags += _budget.flags(args, *_constrained.SOURCES, *_budget.NAMES)
+        if flags:
             raise InputError(
                 f"{args.source}: a recipe states these in [build], [output], [data] and [constraint]; leave "
-                "out --format, --context, --name, --date, --imatrix, --mmproj, --kv, --mtp, --schema, --tools, "
-                "--grammar, --search"
+                f"out {', '.join(flags)}"
             )
-        budgets = _budget.given(args)
-        if budgets:
-            raise InputError(f"{args.source}: a recipe states its budgets in [build]; leave out {budgets[0]}")
         paths = _from_recipe(args)
     else:
         paths = _from_model(args)

@@ -147,11 +147,6 @@ def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[st
 
     row = logged(asked, answer.text, before, answer.probability)
     files.append_line(args.log_unsure, json.dumps(row, ensure_ascii=False))
-    if not answer.text.strip():
-        print(
-            f"tinsmith: {args.log_unsure}: the answer is empty; fill in the row's output before training",
-            file=sys.stderr,
-        )
 
 
 def _answer(
