@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from tinsmith.format_names import FORMATS
+from tinsmith.system import reading
 
 _SHOWN = 60
 _LONGEST = 4096  # of a path, on Linux
@@ -162,7 +163,6 @@ def Labels() -> Kind:
     """Texts separated by commas, or a file of them."""
 
     def read(text: str) -> list[str]:
-        from tinsmith.system import reading
 
         lines = (
             reading.read_text(text).splitlines()

@@ -13,6 +13,7 @@ from tinsmith.cli._command import Args, argument, flag, grouped, option, values
 from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Folder, Texts, Whole, Word, tasks
 from tinsmith.errors import InputError
+from tinsmith.system import progress
 
 if TYPE_CHECKING:
     from tinsmith.batch.executors import Executor, WorkerConfig
@@ -82,7 +83,6 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     from tinsmith.batch import run as engine
-    from tinsmith.system import progress
 
     if args.check:
         return _check(args)
@@ -109,7 +109,6 @@ def _check(args: Args) -> int:
     """0 where all answers that are computed again are equal, 1 where some are not."""
     from tinsmith.batch.executors import WorkerConfig
     from tinsmith.batch.replay import SHOWN, Replay, replay
-    from tinsmith.system import progress
 
     sample = Replay(args.out, Path(args.file), args.given, args.sample or CHECKED, args.seed)
     settings, header = sample.header()

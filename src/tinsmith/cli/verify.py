@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith import targets
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._model import KEY
 from tinsmith.cli._types import Device, File, Whole
 from tinsmith.errors import FormatError, RuntimeFault, SignatureError
+from tinsmith.system import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,9 +113,7 @@ def _check(args: Args, report: dict[str, Any]) -> None:
 
 
 def _check_targets(args: Args, report: dict[str, Any], say: Callable[[str], None]) -> None:
-    from tinsmith import targets
     from tinsmith.cross import verify
-    from tinsmith.system import progress
 
     devices = [targets.find(name) for name in args.targets]
     expected = list(report["selftest"].values())[-1]
