@@ -37,11 +37,6 @@ class ToolCall(Body):
     index: int | None = None
 
 
-class RefusalPart(Body):
-    type: Literal["refusal"]
-    refusal: str
-
-
 Texts = str | Rows[TextPart]
 
 
@@ -59,11 +54,11 @@ class Assistant(Body):
     """annotations, audio, function_call: empty, as in OpenAI's answers."""
 
     role: Literal["assistant"]
-    content: str | Rows[TextPart | RefusalPart] | None = None
+    content: str | Rows[TextPart | common.RefusalPart] | None = None
     tool_calls: Rows[ToolCall] | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    annotations: common.Empty | None = None
     audio: None = None
     function_call: None = None
 

@@ -7,8 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from tinsmith.runtime.calls import Choice, Offer
@@ -31,7 +30,7 @@ class TextBlock(Body):
     type: Literal["text"]
     text: str
     cache_control: Cached | None = None
-    citations: Annotated[list[Any], Field(max_length=0)] | None = None
+    citations: common.Empty | None = None
 
 
 class ImageSource(Body):
@@ -46,15 +45,6 @@ class ImageBlock(Body):
     type: Literal["image"]
     source: ImageSource
     cache_control: Cached | None = None
-
-    @field_validator("source", mode="before")
-    @classmethod
-    def _check_source(cls, source: Any) -> Any:
-        kind = source.get("type") if isinstance(source, dict) else None
-        if kind in ("url", "file"):
-            message = f"{kind}: nothing is fetched, and no files are stored; send the image in base64"
-            raise PydanticCustomError("unsupported_source", message)
-        return source
 
 
 class ThinkingBlock(Body):
@@ -79,14 +69,17 @@ class ToolResultBlock(Body):
     cache_control: Cached | None = None
 
 
-Block = Annotated[
-    TextBlock | ImageBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock, Field(discriminator="type")
-]
+class UserMessage(Body):
+    role: Literal["user"]
+    content: str | Rows[Annotated[TextBlock | ImageBlock | ToolResultBlock, Field(discriminator="type")]]
 
 
-class Message(Body):
-    role: Literal["user", "assistant"]
-    content: str | Rows[Block]
+class AssistantMessage(Body):
+    role: Literal["assistant"]
+    content: str | Rows[Annotated[TextBlock | ToolUseBlock | ThinkingBlock, Field(discriminator="type")]]
+
+
+Message = Annotated[UserMessage | AssistantMessage, Field(discriminator="role")]
 
 
 class InputSchema(Body):
@@ -176,19 +169,15 @@ def messages_of(body: CountBody) -> list[dict[str, Any]]:
         texts = body.system if isinstance(body.system, str) else "\n\n".join(one.text for one in body.system)
         messages.append({"role": "system", "content": texts})
     for number, message in enumerate(body.messages):
-        blocks = message.content
-        if isinstance(blocks, str):
-            blocks = [TextBlock(type="text", text=blocks)]
-        path = f"messages.{number}.content"
-        allowed: Any = (TextBlock, ToolUseBlock, ThinkingBlock)
-        if message.role == "user":
-            allowed = (TextBlock, ImageBlock, ToolResultBlock)
-        wrong = next((one.type for one in blocks if not isinstance(one, allowed)), None)
-        if wrong is not None:
-            raise ApiError(
-                400, f"{path}: {wrong} is not allowed in a message of the {message.role}", "messages"
-            )
-        messages += [_assistant(blocks)] if message.role == "assistant" else _user(blocks, path)
+        blocks: Sequence[Any] = (
+            [TextBlock(type="text", text=message.content)]
+            if isinstance(message.content, str)
+            else message.content
+        )
+        if message.role == "assistant":
+            messages.append(_assistant(blocks))
+        else:
+            messages += _user(blocks, f"messages.{number}.content")
     if messages[-1]["role"] == "assistant":
         problem = "messages: the last is the assistant's, and prefilled answers are not supported"
         raise ApiError(400, problem, "messages")

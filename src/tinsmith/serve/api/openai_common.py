@@ -17,6 +17,7 @@ from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions
 from tinsmith.serve.generate import Answer, Answers, record_usage
 from tinsmith.serve.prepare import OutputSchema
 
+Empty = Annotated[list[Any], Field(max_length=0)]
 Detail = Literal["auto", "high"]  # images are always encoded in full
 
 
@@ -39,6 +40,11 @@ class StreamOptions(Body):
 class TextPart(Body):
     type: Literal["text"]
     text: str
+
+
+class RefusalPart(Body):
+    type: Literal["refusal"]
+    refusal: str
 
 
 class ImageUrl(Body):

@@ -32,19 +32,17 @@ class InputImage(Body):
     type: Literal["input_image"]
     image_url: str | None = None
     detail: common.Detail | None = None
-    file_id: str | None = None
+    file_id: None = None
 
 
 class OutputText(Body):
     type: Literal["output_text"]
     text: str
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    annotations: common.Empty | None = None
     logprobs: Rows[Any] | None = None
 
 
-class RefusalText(Body):
-    type: Literal["refusal"]
-    refusal: str
+Part = InputText | InputImage | OutputText | common.RefusalPart
 
 
 class Message(Body):
@@ -52,9 +50,7 @@ class Message(Body):
 
     type: Literal["message"] = "message"
     role: Literal["user", "system", "developer", "assistant"]
-    content: (
-        str | Rows[Annotated[InputText | InputImage | OutputText | RefusalText, Field(discriminator="type")]]
-    )
+    content: str | Rows[Annotated[Part, Field(discriminator="type")]]
     phase: Literal["commentary", "final_answer"] | None = None
     id: str | None = None
     status: Status | None = None
@@ -84,7 +80,7 @@ class ReasoningText(Body):
 
 class ReasoningItem(Body):
     type: Literal["reasoning"]
-    summary: Annotated[list[Any], Field(max_length=0)] | None = None
+    summary: common.Empty | None = None
     content: Rows[ReasoningText] | None = None
     encrypted_content: None = None
     id: str | None = None
@@ -204,9 +200,6 @@ def _content(item: Message, number: int) -> str | list[dict[str, Any]]:
             parts.append({"type": "text", "text": common.text_of([part])})
         elif item.role != "user":
             raise ApiError(400, f"{path}: only a user's message may have images", path)
-        elif part.file_id is not None:
-            message = f"{path}.file_id: no files are stored; send the image itself as image_url"
-            raise ApiError(400, message, f"{path}.file_id")
         else:
             parts.append(common.image_part(part.image_url or "", f"{path}.image_url"))
     return common.content_of(parts)
