@@ -79,16 +79,14 @@ class Guard:
         if origin is not None and not self._allowed(origin, host):
             message = f"pages of {origin[:100]} may not send requests; --cors allows an origin"
             raise ApiError(403, message, code="bad_origin")
-        if not self._keys:
-            return client_address(request.scope.get("client"))
         given = _digest(_key(request))
         # In constant time: compares every key, and each in full.
         found = [key for key in self._keys if hmac.compare_digest(key, given)]
         if found:
             return found[0].hex()[:32]
-        if public:
-            return client_address(request.scope.get("client"))
-        raise ApiError(401, "unknown API key; send Authorization: Bearer KEY", code="invalid_api_key")
+        if self._keys and not public:
+            raise ApiError(401, "unknown API key; send Authorization: Bearer KEY", code="invalid_api_key")
+        return client_address(request.scope.get("client"))
 
     def _check_host(self, name: str) -> None:
         """Against DNS rebinding: an attacker's page whose name resolves to this server."""

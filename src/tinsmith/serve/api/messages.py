@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.runtime.calls import Choice, Offer
@@ -82,19 +82,13 @@ class AssistantMessage(Body):
 Message = Annotated[UserMessage | AssistantMessage, Field(discriminator="role")]
 
 
-class InputSchema(Body):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    type: Literal["object"]
-
-
 class Tool(Body):
     """strict: always in effect."""
 
     type: Literal["custom"] | None = None
     name: Name
     description: str | None = None
-    input_schema: InputSchema
+    input_schema: dict[str, Any]
     strict: bool | None = None
     cache_control: Cached | None = None
 
@@ -217,7 +211,7 @@ def _offer(body: CountBody) -> Offer | None:
     tools: list[dict[str, Any]] = []
     for tool in body.tools or ():
         described = {"description": tool.description} if tool.description else {}
-        function = {"name": tool.name, **described, "parameters": tool.input_schema.model_dump()}
+        function = {"name": tool.name, **described, "parameters": tool.input_schema}
         tools.append({"type": "function", "function": function})
     choice = body.tool_choice
     single = getattr(choice, "disable_parallel_tool_use", None)
