@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,7 +22,6 @@ from tinsmith.runtime.skill import Own
 from tinsmith.serve.endpoint import ApiRequest
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import SamplingFields
-from tinsmith.serve.limits import Limits
 from tinsmith.serve.state import AppState, ModelRef
 
 T = TypeVar("T")
@@ -123,7 +121,7 @@ async def _constrain(
     if offer is not None and schema is not None:
         raise ApiError(400, f"{schema.param} and tools together are not supported", schema.param)
     if offer is not None:
-        to_compile = await state.threads.run(client, partial(tools_request, offer, ref, state.limits))
+        to_compile = await state.threads.run(client, partial(tools_request, offer, ref))
         constraint = await state.compiler.compile(client, "tools", to_compile)
         toolbox = _toolbox(ref, read_tools(offer.tools), constraint, offer.allows_text)
     elif schema is not None:
@@ -175,7 +173,7 @@ async def count_prompt_tokens(state: AppState, request: GenerationRequest) -> in
     """Counts without compiling or generating anything."""
     toolbox, offer = None, request.offer
     if offer is not None:
-        tools = await state.threads.run(request.client, partial(_read_tools, offer, state.limits))
+        tools = await state.threads.run(request.client, partial(read_tools, offer.tools))
         toolbox = _toolbox(request.ref, tools, anything())
     constraint: Constraint | Own = anything() if request.schema else "own"
 
@@ -185,16 +183,9 @@ async def count_prompt_tokens(state: AppState, request: GenerationRequest) -> in
     return await _in_thread(state, request, count)
 
 
-def _read_tools(offer: Offer, limits: Limits) -> list[Tool]:
-    size = len(json.dumps(offer.tools))
-    if size > limits.schema:
-        raise ApiError(400, f"tools: {size:,} bytes; the maximum is {limits.schema:,}", "tools", "too_large")
-    return read_tools(offer.tools)
-
-
-def tools_request(offer: Offer, ref: ModelRef, limits: Limits) -> dict[str, Any]:
+def tools_request(offer: Offer, ref: ModelRef) -> dict[str, Any]:
     """The request to the constraint compiler."""
-    tools, format = _read_tools(offer, limits), by_name(ref.skill.tool_format)
+    tools, format = read_tools(offer.tools), by_name(ref.skill.tool_format)
     try:
         return with_controls(ref.model, terms(offer, tools, format), format)
     except InputError as error:

@@ -49,7 +49,7 @@ async def check(request: ApiRequest, body: CheckBody) -> Response:
     if tools := body.tools:
         ref = state.find_or_only(body.model)
         offer = Offer(declared(tool.function for tool in tools), "required")
-        param, to_compile = "tools", await request.in_thread(partial(tools_request, offer, ref, state.limits))
+        param, to_compile = "tools", await request.in_thread(partial(tools_request, offer, ref))
     constraint = await state.compiler.compile(request.client, param, to_compile)
     size = len(constraint.data)
     facts = {"states": constraint.states, "depth": constraint.depth, "shortest": constraint.shortest}
