@@ -129,7 +129,7 @@ def test_a_free_generation_follows_a_constrained_one(model: Model) -> None:
 
 
 def test_drafts_and_constraints_exclude_each_other(model: Model) -> None:
-    with pytest.raises(InputError, match="a draft needs an unconstrained answer"):
+    with pytest.raises(InputError, match="a draft is checked at temperature 0"):
         model.generate([5, 70], draft=[70], constraint=tinsmith.regex("a"))
     with pytest.raises(InputError, match="token ids can't be healed"):
         model.generate([5, 70], heal=True)

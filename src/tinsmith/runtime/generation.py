@@ -303,13 +303,13 @@ class Generation:
     ) -> None:
         self._max_tokens = check_max_tokens(request.max_tokens)
         sampling = request.sampling
-        if draft is not None and not sampling.plain:
-            raise InputError("a draft can only be checked at temperature 0 without penalties and biases")
-        if draft is not None and request.recorded:
-            raise InputError("a draft's tokens are not chosen but checked; leave out the draft, or the record")
+        chosen = not sampling.plain or request.recorded or request.constraint is not None or heal
+        if draft is not None and chosen:
+            raise InputError(
+                "a draft is checked at temperature 0, without penalties, biases, constraint, record and heal; "
+                "leave out the draft, or these"
+            )
         sampling.check(model.info()["vocab"])
-        if draft is not None and (request.constraint is not None or heal):
-            raise InputError("a draft needs an unconstrained answer: give constraint=None without heal")
         self._started = time.perf_counter()
         self._model = model
         self.request = request
