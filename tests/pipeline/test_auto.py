@@ -71,7 +71,7 @@ def test_a_model_is_built_within_its_budget(folder: Path, capsys: pytest.Capture
     assert "no choice of formats keeps a file of 9,000 bytes; the smallest file has" in told
     assert "a weight; give more room, or a smaller base" in told
     assert cli.main(["build", str(folder / "home.toml"), "--bits", "4"]) != 0
-    assert "a recipe states its budgets in [build]; leave out --bits" in capsys.readouterr().err
+    assert "[data] and [constraint]; leave out --bits" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("short", ["storage", "ram"])

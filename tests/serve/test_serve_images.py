@@ -170,14 +170,14 @@ def test_image_answer_satisfies_the_constraint(seeing: Running, more: dict[str, 
 
 def test_image_embeddings_are_cached(seeing: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """And never on the batch's thread."""
-    encoder = seeing.state.find("eyes").served.model.vision._encoder
-    plain, threads = encoder.encode, []
+    vision = seeing.state.find("eyes").served.model.vision
+    plain, threads = vision.encode, []
 
     def encode(*given: Any) -> bytes:
         threads.append(threading.current_thread().name)
         return plain(*given)
 
-    monkeypatch.setattr(encoder, "encode", encode)
+    monkeypatch.setattr(vision, "encode", encode)
     for _ in range(2):
         assert post(seeing, "/v1/chat/completions", chat(url(coded(7)))).status_code == 200
     tiles = len(seeing.alone["eyes"].render(asking(photo(50, 40, 7))).tiles)  # type: ignore[attr-defined]
@@ -261,8 +261,8 @@ HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
             "input.0.content.0",
             "only a user's",
         ),
-        ("/v1/messages", anthropics(block(type="url", url=HTTP)), "source", "nothing is fetched"),
-        ("/v1/messages", anthropics(block(type="file", file_id="f")), "source", "no files are stored"),
+        ("/v1/messages", anthropics(block(type="url", url=HTTP)), "source.url", "not supported"),
+        ("/v1/messages", anthropics(block(type="file", file_id="f")), "source.file_id", "not supported"),
         ("/v1/messages", anthropics(block(data=HTTP)), "messages.0.content.0.source.data", "base64"),
         ("/v1/messages", anthropics(block(data=coded()), model="blind"), "source.data", "takes no images"),
         ("/api/chat", ollamas(HTTP), "messages.0.images.0", "base64"),

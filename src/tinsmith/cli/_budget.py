@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
+NAMES = (*BUDGETS, "bandwidth", "calibration", "images", "thorough", "work")
 SPEEDS = (0.001, 1_000_000)  # tokens a second, least and most
 PARAMETERS = grouped(
     "Type auto: the best format of each tensor within a budget",
@@ -47,9 +48,8 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def given(args: Args) -> list[str]:
-    """Those of these options that were given."""
-    names = (*BUDGETS, "bandwidth", "calibration", "images", "thorough", "work")
+def flags(args: Args, *names: str) -> list[str]:
+    """The flags of those that were given."""
     return [_flag(name) for name in names if getattr(args, name)]
 
 

@@ -47,13 +47,6 @@ PARAMETERS = [
         needs="--add",
     ),
 ]
-_BROUGHT = {
-    "template": "chat template",
-    "constraint": "constraint",
-    "abstention": "thresholds",
-    "metrics": "metrics",
-    "license": "licence",
-}
 
 
 def run(args: Args) -> int:
@@ -108,5 +101,4 @@ def _line(facts: dict[str, Any]) -> str:
     line = f"{facts.get('matrices')} matrices, {size}, {facts.get('rank')} of a session's adapter_rank"
     if facts.get("prefix"):
         line = f"a prefix of {facts['prefix']} tokens, {size}"
-    brings = [word for key, word in _BROUGHT.items() if key in facts]
-    return line + (f"; with its {', '.join(brings)}" if brings else "")
+    return line

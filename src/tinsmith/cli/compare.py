@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Folder
+from tinsmith.system import progress
 
 HELP = "compare prompting, retrieval and tuning on a recipe's test set"
 SECTION = "measure"
@@ -22,7 +23,6 @@ def run(args: Args) -> int:
     from tinsmith.pipeline import recipe as recipes
     from tinsmith.pipeline.compare import page
     from tinsmith.pipeline.compare.make import compare
-    from tinsmith.system import progress
 
     recipe = recipes.load(args.recipe)
     path, found = compare(recipe, args.out, progress.display(), small=args.small)

@@ -112,6 +112,14 @@ def choices(texts: Iterable[str]) -> Constraint:
     return compile_choices(texts)
 
 
+def of_kind(kind: str, value: Any) -> Constraint:
+    """kind: "schema", "choices", "regex", "grammar" (GBNF) or "lark"."""
+    if kind in ("grammar", "lark"):
+        return grammar(value, "lark" if kind == "lark" else "gbnf")
+    makers: dict[str, Callable[[Any], Constraint]] = {"schema": schema, "choices": choices, "regex": regex}
+    return makers[kind](value)
+
+
 @cache
 def anything() -> Constraint:
     """Any text."""

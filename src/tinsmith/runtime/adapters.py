@@ -8,19 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.checks import real
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
-from tinsmith.formats.tin import ADAPTERS
+from tinsmith.formats.tin import ADAPTERS, Tin
 from tinsmith.runtime.engine import Engine, OutsideAdapter
 from tinsmith.runtime.skill import Skill
+from tinsmith.spec import Buffer, Tokenizer
 from tinsmith.system.files import map_file
-
-if TYPE_CHECKING:
-    from tinsmith.formats.tin import Tin
-    from tinsmith.spec import Buffer, Tokenizer
 
 FOLDER, SUFFIX = "adapter/", ".bin"  # of adapters' entries in a tin; FOLDER/<name>/: other entries of one
 _READER = "tinsmith.train.adapters.bin"  # reads folders and GGUF files; imported on use

@@ -38,7 +38,7 @@ class Local:
         """One for each request, empty for one that is too long. Greedy: the seed makes no difference."""
         from tinsmith.runtime.asking import tokens_of
         from tinsmith.runtime.generation import Sampling, TokenRequest
-        from tinsmith.runtime.many import generate_many
+        from tinsmith.runtime.scheduler import generate_many
 
         fitting: dict[int, TokenRequest] = {}
         most = max((one.max_tokens for one in requests), default=1)

@@ -22,8 +22,8 @@ from tinsmith.formats.weights import weight_format
 from tinsmith.models.family import by_name
 from tinsmith.runtime.adapters import aligned
 from tinsmith.runtime.generation import Sampling, TokenRequest
-from tinsmith.runtime.many import generate_many, scheduler_for
 from tinsmith.runtime.model import Model
+from tinsmith.runtime.scheduler import generate_many, scheduler_for
 from tinsmith.spec import Spec
 from tinsmith.train.adapters.peft_folder import Factors, low_rank
 from tinsmith.train.model.network import Network
