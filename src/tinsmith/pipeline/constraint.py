@@ -17,7 +17,7 @@ from tinsmith.pipeline.recipe.tables import LABELS, SOURCES
 from tinsmith.pipeline.recipe.tables import Constraint as Table
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.allowed import Checker
-from tinsmith.prepare.unshown import of_labels, of_schema, of_tools
+from tinsmith.prepare.check.unshown import of_labels, of_schema, of_tools
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:

@@ -218,12 +218,7 @@ MERGE = Stage("merge", ("data", "train"), merge.Merged, read_merge, merge.digest
 BUILD = Stage("build", ("data", "train", "merge"), Built, read_build, build.digests, build.make, ships=True)
 VERIFY = Stage("verify", ("data", "build"), verify.Verified, read_verify, verify.digests, verify.make)
 EVALUATE = Stage(
-    "evaluate",
-    ("data", "merge", "build", "verify"),
-    Measured,
-    read_evaluate,
-    evaluate.digests,
-    evaluate.make,
+    "evaluate", ("data", "merge", "build", "verify"), Measured, read_evaluate, evaluate.digests, evaluate.make
 )
 SEAL = Stage("seal", ("data", "build", "evaluate"), Nothing, read_seal, seal.digests, seal.make, ships=True)
 REPORT = Stage(
