@@ -59,11 +59,10 @@ from tinsmith.pipeline.stages.evaluate import tasks as evaluate_tasks
 from tinsmith.pipeline.stages.report import inputs as report_inputs
 from tinsmith.pipeline.stages.report import make as report
 from tinsmith.pipeline.stages.report import tasks as report_tasks
-from tinsmith.pipeline.stages.train import job, plan
+from tinsmith.pipeline.stages.train import job
 from tinsmith.pipeline.stages.train import make as train
-from tinsmith.pipeline.stages.train.digests import of_train
+from tinsmith.pipeline.stages.train.make import Trained, of_train
 from tinsmith.pipeline.stages.train.options import options
-from tinsmith.pipeline.stages.train.outputs import Trained
 from tinsmith.system import files
 from tinsmith.system.progress import Display
 from tinsmith.train import methods
@@ -112,9 +111,9 @@ def check_training(run: Run) -> None:
         job.check(prepared(run), run.folder)
 
 
-def read_train(run: Run) -> plan.Inputs:
+def read_train(run: Run) -> job.Inputs:
     read = prepared(run)
-    return plan.Inputs(read, of_train(read), run.log)
+    return job.Inputs(read, of_train(read), run.log)
 
 
 def train_folder(recipe: Recipe) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from tinsmith import tasks
 from tinsmith.evaluate import curve, page
 from tinsmith.evaluate.naming import constrained
-from tinsmith.pipeline.stages.report import curves
 from tinsmith.pipeline.update import bounds
 
 
@@ -22,12 +21,19 @@ def html(document: dict[str, Any]) -> str:
         words=tasks.by_name(document["task"]).words,
         best=max(baselines, key=lambda name: document["systems"][name]["exact"], default=None),
         heat=heat(document["confusion"]),
-        curves=curves.of_training(document["train"]),
-        rollouts=curves.of_rollouts(document["train"]),
-        front=front(document["front"] or []),
+        curves=losses(document["train"]),
         risks=risks(document),
         bounds=bounds,
     )
+
+
+def losses(train: dict[str, Any]) -> curve.Drawing | None:
+    """The training, validation and text losses over steps."""
+    validated = [
+        {"step": row["step"], "validation_loss": row["loss"], "text_loss": row.get("text_loss")}
+        for row in train["validations"]
+    ]
+    return curve.draw([*train["curve"], *validated], ("loss", "validation_loss", "text_loss"))
 
 
 def risks(document: dict[str, Any]) -> curve.Drawing | None:
@@ -38,21 +44,7 @@ def risks(document: dict[str, Any]) -> curve.Drawing | None:
         for label, name in names.items()
         for point in document["systems"].get(name, {}).get("abstention", {}).get("curve", ())
     ]
-    return curve.draw(rows, tuple(names), along="coverage", labels={name: name for name in names})
-
-
-def front(rows: Sequence[dict[str, Any]]) -> curve.Drawing | None:
-    """What `auto` could choose from: losses over megabytes; `chosen` is a point."""
-    drawn = [
-        {
-            "megabytes": row["bytes"] / 1e6,
-            "front": row["sum_of_losses"],
-            "chosen": row["sum_of_losses"] if row["chosen"] else None,
-        }
-        for row in rows
-    ]
-    begin = min((row["megabytes"] for row in drawn), default=0.0)
-    return curve.draw(drawn, ("front", "chosen"), along="megabytes", begin=begin)
+    return curve.draw(rows, tuple(names), "coverage")
 
 
 def heat(pairs: Sequence[dict[str, Any]], limit: int = 12) -> dict[str, Any]:

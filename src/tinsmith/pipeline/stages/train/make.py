@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tinsmith.pipeline import formats
+from tinsmith.formats.model_files import model_digest
+from tinsmith.pipeline import formats, update
 from tinsmith.pipeline.facts import digest_of
-from tinsmith.pipeline.prepared import load_base
+from tinsmith.pipeline.prepared import ANSWER, Prepared, load_base
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.pipeline.stages.train import progress
-from tinsmith.pipeline.stages.train.job import job_of
-from tinsmith.pipeline.stages.train.outputs import Qat, Trained
-from tinsmith.pipeline.stages.train.plan import Inputs, decisive, plan, untested
+from tinsmith.pipeline.stages.train.job import (
+    Inputs,
+    decisive,
+    job_of,
+    plan,
+    reward_files,
+    teacher_path,
+    untested,
+)
+from tinsmith.pipeline.stages.train.options import options
+from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
-from tinsmith.train.events import Event, Point, Updated
+from tinsmith.train.events import Event, Point, Rolled, Seeded, Trial, Updated, Validated
 from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.steps import logs
 from tinsmith.train.trials import finished
@@ -26,6 +37,96 @@ if TYPE_CHECKING:
     from tinsmith.train.quantized.qat_adapter import Preparation
 
 FINISHED = "trained.json"  # beside an adapter's folder: what its training came to, and from what
+
+
+@dataclass(frozen=True)
+class Qat:
+    """format: whose errors it was trained under; note, steps, seconds, curve: as of Trained, of it alone;
+    validations: under these errors."""
+
+    format: str
+    note: str
+    steps: int
+    seconds: float
+    validations: list[Validated]
+    curve: list[Point] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """note: how the learning rate was chosen; tokens, seconds: of all steps, of every seed; curve: the loss
+    after each, of the best seed; trials: of learning rates, the best last; seeds: of several runs, the mean
+    last; update: what became of an adapter that learned new examples; qat: an adapter of its own for files of
+    quantized weights; rollouts: of each step, where answers are drawn."""
+
+    learning_rate: float
+    note: str
+    steps: int
+    tokens: int
+    seconds: float
+    curve: list[Point]
+    validations: list[Validated]
+    trials: list[Trial] = field(default_factory=list)
+    seeds: list[Seeded] = field(default_factory=list)
+    update: Updated | None = None
+    qat: Qat | None = None
+    rollouts: list[Rolled] = field(default_factory=list)
+
+    def seconds_in_all(self, last: float) -> float:
+        """What training took. last: seconds of the process that ended it; `seconds` are those of all steps,
+        whichever process took them."""
+        steps = sum(self.update.seconds.values()) if self.update else self.seconds
+        return round(max(last, steps + (self.qat.seconds if self.qat else 0)), 3)
+
+
+def of_train(prepared: Prepared) -> dict[str, Any]:
+    """The parts of data and recipe that decide the result. The device is not one: another trains the same
+    model."""
+    recipe, base, examples = prepared.recipe, prepared.base, prepared.counts["train"]
+    teacher, made = teacher_path(recipe, base.path), prepared.is_augmented
+    scored = [files.sha256_file(path) for path in reward_files(recipe)]
+    is_grpo = "reward" in methods.by_name(recipe.train.method).keys
+    stated = dataclasses.asdict(recipe.train)
+    del stated["device"]
+    stated |= {
+        "epochs": recipe.passes(examples, made),
+        "originals_once": recipe.reads_originals_once(examples, made),
+    }
+    return {
+        "train": stated,
+        "qat": formats.prepare_digests(prepared),
+        "task": recipe.data.task,
+        "system": recipe.data.system,
+        "base": base.sha256,
+        "template": base.template,
+        "data": list(prepared.model_data.values()),
+        **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
+        "augmented": made,
+        **_of_update(prepared),
+        **({"constraint": prepared.digests[ANSWER]} if is_grpo and prepared.constraint is not None else {}),
+        **({"scored": scored} if scored else {}),
+    }
+
+
+def _of_update(prepared: Prepared) -> dict[str, Any]:
+    """The old and the new tests decide no weight, but they are measured in training."""
+    recipe, new = prepared.recipe, prepared.new
+    stated, start = recipe.update, update.folder(recipe)
+    if stated is None or start is None:
+        return {}
+    found: dict[str, Any] = {"adapter": peft_folder.digest_of(start), "learning_rate": stated.learning_rate}
+    if new:
+        whole, made = prepared.counts["train"], prepared.is_augmented
+        chosen = options(recipe, whole - new.train, made=made, goes_on=True)
+        found |= {
+            "new": dataclasses.asdict(new),
+            "epochs": chosen.epochs,
+            "retrain": stated.retrain,
+            "test": prepared.split_digest("test"),
+        }
+        if chosen.originals_once != recipe.reads_originals_once(whole, made):
+            found["originals_once"] = chosen.originals_once
+    return {"update": found}
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Trained]:
