@@ -59,7 +59,7 @@ def test_stratified_takes_the_parts_evenly() -> None:
 
 
 def test_prompts_share_everything_but_the_end() -> None:
-    prompts = Prompts(by_name("call"), "home", TRAIN, None, shots=2, seed=0)
+    prompts = Prompts(by_name("call"), "home", TRAIN, None, shots=2)
     zero, few, near = prompts.zero_shot("hello"), prompts.few_shot("hello"), prompts.retrieval("what time")
     assert zero[0] == few[0]
     assert near[0] == prompts.retrieval("other")[0]
@@ -76,7 +76,7 @@ def test_prompts_share_everything_but_the_end() -> None:
 
 
 def test_given_tools_are_listed_instead() -> None:
-    prompts = Prompts(by_name("call"), "", TRAIN, [{"name": "Only", "parameters": {}}], shots=1, seed=0)
+    prompts = Prompts(by_name("call"), "", TRAIN, [{"name": "Only", "parameters": {}}], shots=1)
     text = prompts.zero_shot("x")[0]["content"]
     assert '{"name":"Only","parameters":{}}' in text
     assert "FanSet" not in text
@@ -87,11 +87,11 @@ def test_given_tools_are_listed_instead() -> None:
     [("extract", '{"city": "Rome"}', "city"), ("classify", "spam", "labels and nothing else: spam")],
 )
 def test_other_tasks_are_explained(task: str, output: str, explained: str) -> None:
-    prompts = Prompts(by_name(task), "", [Example("a", output)], None, shots=1, seed=0)
+    prompts = Prompts(by_name(task), "", [Example("a", output)], None, shots=1)
     assert explained in prompts.zero_shot("x")[0]["content"]
 
 
 def test_a_chat_needs_no_instruction() -> None:
-    assert Prompts(by_name("chat"), "", [Example("a", "b")], None, 1, 0).zero_shot("x") == [
+    assert Prompts(by_name("chat"), "", [Example("a", "b")], None, 1).zero_shot("x") == [
         {"role": "user", "content": "x"}
     ]

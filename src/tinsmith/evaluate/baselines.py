@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinsmith.errors import MissingExtraError
+from tinsmith.evaluate.metrics import SEED
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -119,7 +120,6 @@ class Prompts:
         train: Sequence[Example],
         tools: Sequence[Mapping[str, Any]] | None,
         shots: int,
-        seed: int,
         retriever: Nearest | None = None,
     ) -> None:
         self.listed = _opening(system, task.instruction(train, tools))
@@ -127,7 +127,7 @@ class Prompts:
         # small base no more right answers.
         self.brief = _opening(system, "Answer as in the examples, and nothing else.")
         self.shots = shots
-        self.fixed = spread(task, train, shots, seed)
+        self.fixed = spread(task, train, shots)
         self.retriever = retriever or Retriever(train)
         self.plain = _opening(system, "")
 
@@ -175,7 +175,7 @@ def with_turns(prompt: Messages, example: Example) -> Messages:
     return [*_opening(own, told), *shown, *turns, asked]
 
 
-def spread(task: Task, examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+def spread(task: Task, examples: Sequence[Example], count: int, seed: int = SEED) -> list[Example]:
     """`count` examples by a seeded draw, evenly over the labels."""
     pool = list(examples)
     random.Random(seed).shuffle(pool)
@@ -185,7 +185,7 @@ def spread(task: Task, examples: Sequence[Example], count: int, seed: int) -> li
     return _evenly(list(by_label.values()), min(count, len(pool)))
 
 
-def stratified(examples: Sequence[Example], limit: int, seed: int) -> list[Example]:
+def stratified(examples: Sequence[Example], limit: int, seed: int = SEED) -> list[Example]:
     """At most `limit` examples (0: all), drawn evenly from the parts, in their order."""
     if limit == 0 or limit >= len(examples):
         return list(examples)

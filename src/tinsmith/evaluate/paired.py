@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tinsmith.evaluate.metrics import RESAMPLES, SEED
+
 LEVEL = 0.05  # a difference with a smaller p is significant
 
 
@@ -42,7 +44,9 @@ def mcnemar(first: int, second: int) -> float:
     return min(1.0, float(2 * tail / 2**count))
 
 
-def compare(first: Sequence[bool], second: Sequence[bool], resamples: int, seed: int) -> Paired:
+def compare(
+    first: Sequence[bool], second: Sequence[bool], resamples: int = RESAMPLES, seed: int = SEED
+) -> Paired:
     """first, second: whether each item's answer is right. Intervals: a percentile bootstrap over items, which
     draws both answers of an item together."""
     import numpy as np

@@ -45,13 +45,13 @@ class Measured:
 
 def test_items(data: Prepared) -> list[Example]:
     """The test examples that are evaluated: all, or `[eval] limit` of them, the parts evenly."""
-    return stratified(data.examples("test"), data.recipe.eval.limit, data.recipe.eval.seed)
+    return stratified(data.examples("test"), data.recipe.eval.limit)
 
 
 def baseline_items(data: Prepared, name: str) -> list[Example]:
     """The items of a baseline: `[eval] baseline_limit` of the test items, or all where they cost nothing."""
     limit = 0 if name in FREE else data.recipe.eval.baseline_limit
-    return stratified(test_items(data), limit, data.recipe.eval.seed)
+    return stratified(test_items(data), limit)
 
 
 def eval_digests(recipe: Recipe) -> dict[str, Any]:
@@ -149,12 +149,9 @@ def timed(answer: Answering, items: Sequence[Example]) -> list[Answer]:
     return answers
 
 
-def figures(
-    data: Prepared, outcome: Outcome, items: Sequence[Example], grades: Sequence[Grade]
-) -> dict[str, Any]:
+def figures(outcome: Outcome, items: Sequence[Example], grades: Sequence[Grade]) -> dict[str, Any]:
     """Grades and costs of a system's answers."""
-    parts, settings = [example.part for example in items], data.recipe.eval
-    return {**metrics.summarize(grades, parts, settings.bootstrap, settings.seed), **systems.costs(outcome)}
+    return {**metrics.summarize(grades, [example.part for example in items]), **systems.costs(outcome)}
 
 
 def result(
@@ -165,6 +162,6 @@ def result(
     if grades is None:
         grades = systems.grades(data.task, outcome, items, known)
     return {
-        **figures(data, outcome, items, grades),
+        **figures(outcome, items, grades),
         "task": data.task.measures(pairs, known, constraint.read_schema(data.recipe)),
     }

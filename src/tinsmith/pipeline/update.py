@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tinsmith.spec import Spec
 
 FILES = ("data", "validation", "test")  # the keys of [update] that are files of examples
-RESAMPLES = 2000
 
 
 def folder(recipe: Recipe) -> Path | None:
@@ -68,4 +67,4 @@ def check_folder(recipe: Recipe, own: Path) -> None:
 
 def bounds(exact: float, items: int) -> tuple[float, float]:
     """The 95 % interval of a share of so many answers."""
-    return metrics.interval(round(exact * items), items, RESAMPLES, 0)
+    return metrics.interval(round(exact * items), items)

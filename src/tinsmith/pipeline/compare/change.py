@@ -73,7 +73,7 @@ def stated(recipe: Recipe, test: Sequence[Example], train: Sequence[Example], it
     if now.keys().isdisjoint(example.prompt for example in train):
         raise DataError(f"{learned}: no training example has one of its inputs; give those that changed")
     kept = [now.pop(example.prompt, example) for example in train]
-    after = stratified(after, items, recipe.eval.seed)
+    after = stratified(after, items)
     before = [known[example.prompt] for example in after]
     return Change(before, after, [*kept, *now.values()], True, f"as {path.name} states")
 
@@ -166,28 +166,23 @@ def measure(
         return None, {"items": len(change.after), "why": "the constraint forbids what would be right then"}
     shown = Shown(table.data, change.train)
     given = {role: _given(table, one, change, shown) for role, one in chosen.items() if one}
-    settings, tuned = table.data.recipe.eval, given["tuned"]
-    ahead = {
-        role: paired.compare(given[role].now, tuned.now, settings.bootstrap, settings.seed)
-        for role in ("retrieval", "both")
-    }
+    tuned = given["tuned"]
     found = Changed(
-        items=len(change.after),
-        **{role: _share(one.now) for role, one in given.items()},
-        kept=_share(tuned.before),
-        retrieval_ahead=ahead["retrieval"],
-        both_ahead=ahead["both"],
-        stated=change.stated,
+        **{role: one.now for role, one in given.items()}, kept=_share(tuned.before), stated=change.stated
     )
     return found, {
-        "items": found.items,
+        "items": len(change.after),
         "stated": change.stated,
         "note": change.note,
         "systems": {
             role: {"system": one.name, "right": _share(one.now), "as_before": _share(one.before)}
             for role, one in given.items()
         },
-        "against_tuned": {role: dataclasses.asdict(one) for role, one in ahead.items()},
+        "against_tuned": {
+            role: dataclasses.asdict(paired.compare(one.now, tuned.now))
+            for role, one in given.items()
+            if one is not tuned
+        },
         "kept": _kept(change, given),
     }
 

@@ -116,7 +116,7 @@ def entries(table: Table, picked: Chosen) -> dict[str, dict[str, Any]]:
     for name, one in table.answered.items():
         price = money(one, recipe)
         against = {
-            role: _against(table, one, other, costs)
+            role: _against(one, other, costs)
             for role, other in (("best_prompted", picked.prompted), ("tuned", picked.tuned))
             if one is not other
         }
@@ -131,44 +131,28 @@ def entries(table: Table, picked: Chosen) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _against(table: Table, one: Answered, other: Answered, costs: Mapping[str, float | None]) -> dict[str, Any]:
+def _against(one: Answered, other: Answered, costs: Mapping[str, float | None]) -> dict[str, Any]:
     mine, theirs = costs[one.system.name], costs[other.system.name]
     return {
-        **dataclasses.asdict(compared(table, one, other)),
+        **dataclasses.asdict(paired.compare(one.right, other.right)),
         "cost": mine / theirs if mine is not None and theirs else None,
     }
 
 
-def compared(table: Table, one: Answered, other: Answered) -> paired.Paired:
-    settings = table.data.recipe.eval
-    return paired.compare(one.right, other.right, settings.bootstrap, settings.seed)
-
-
 def decided(
-    table: Table,
-    picked: Chosen,
-    examples: int,
-    doubling: Doubling,
-    groups: Sequence[Worst],
-    changed: Changed | None,
+    table: Table, picked: Chosen, doubling: Doubling, groups: Sequence[Worst], changed: Changed | None
 ) -> Verdict:
     costs = unit_costs(table)
 
     def standing(one: Answered) -> Standing:
-        return Standing(title(one), one.exact, costs[one.system.name])
+        return Standing(title(one), one.right, costs[one.system.name])
 
-    both = picked.both
     seen = Evidence(
-        items=len(table.items),
-        examples=examples,
+        examples=len(table.shown.train),
         prompted=standing(picked.prompted),
         retrieval=standing(picked.retrieval) if picked.retrieval else None,
         tuned=standing(picked.tuned),
-        both=standing(both) if both else None,
-        tuned_against_prompted=compared(table, picked.tuned, picked.prompted),
-        retrieval_against_tuned=compared(table, picked.retrieval, picked.tuned) if picked.retrieval else None,
-        both_against_prompted=compared(table, both, picked.prompted) if both else None,
-        both_against_tuned=compared(table, both, picked.tuned) if both else None,
+        both=standing(picked.both) if picked.both else None,
         doubling=doubling,
         worst=groups,
         changed=changed,

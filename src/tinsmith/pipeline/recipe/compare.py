@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +65,3 @@ class Compare:
 
 
 LISTED: dict[str, type[Any]] = {"endpoint": Endpoint, "answers": Answers}
-
-
-def names(compare: Compare) -> Sequence[str]:
-    return [entry.name for entry in (*compare.endpoint, *compare.answers)]

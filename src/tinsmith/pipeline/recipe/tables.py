@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from tinsmith import tasks
 from tinsmith.data import image_changes, shapes
@@ -251,9 +251,6 @@ class Eval:
     max_tokens: int = _key(whole(1, 100_000), 96)
     threads: int = _key(whole(0, 1024), 0)
     max_error: float | None = _key(number(0, 1), None)
-
-    bootstrap: ClassVar[int] = 2000  # resamples of an interval
-    seed: ClassVar[int] = 0  # of the choice of items and shots, and of the resampling
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.evaluate.baselines import stratified
+from tinsmith.evaluate.metrics import SEED
 from tinsmith.formats.tin import SOURCE, Tin
 from tinsmith.pipeline import beside, routing
 from tinsmith.pipeline.prepared import Learned, Prepared
@@ -66,7 +67,7 @@ def digests(inputs: Inputs) -> dict[str, Any]:
         "adapters": {name: dict(one.digests) for name, one in inputs.tasks.items()},
         "data": {name: dict(one.data.digests) for name, one in inputs.tasks.items()},
         "off_topic": prepared.digests[routing.COPIES["off_topic"]],
-        "router": [inputs.examples, recipe.train.seed, recipe.eval.seed],
+        "router": [inputs.examples, recipe.train.seed, SEED],
     }
 
 
@@ -107,7 +108,7 @@ def task_prompts(inputs: Inputs) -> dict[str, list[str]]:
     for name, one in inputs.tasks.items():
         for split in ("train", "validation"):
             rows = one.data.examples(split)
-            picked = stratified(rows, inputs.examples, one.data.recipe.eval.seed)
+            picked = stratified(rows, inputs.examples)
             chosen.setdefault(name, []).extend(row.input for row in picked)
     return chosen
 

@@ -59,9 +59,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:
     if not recipe.eval.baselines:
         return Made([], Measured({}))
     train, asking = data.examples("train"), Asking(data, folder / FOLDER, reporter)
-    prompts = Prompts(
-        data.task, recipe.data.system, train, read_tools(recipe), recipe.eval.shots, recipe.eval.seed
-    )
+    prompts = Prompts(data.task, recipe.data.system, train, read_tools(recipe), recipe.eval.shots)
     results: dict[str, dict[str, Any]] = {}
     for name in recipe.eval.baselines:
         items = baseline_items(data, name)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from tinsmith.evaluate.metrics import SEED
 from tinsmith.pipeline import constraint, routing, update
 from tinsmith.pipeline.examples import beside, columns, digest, division_before, images_digest, named_paths
 from tinsmith.pipeline.recipe.values import Recipe
@@ -44,7 +45,7 @@ def of_tasks(inputs: TasksInputs) -> dict[str, Any]:
             key: files.sha256_file(path) for key, path in routing.stated(recipe).items() if path.exists()
         },
         "data": dataclasses.asdict(recipe.data),
-        "test": [recipe.eval.limit, recipe.eval.seed],
+        "test": [recipe.eval.limit, SEED],
     }
 
 

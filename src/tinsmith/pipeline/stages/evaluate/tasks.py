@@ -75,7 +75,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
     chosen: dict[str, dict[str, Any]] = {}
     for weights, model in inputs.tins.items():
         decisions = decide(inputs, model[0], reporter)
-        chosen[weights] = figures(inputs.data, decisions)
+        chosen[weights] = figures(decisions)
         for name, data in inputs.tasks.items():
             asking = Asking(data, inputs.answers[name], reporter)
             entries[name] |= _of_adapter(asking, name, weights, model, decisions[name])
@@ -122,13 +122,11 @@ def _together(data: Prepared, name: str, joint: Joint, weights: str) -> dict[str
     return result(data, Outcome([answer for answer, _ in own], None), [row for _, row in own])
 
 
-def figures(data: Prepared, decisions: Mapping[str, Sequence[str | None]]) -> dict[str, Any]:
+def figures(decisions: Mapping[str, Sequence[str | None]]) -> dict[str, Any]:
     """Of report.json: how often the right task was chosen, and how often none for what is off topic."""
-    settings = data.recipe.eval
 
     def share(hits: int, count: int) -> dict[str, Any]:
-        interval = metrics.interval(hits, count, settings.bootstrap, settings.seed)
-        return {"prompts": count, "right": hits / count, "interval": list(interval)}
+        return {"prompts": count, "right": hits / count, "interval": list(metrics.interval(hits, count))}
 
     right = {
         name: sum(one == (None if name == OFF_TOPIC else name) for one in chosen)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.evaluate.answers import Answer, read_answers
+from tinsmith.evaluate.metrics import RESAMPLES, SEED
 from tinsmith.evaluate.naming import constrained, shipped
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.evaluate.systems import grades as grades_of
@@ -58,7 +59,7 @@ def compose(inputs: Inputs) -> dict[str, Any]:
         "train": {**inputs.facts("train"), "share": method.share, "unit": method.unit},
         "files": inputs.files(),
         "verify": inputs.facts("verify")["checks"],
-        "seeds": {"train": recipe.train.seed, "eval": recipe.eval.seed},
+        "seeds": {"train": recipe.train.seed, "eval": SEED},
         "seconds": inputs.seconds,
         "machine": inputs.machine,
         "versions": inputs.versions,
@@ -88,7 +89,7 @@ def test_facts(inputs: Inputs, items: Sequence[Example]) -> dict[str, Any]:
         "inputs_in_train": inputs.facts("data")["test_inputs_in_train"],
         "shots": settings.shots,
         "max_tokens": settings.max_tokens,
-        "resamples": settings.bootstrap,
+        "resamples": RESAMPLES,
     }
 
 
