@@ -20,11 +20,10 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, RecipeError
 from tinsmith.models import family
 from tinsmith.pipeline import engine
-from tinsmith.pipeline.prepared import AUGMENTED
+from tinsmith.pipeline.prepared import AUGMENTED, Augmentation
 from tinsmith.pipeline.recipe import load
 from tinsmith.pipeline.run import Run
 from tinsmith.pipeline.stages.data import augmentation
-from tinsmith.pipeline.stages.data.outputs import Augmentation
 from tinsmith.pipeline.stages.train.job import without_first
 from tinsmith.pipeline.stages.train.options import options as train_options
 from tinsmith.system.progress import display

@@ -41,7 +41,7 @@ from tinsmith.evaluate.naming import TOGETHER, TUNED, shipped
 from tinsmith.pipeline import beside, contents, formats, measuring, pages, routing, update
 from tinsmith.pipeline.base import MODEL, NEW_BASE, PAIRED
 from tinsmith.pipeline.measuring import FREE, Measured
-from tinsmith.pipeline.prepared import FloatModel, Learned, Prepared, split_name
+from tinsmith.pipeline.prepared import Data, FloatModel, Learned, Prepared, split_name
 from tinsmith.pipeline.recipe.reading import joint
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import Record, Run, Stage, machine, opened, versions
@@ -50,15 +50,11 @@ from tinsmith.pipeline.stages import adapters, baselines, build, merge, seal, ve
 from tinsmith.pipeline.stages.adapters import Adapted
 from tinsmith.pipeline.stages.build import UNSEALED, Built
 from tinsmith.pipeline.stages.data import digests as data_digests
-from tinsmith.pipeline.stages.data import inputs as data_inputs
 from tinsmith.pipeline.stages.data import make as data
 from tinsmith.pipeline.stages.data import tasks as data_tasks
-from tinsmith.pipeline.stages.data.outputs import Data
 from tinsmith.pipeline.stages.evaluate import make as evaluate
 from tinsmith.pipeline.stages.evaluate import tasks as evaluate_tasks
-from tinsmith.pipeline.stages.report import inputs as report_inputs
 from tinsmith.pipeline.stages.report import make as report
-from tinsmith.pipeline.stages.report import tasks as report_tasks
 from tinsmith.pipeline.stages.train import job
 from tinsmith.pipeline.stages.train import make as train
 from tinsmith.pipeline.stages.train.make import Trained, of_train
@@ -76,21 +72,12 @@ TASKS, JOINT = "tasks", "joint"  # folders of a run: a run for each task, and on
 def prepared(run: Run) -> Prepared:
     """The results of the data stage."""
     record = run.done(DATA)
-    facts = record.facts
-    return Prepared(
-        recipe=run.recipe,
-        base=facts.base,
-        files={name: run.folder / name for name in record.outputs},
-        digests=record.digests,
-        counts=facts.counts,
-        constraint=facts.constraint,
-        is_augmented=facts.augmentation is not None,
-        new=facts.new,
-    )
+    files = {name: run.folder / name for name in record.outputs}
+    return Prepared(**vars(record.facts), recipe=run.recipe, files=files, digests=record.digests)
 
 
-def read_data(run: Run) -> data_inputs.Inputs:
-    return data_inputs.Inputs(run.recipe, _base_files(run))
+def read_data(run: Run) -> data_digests.Inputs:
+    return data_digests.Inputs(run.recipe, _base_files(run))
 
 
 def _base_files(run: Run) -> dict[str, str]:
@@ -192,12 +179,12 @@ def _records(run: Run, stage: Stage[Any, Any], stages: Sequence[Stage[Any, Any]]
     return {one.name: asdict(run.done(one)) for one in stages if one.name in stage.after}
 
 
-def read_report(run: Run) -> report_inputs.Inputs:
+def read_report(run: Run) -> report.Inputs:
     records, trained = _records(run, REPORT, STAGES), run.done(TRAIN)
     seconds = {name: record["seconds"] for name, record in records.items()}
     seconds["train"] = trained.facts.seconds_in_all(trained.seconds)
     answers = run.folder / measuring.FOLDER
-    return report_inputs.Inputs(prepared(run), records, machine(), versions(), seconds, answers)
+    return report.Inputs(prepared(run), records, machine(), versions(), seconds, answers)
 
 
 DATA = Stage("data", (), Data, read_data, data_digests.of_one, data.make)
@@ -225,7 +212,7 @@ REPORT = Stage(
     ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal"),
     Nothing,
     read_report,
-    report_inputs.digests,
+    report.digests,
     report.make,
 )
 STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
@@ -263,9 +250,9 @@ def compared(run: Run) -> dict[str, Run]:
     return {**own, TOGETHER: Run(joint(run.recipe, run.folder), run.folder / JOINT, run.display)}
 
 
-def read_data_of_tasks(run: Run) -> data_inputs.TasksInputs:
+def read_data_of_tasks(run: Run) -> data_digests.TasksInputs:
     forbidden = sum(one.done(DATA).facts.test_outputs_forbidden for one in task_runs(run).values())
-    return data_inputs.TasksInputs(run.recipe, _base_files(run), _prepared_tasks(run), forbidden)
+    return data_digests.TasksInputs(run.recipe, _base_files(run), _prepared_tasks(run), forbidden)
 
 
 def read_build_of_base(run: Run) -> build.BaseInputs:
@@ -313,16 +300,14 @@ def read_seal_of_tasks(run: Run) -> seal.TasksInputs:
     )
 
 
-def read_report_of_tasks(run: Run) -> report_inputs.TasksInputs:
+def read_report_of_tasks(run: Run) -> report.TasksInputs:
     others = compared(run)
     tasks = {
-        name: report_inputs.Task(
-            prepared(one), f"{TASKS}/{name}", name in others, asdict(one.done(TRAIN).facts)
-        )
+        name: report.Task(prepared(one), f"{TASKS}/{name}", name in others, asdict(one.done(TRAIN).facts))
         for name, one in task_runs(run).items()
     }
     records = _records(run, REPORT_TASKS, STAGES_OF_TASKS)
-    return report_inputs.TasksInputs(prepared(run), records, machine(), versions(), tasks, bool(others))
+    return report.TasksInputs(prepared(run), records, machine(), versions(), tasks, bool(others))
 
 
 DATA_TASKS = Stage("data", (), Data, read_data_of_tasks, data_digests.of_tasks, data_tasks.make_of_tasks)
@@ -354,8 +339,8 @@ REPORT_TASKS = Stage(
     ("data", "build", "verify", "adapters", "evaluate", "seal"),
     Nothing,
     read_report_of_tasks,
-    report_inputs.digests,
-    report_tasks.make_of_tasks,
+    report.digests,
+    report.make_of_tasks,
 )
 STAGES_OF_TASKS = (DATA_TASKS, BUILD_OF_BASE, VERIFY, ADAPTERS, EVALUATE_TASKS, SEAL_TASKS, REPORT_TASKS)
 UNMERGED = ("data", "baselines", "train")  # the goals of a method that has no model to build from

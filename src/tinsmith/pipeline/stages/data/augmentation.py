@@ -18,9 +18,8 @@ from tinsmith.data.readers import Example
 from tinsmith.data.slots import words
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError
-from tinsmith.pipeline.prepared import AUGMENTED
+from tinsmith.pipeline.prepared import AUGMENTED, Augmentation
 from tinsmith.pipeline.stage import Reporter
-from tinsmith.pipeline.stages.data.outputs import Augmentation
 from tinsmith.system import files, reading
 from tinsmith.train import methods
 

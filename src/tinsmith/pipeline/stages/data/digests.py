@@ -1,19 +1,39 @@
-"""The parts of the data stage's inputs that decide its outputs."""
+"""The inputs of the data stage, and the parts of them that decide its outputs."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tinsmith.evaluate.metrics import SEED
 from tinsmith.pipeline import constraint, routing, update
 from tinsmith.pipeline.examples import beside, columns, digest, division_before, images_digest, named_paths
+from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stages.data import augmentation
-from tinsmith.pipeline.stages.data.inputs import Inputs, TasksInputs
 from tinsmith.system import files
 from tinsmith.train.adapters import peft_folder
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """recipe: names every file that is read; base_files: SHA-256 of a GGUF base and its vision model, by their
+    names in the run."""
+
+    recipe: Recipe
+    base_files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TasksInputs:
+    """base_files: as of Inputs; forbidden: test outputs of all tasks that their constraints forbid."""
+
+    recipe: Recipe
+    base_files: Mapping[str, str]
+    tasks: Mapping[str, Prepared]
+    forbidden: int
 
 
 def of_one(inputs: Inputs) -> dict[str, Any]:

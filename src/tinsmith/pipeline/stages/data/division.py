@@ -15,9 +15,9 @@ from tinsmith import tasks
 from tinsmith.data.splits import LEARNED, SPLITS, Division, divide
 from tinsmith.errors import DataError
 from tinsmith.pipeline.examples import DIVISION, checked, columns, division_before, named_paths
+from tinsmith.pipeline.prepared import Divided
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
-from tinsmith.pipeline.stages.data.outputs import Divided
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:

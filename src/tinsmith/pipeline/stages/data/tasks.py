@@ -14,10 +14,9 @@ from tinsmith.pipeline import routing
 from tinsmith.pipeline.base import find_base
 from tinsmith.pipeline.examples import write_examples
 from tinsmith.pipeline.measuring import test_items
-from tinsmith.pipeline.prepared import LICENSES, Prepared, split_name
+from tinsmith.pipeline.prepared import LICENSES, Data, Prepared, split_name
 from tinsmith.pipeline.stage import Made, Reporter
-from tinsmith.pipeline.stages.data.inputs import TasksInputs
-from tinsmith.pipeline.stages.data.outputs import Data
+from tinsmith.pipeline.stages.data.digests import TasksInputs
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:

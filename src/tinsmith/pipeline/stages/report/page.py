@@ -1,4 +1,4 @@
-"""report.html, made of report.json alone."""
+"""report.html of one task or of several, made of report.json alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from tinsmith import tasks
 from tinsmith.evaluate import curve, page
 from tinsmith.evaluate.naming import constrained
+from tinsmith.pipeline.routing import NONE, OFF_TOPIC
 from tinsmith.pipeline.update import bounds
 
 
@@ -61,3 +62,16 @@ def heat(pairs: Sequence[dict[str, Any]], limit: int = 12) -> dict[str, Any]:
         "counts": counts,
         "most": max(counts.values(), default=1),
     }
+
+
+def html_of_tasks(document: dict[str, Any]) -> str:
+    tables = {weights: confusion(chosen) for weights, chosen in document["router"].items()}
+    return page.draw("tasks", f"{document['name']}: tinsmith report", report=document, confusion=tables)
+
+
+def confusion(chosen: dict[str, Any]) -> dict[str, Any]:
+    """The router's choices as a table: rows expected, columns chosen."""
+    counts = {(pair["expected"], pair["chosen"]): pair["count"] for pair in chosen["confusion"]}
+    rows = [*chosen["tasks"], *([OFF_TOPIC] if chosen["off_topic"] else [])]
+    most = {row: sum(count for (name, _), count in counts.items() if name == row) for row in rows}
+    return {"rows": rows, "columns": [*chosen["tasks"], NONE], "counts": counts, "most": most}
