@@ -22,7 +22,7 @@ from tinsmith.pipeline.prepared import Prepared, read_tools
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
-    from tinsmith.pipeline.recipe import compare as compare_tables
+    from tinsmith.pipeline.recipe import tables
     from tinsmith.tasks import Grade, Task
 
 PROMPTED, COPIED, TUNED, ENDPOINT, ANSWERS = "prompted", "copied", "tuned", "endpoint", "answers"
@@ -169,7 +169,7 @@ class Table:
         """Answers with the output of the nearest training example."""
         self.add(System(NEAREST, COPIED, NEAREST), copies(self.shown, self.items))
 
-    def endpoint(self, stated: compare_tables.Endpoint) -> None:
+    def endpoint(self, stated: tables.Endpoint) -> None:
         system = System(stated.name, ENDPOINT, stated.prompt)
         asked = [Item(self.shown.messages(stated.prompt, example)) for example in self.items]
         endpoint = Endpoint(stated.url, stated.model, settings.keys(self.data.recipe)[stated.name])
@@ -179,7 +179,7 @@ class Table:
             outcome = remote.ask(stated.name, endpoint, asked, most, folder, reporter.progress)
         self.add(system, outcome, model=stated.model)
 
-    def given(self, stated: compare_tables.Answers) -> None:
+    def given(self, stated: tables.Answers) -> None:
         outcome = remote.given(self.data.recipe.resolve(stated.file), self.items)
         self.add(System(stated.name, ANSWERS, "its own"), outcome, file=Path(stated.file).name)
 

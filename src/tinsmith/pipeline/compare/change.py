@@ -21,7 +21,7 @@ from tinsmith.evaluate.verdict import Changed
 from tinsmith.pipeline.compare import asking
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table
 from tinsmith.pipeline.examples import read_examples
-from tinsmith.pipeline.recipe.compare import AUTO, NONE
+from tinsmith.pipeline.recipe.tables import CHANGED_AUTO, CHANGED_NONE
 from tinsmith.prepare.allowed import Checker
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ class Change:
 def of_recipe(table: Table, test: Sequence[Example], items: int) -> Change | str:
     """What changes, or why nothing does. test: all test examples; items: that are asked about, at most."""
     recipe = table.data.recipe
-    if recipe.compare.changed == NONE:
+    if recipe.compare.changed == CHANGED_NONE:
         return "the recipe asks for none"
-    if recipe.compare.changed != AUTO:
+    if recipe.compare.changed != CHANGED_AUTO:
         return stated(recipe, test, table.shown.train, items)
     return swapped(table.task, table.shown.train, table.items)
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import targets, tasks
 from tinsmith.errors import RecipeError, UnsupportedError
 from tinsmith.format_names import AUTO
-from tinsmith.pipeline.recipe.compare import LISTED, Compare
 from tinsmith.pipeline.recipe.tables import (
     BASE_KEYS,
     BUDGETS,
     DIVIDING_KEYS,
     EXAMPLE_KEYS,
     LABELS,
+    LISTED,
     NO_QAT,
     OPTIONAL,
     QUANTIZED,
@@ -31,6 +31,7 @@ from tinsmith.pipeline.recipe.tables import (
     TFIDF,
     Base,
     Build,
+    Compare,
     Constraint,
     Data,
     Eval,

@@ -13,10 +13,10 @@ from typing import Any
 
 from tinsmith import hub, tasks
 from tinsmith.errors import InputError
-from tinsmith.pipeline.recipe.compare import Compare
 from tinsmith.pipeline.recipe.tables import (
     Base,
     Build,
+    Compare,
     Constraint,
     Data,
     Eval,

@@ -12,6 +12,8 @@ from tinsmith.evaluate.naming import constrained
 from tinsmith.pipeline.routing import NONE, OFF_TOPIC
 from tinsmith.pipeline.update import bounds
 
+LABELS = 12  # rows and columns of confused labels
+
 
 def html(document: dict[str, Any]) -> str:
     baselines = [name for name in document["systems"] if name in document["test"]["baseline_items"]]
@@ -48,8 +50,8 @@ def risks(document: dict[str, Any]) -> curve.Drawing | None:
     return curve.draw(rows, tuple(names), "coverage")
 
 
-def heat(pairs: Sequence[dict[str, Any]], limit: int = 12) -> dict[str, Any]:
-    """The confused labels as a table: rows expected, columns answered, the most confused `limit` of each."""
+def heat(pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The confused labels as a table: rows expected, columns answered, the most confused of each."""
     rows: Counter[str] = Counter()
     columns: Counter[str] = Counter()
     for pair in pairs:
@@ -57,8 +59,8 @@ def heat(pairs: Sequence[dict[str, Any]], limit: int = 12) -> dict[str, Any]:
         columns[pair["answered"]] += pair["count"]
     counts = {(pair["expected"], pair["answered"]): pair["count"] for pair in pairs}
     return {
-        "rows": [name for name, _ in rows.most_common(limit)],
-        "columns": [name for name, _ in columns.most_common(limit)],
+        "rows": [name for name, _ in rows.most_common(LABELS)],
+        "columns": [name for name, _ in columns.most_common(LABELS)],
         "counts": counts,
         "most": max(counts.values(), default=1),
     }
