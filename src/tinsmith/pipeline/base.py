@@ -88,8 +88,6 @@ def paired(recipe: Recipe, model: Path, vision: Path, folder: Path) -> Path:
                 os.link(source.resolve(), draft / name)
             except OSError:  # on another disk
                 shutil.copyfile(source, draft / name)
-                stat = source.stat()  # whose time it is known again by
-                os.utime(draft / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         if licenses:
             (draft / "LICENSE").write_bytes(licenses)
     return folder

@@ -39,7 +39,7 @@ from tinsmith.data.splits import SPLITS
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate.naming import TOGETHER, TUNED, shipped
 from tinsmith.pipeline import beside, contents, formats, measuring, pages, routing, update
-from tinsmith.pipeline.base import MODEL, NEW_BASE, PAIRED
+from tinsmith.pipeline.base import MODEL, PAIRED
 from tinsmith.pipeline.measuring import FREE, Measured
 from tinsmith.pipeline.prepared import Data, FloatModel, Learned, Prepared, split_name
 from tinsmith.pipeline.recipe.reading import joint
@@ -80,12 +80,13 @@ def read_data(run: Run) -> data_digests.Inputs:
     return data_digests.Inputs(run.recipe, _base_files(run))
 
 
-def _base_files(run: Run) -> dict[str, str]:
+def _base_files(run: Run) -> dict[str, list[int]]:
     base = run.recipe.base
     if base is None or not base.mmproj:
         return {}
-    named = [(MODEL, run.recipe.resolve(base.model)), (PAIRED, run.recipe.resolve(base.mmproj))]
-    return {name: run.digest(path, f"{NEW_BASE}/{name}") for name, path in named if path.is_file()}
+    paths = {MODEL: run.recipe.resolve(base.model), PAIRED: run.recipe.resolve(base.mmproj)}
+    stats = {name: path.stat() for name, path in paths.items() if path.is_file()}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
 def read_baselines(run: Run) -> baselines.Inputs:

@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -115,9 +115,6 @@ class Run:
         self.reporter = Reporter(display)
         self.log: str | None = None
         self.state = _read_state(folder / STATE)
-        self.state.setdefault("stages", {})
-        self.state.setdefault("earlier", {})
-        self.state.setdefault("files", [])
 
     def record(self, stage: Stage[Any, Facts]) -> Record[Facts] | None:
         """None for a stage that never finished, or whose facts have another form."""
@@ -166,15 +163,6 @@ class Run:
         if stat.st_size != output.bytes:
             return False
         return stat.st_mtime_ns == output.mtime_ns or files.sha256_file(path) == output.sha256
-
-    def digest(self, path: Path, copy: str) -> str:
-        """SHA-256 of a file, which is not read where a stage's output of this name is known to be its copy."""
-        stat = path.stat()
-        for stage in self.state["stages"].values():
-            output = stage.get("outputs", {}).get(copy, {})
-            if (output.get("bytes"), output.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns):
-                return str(output["sha256"])
-        return files.sha256_file(path)
 
     def _make(self, stage: Stage[Any, Any]) -> None:
         self.display.line(f"{stage.name}: …")
@@ -368,26 +356,32 @@ def _number(lock: TextIO, path: Path) -> str:
 
 def _read_state(path: Path) -> dict[str, Any]:
     if not path.exists():
-        return {}
+        return dataclasses.asdict(_State({}))
     advice = "it is damaged: move the folder away, or give another with --out"
     state = reading.read_table(path, FormatError, unique=True, advice=advice)
-    stages, earlier = state.get("stages", {}), state.get("earlier", {})
-    tables = isinstance(stages, dict) and isinstance(earlier, dict)
-    named = state.get("files", [])
-    tables = tables and isinstance(named, list) and all(isinstance(one, str) for one in named)
-    if not tables or "stages" not in state or not all(map(_is_stage, stages.values())):
-        raise FormatError(f"{path}: is not a run's record; {advice}")
-    return state
+    try:
+        from_json(_State, state)
+    except ValueError:
+        raise FormatError(f"{path}: is not a run's record; {advice}") from None
+    return {"earlier": {}, "files": [], **state}
 
 
-def _is_stage(value: Any) -> bool:
-    """Whether the parts that are read without running the stage again are well formed."""
-    parts = (
-        [value.get(name, {}) for name in ("inputs", "outputs", "facts")] if isinstance(value, dict) else [None]
-    )
-    return all(isinstance(part, dict) for part in parts) and all(
-        isinstance(output, dict) for output in value.get("outputs", {}).values()
-    )
+@dataclass(frozen=True)
+class _Stage:
+    """The form of the parts of a stage's record that are read without running the stage again."""
+
+    inputs: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _State:
+    """The form of run.json. earlier: outputs of earlier stages; files: all that the run wrote."""
+
+    stages: dict[str, _Stage]
+    earlier: dict[str, Any] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
 
 
 def _output(path: Path) -> Output:

@@ -19,11 +19,11 @@ from tinsmith.train.adapters import peft_folder
 
 @dataclass(frozen=True)
 class Inputs:
-    """recipe: names every file that is read; base_files: SHA-256 of a GGUF base and its vision model, by their
-    names in the run."""
+    """recipe: names every file that is read; base_files: size and time of a GGUF base and of its vision model,
+    by their names in the run."""
 
     recipe: Recipe
-    base_files: Mapping[str, str]
+    base_files: Mapping[str, list[int]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TasksInputs:
     """base_files: as of Inputs; forbidden: test outputs of all tasks that their constraints forbid."""
 
     recipe: Recipe
-    base_files: Mapping[str, str]
+    base_files: Mapping[str, list[int]]
     tasks: Mapping[str, Prepared]
     forbidden: int
 
@@ -69,8 +69,8 @@ def of_tasks(inputs: TasksInputs) -> dict[str, Any]:
     }
 
 
-def _origin(recipe: Recipe, base_files: Mapping[str, str]) -> dict[str, Any]:
-    """The recipe's base or [scratch], and the digests of the base's files where the stage copies them."""
+def _origin(recipe: Recipe, base_files: Mapping[str, list[int]]) -> dict[str, Any]:
+    """The recipe's base or [scratch], and the base's files where the stage copies them."""
     if recipe.scratch:
         return {"scratch": dataclasses.asdict(recipe.scratch), "context": recipe.build.context}
     assert recipe.base  # the recipe's reader checks it
