@@ -13,13 +13,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.errors import FormatError
 from tinsmith.system import files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.tasks import Message
+from tinsmith.tasks import Message
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,12 @@ import random
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from tinsmith.data.readers import Example
 from tinsmith.errors import MissingExtraError
 from tinsmith.evaluate.metrics import SEED
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.tasks import Message, Task
+from tinsmith.tasks import Message, Task
 
 Messages = list["Message"]
 T = TypeVar("T")

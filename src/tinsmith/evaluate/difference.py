@@ -14,10 +14,10 @@ from tinsmith.errors import DataError
 from tinsmith.evaluate import page
 from tinsmith.evaluate.metrics import METRICS
 from tinsmith.system import reading
+from tinsmith.tasks import Grade, Task
 
 if TYPE_CHECKING:
     from tinsmith.runtime import Model
-    from tinsmith.tasks import Grade, Task
 
 _FORM = 'each line is one object such as {"input": "…"} or {"input": "…", "output": "…"}'
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import _core
 from tinsmith.checks import whole
 from tinsmith.errors import InputError
+from tinsmith.system.progress import Display
 
 if TYPE_CHECKING:
     from tinsmith.runtime import Model
-    from tinsmith.system.progress import Display
 
 
 def perplexity(model: Model, text: str, context: int, display: Display) -> dict[str, Any]:

@@ -7,16 +7,14 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.backends.endpoint import Endpoint
 from tinsmith.data import readers
+from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
 from tinsmith.evaluate.systems import Outcome
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 _FORM = 'each line is one object such as {"input": "…", "text": "…"}'
 

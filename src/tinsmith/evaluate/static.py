@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, MissingExtraError
 from tinsmith.evaluate.baselines import Nearest
 from tinsmith.formats import safetensors
@@ -18,7 +19,6 @@ from tinsmith.system import reading
 if TYPE_CHECKING:
     import numpy as np
 
-    from tinsmith.data.readers import Example
 
 _TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I64": "<i8", "I32": "<i4", "I8": "i1"}
 _LONGEST = 512  # tokens of a text that count, as in model2vec

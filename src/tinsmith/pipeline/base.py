@@ -7,19 +7,16 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.formats.model_files import model_bytes, model_digest, remove_model
 from tinsmith.pipeline import update
 from tinsmith.pipeline.prepared import COPIES, Base, read_texts, read_tools, settled
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
+from tinsmith.spec import Spec
 from tinsmith.system import files
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.spec import Spec
 
 NEW_BASE = "base"  # in the run's folder: an untrained model, or a GGUF file with its vision model
 MODEL, PAIRED = "model.gguf", "mmproj.gguf"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.compiler.adapter import FORMATS
 from tinsmith.pipeline import contents
@@ -15,9 +15,7 @@ from tinsmith.quant.shipping import Extra
 from tinsmith.runtime.adapters import entry, folder
 from tinsmith.train import methods
 from tinsmith.train.adapters import tin as adapter_tin
-
-if TYPE_CHECKING:
-    from tinsmith.train.options import TrainOptions
+from tinsmith.train.options import TrainOptions
 
 
 def add(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tinsmith import hub, tasks
 from tinsmith.data.containers.folders import sources
@@ -20,9 +19,7 @@ from tinsmith.prepare.check import base as bases
 from tinsmith.prepare.check.rows import Data, Fault, Files, Row, likely_task, read
 from tinsmith.prepare.check.rules import Rules
 from tinsmith.system import files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.tasks import Task
+from tinsmith.tasks import Task
 
 
 def of_files(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith import tasks
 from tinsmith.constraint import coverage, makers
+from tinsmith.data.readers import Example
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.formats.tin import CONSTRAINT
@@ -19,11 +20,10 @@ from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.allowed import Checker
 from tinsmith.prepare.check.unshown import of_labels, of_schema, of_tools
 from tinsmith.system import files, reading
+from tinsmith.tasks import Task
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
-    from tinsmith.data.readers import Example
-    from tinsmith.tasks import Task
 
 
 CALLS = "json"  # how a call is written: as the task "call" learns it

@@ -14,11 +14,11 @@ from tinsmith.pipeline import prepared
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.quant import shipping
+from tinsmith.spec import Spec
+from tinsmith.targets import Target
 
 if TYPE_CHECKING:
     from tinsmith.plan.contents import Base
-    from tinsmith.spec import Spec
-    from tinsmith.targets import Target
     from tinsmith.train.batches.sequences import Encode
 
 MEASURED = 4096  # bytes that metrics add to a bill of materials, at most

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
+from tinsmith.data.images import ImageSource
+from tinsmith.data.readers import Example
 from tinsmith.data.splits import LEARNED, SPLITS
 from tinsmith.errors import DataError
 from tinsmith.pipeline.prepared import COPIES
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.system import files
+from tinsmith.tasks import Task
 
 if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
-    from tinsmith.data.readers import Example
     from tinsmith.data.shapes import Named, Opened
-    from tinsmith.pipeline.recipe.values import Recipe
-    from tinsmith.tasks import Task
 
 IMAGES = "images"  # beside a run's examples
 DIVISION = "data/splits.json"  # the split of each input, by its key

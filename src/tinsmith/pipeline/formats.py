@@ -20,6 +20,7 @@ from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.quant import shipping
 from tinsmith.quant.presets import PRESETS
+from tinsmith.spec import Spec
 from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.quantized.qat_adapter import Preparation
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback
     from tinsmith.search.auto import Point, Search
     from tinsmith.search.choice import Chosen
-    from tinsmith.spec import Spec
 
 FOLDER = "search"  # of a run: what AUTO was measured on
 BASE = "base"  # in FOLDER: what was measured of the base

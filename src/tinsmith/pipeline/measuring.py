@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
 from tinsmith.evaluate import metrics, surety, systems
 from tinsmith.evaluate.answers import Answer, Item, Job
 from tinsmith.evaluate.baselines import Nearest, stratified
@@ -22,10 +23,7 @@ from tinsmith.pipeline import constraint
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.tasks import Grade
+from tinsmith.tasks import Grade
 
 FOLDER = "eval"  # of a run: the answers
 # Baselines that run no model; so they cost nothing, and answer every item.

@@ -7,20 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import tasks
 from tinsmith.data.preferences import Preference, read_pairs, read_ratings
+from tinsmith.data.readers import Example
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.spec import Spec
 from tinsmith.system import reading
+from tinsmith.tasks import Message, Task
 from tinsmith.train.methods import kto
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.spec import Spec
-    from tinsmith.tasks import Message, Task
 
 # The run's own copies, by their names in its folder.
 LICENSES = "data/LICENSES.txt"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.errors import InputError
 from tinsmith.evaluate import metrics
 from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.spec import Spec
 from tinsmith.system import files
 from tinsmith.train.adapters import peft_folder
-
-if TYPE_CHECKING:
-    from tinsmith.spec import Spec
 
 FILES = ("data", "validation", "test")  # the keys of [update] that are files of examples
 

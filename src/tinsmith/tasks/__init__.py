@@ -11,14 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypedDict
+from typing import Any, ClassVar, Literal, Protocol, TypedDict
 
+from tinsmith.data.leaves import Leaf
+from tinsmith.data.readers import Example
 from tinsmith.errors import UnsupportedError
 from tinsmith.tasks._json import json_equal
-
-if TYPE_CHECKING:
-    from tinsmith.data.leaves import Leaf
-    from tinsmith.data.readers import Example
 
 DEFAULT = "call"  # of a recipe that states no task
 

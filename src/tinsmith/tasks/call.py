@@ -7,15 +7,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.data.leaves import Leaf, leaves
+from tinsmith.data.readers import Example
 from tinsmith.tasks import Figure, Labels, Pairs, Task, Words
 from tinsmith.tasks._json import parse_json
 from tinsmith.tasks._scores import Named, counted, mean, micro, table
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 
 class Call(Task):

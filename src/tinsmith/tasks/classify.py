@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from tinsmith.data.readers import Example
 from tinsmith.tasks import Figure, Labels, Pairs, Task, Words
 from tinsmith.tasks._calibration import error, reliability
 from tinsmith.tasks._json import parse_json
 from tinsmith.tasks._scores import counted, macro_f1, mean, micro, table
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 _WORDS, _MOST, _OFTEN = 6, 100, 5  # words of a label, labels, and outputs for each
 _UNIQUE = 10  # labels; each doubles the states that record the given ones

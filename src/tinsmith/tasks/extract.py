@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.data.leaves import Leaf, leaves
+from tinsmith.data.readers import Example
 from tinsmith.tasks import Figure, Labels, Pairs, Task, Words
 from tinsmith.tasks._compare import fields, normalized
 from tinsmith.tasks._json import json_equal, parse_json, parse_object
 from tinsmith.tasks._scores import counted, macro_f1, mean, micro, table
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 
 class Extract(Task):

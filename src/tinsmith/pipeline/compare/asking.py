@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.backends.endpoint import Endpoint
+from tinsmith.data.readers import Example
 from tinsmith.evaluate import remote, systems
 from tinsmith.evaluate.answers import Item
 from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, with_turns
@@ -19,11 +20,8 @@ from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.measuring import Asking, copying, figures, timed
 from tinsmith.pipeline.prepared import Prepared, read_tools
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.pipeline.recipe import tables
-    from tinsmith.tasks import Grade, Task
+from tinsmith.pipeline.recipe import tables
+from tinsmith.tasks import Grade, Task
 
 PROMPTED, COPIED, TUNED, ENDPOINT, ANSWERS = "prompted", "copied", "tuned", "endpoint", "answers"
 UNTRAINED = (PROMPTED, COPIED, ENDPOINT)  # the kinds of systems that nothing was trained for

@@ -10,9 +10,10 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.data.leaves import Leaf, replaced
+from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.evaluate import paired, systems
 from tinsmith.evaluate.baselines import stratified
@@ -22,12 +23,9 @@ from tinsmith.pipeline.compare import asking
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table
 from tinsmith.pipeline.examples import read_examples
 from tinsmith.pipeline.recipe.tables import CHANGED_AUTO, CHANGED_NONE
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.allowed import Checker
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.pipeline.recipe.values import Recipe
-    from tinsmith.tasks import Task
+from tinsmith.tasks import Task
 
 SHOWN = 5  # answers that were kept
 OFTEN = 5  # training examples with each value of a closed set, on the average; dates and names come less often

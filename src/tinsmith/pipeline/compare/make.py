@@ -8,8 +8,9 @@ import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
 from tinsmith.data.splits import SPLITS
 from tinsmith.evaluate import doubling, metrics
 from tinsmith.evaluate.baselines import stratified
@@ -28,10 +29,7 @@ from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import Record, Run, machine, opened, versions
 from tinsmith.pipeline.stages.build import Built
 from tinsmith.system import files
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.system.progress import Display
+from tinsmith.system.progress import Display
 
 BASES, TUNED, LEARNED = "bases", "tuned", "data/learned"  # in the folder of a comparison
 STAGES = (DATA, BUILD_OF_BASE)

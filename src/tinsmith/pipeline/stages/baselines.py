@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
 from tinsmith.evaluate.answers import AnswerFile, Item
 from tinsmith.evaluate.baselines import Linear, Messages, Prompts, Retriever, with_turns
 from tinsmith.evaluate.systems import Outcome
@@ -28,9 +29,6 @@ from tinsmith.pipeline.measuring import (
 from tinsmith.pipeline.prepared import Prepared, read_tools, split_name
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.system import files
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import hub
 from tinsmith.format_names import AUTO
@@ -19,9 +19,7 @@ from tinsmith.pipeline import contents, formats
 from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, FloatModel, Prepared, load_base, settled
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.quant import shipping
-
-if TYPE_CHECKING:
-    from tinsmith.spec import Spec
+from tinsmith.spec import Spec
 
 UNSEALED = "unsealed"  # the tins' folder, in the run's: the seal stage writes those that ship, beside the GGUFs
 

@@ -10,14 +10,12 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.formats.model_files import model_digest, model_files, remove_model
 from tinsmith.pipeline.prepared import Prepared, settled
 from tinsmith.pipeline.stage import Made, Reporter
-
-if TYPE_CHECKING:
-    from tinsmith.spec import Spec
+from tinsmith.spec import Spec
 
 FOLDER, QAT = "merged", "merged-qat"  # in the run's
 

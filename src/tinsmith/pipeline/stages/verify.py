@@ -10,15 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.quant import shipping
 from tinsmith.system import files
-
-if TYPE_CHECKING:
-    from tinsmith.tasks import Message
+from tinsmith.tasks import Message
 
 CHECKS = "verify.json"
 CHECK_PROMPTS = 8

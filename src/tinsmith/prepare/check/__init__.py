@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from tinsmith.data.readers import Example
 from tinsmith.errors import MissingExtraError, UnsupportedError
 from tinsmith.system.plugins import exported
 
 if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
     from tinsmith.prepare.check.rows import Data
 
 Severity = Literal["error", "warning", "note"]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tinsmith import _core
+from tinsmith.data.readers import Example
 from tinsmith.runtime.model import Model
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.tasks import Task
+from tinsmith.tasks import Task
 
 _SHORTEST = 3  # characters of a special token; texts may have shorter ones by accident
 

@@ -11,14 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from tinsmith.data.images import ImageSource
 from tinsmith.errors import DataError
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check.rows import Data
-
-if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
 
 _ROW = 8  # bits of the hash per row, and its rows
 _BITS, _WORDS, _WORD = 3, 4, 16  # bits that may differ; words of the hash, and their bits

@@ -8,13 +8,10 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tinsmith.backends.endpoint import Endpoint
 from tinsmith.formats.model_files import model_digest
 from tinsmith.prepare.documents.writing import Request, constraint
-
-if TYPE_CHECKING:
-    from tinsmith.backends.endpoint import Endpoint
 
 WEAK = 1_000_000_000  # parameters below which a teacher is weak
 _AT_ONCE = 4  # requests to an endpoint

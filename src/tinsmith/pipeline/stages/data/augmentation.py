@@ -8,24 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import tasks
 from tinsmith.data import image_changes
 from tinsmith.data.augment import Augmented, augment
 from tinsmith.data.image_sheet import sheet
+from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import words
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError
 from tinsmith.pipeline.prepared import AUGMENTED, Augmentation
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.system import files, reading
 from tinsmith.train import methods
-
-if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
-    from tinsmith.pipeline.recipe.values import Recipe
 
 SHEET = "data/images.png"  # some changed images
 SHEET_WIDTH = 6  # of them in a row, with the first

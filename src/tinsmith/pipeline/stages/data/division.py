@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import tasks
+from tinsmith.data.readers import Example
 from tinsmith.data.splits import LEARNED, SPLITS, Division, divide
 from tinsmith.errors import DataError
 from tinsmith.pipeline.examples import DIVISION, checked, columns, division_before, named_paths
@@ -19,9 +20,6 @@ from tinsmith.pipeline.prepared import Divided
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.system import files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 
 @dataclass(frozen=True)

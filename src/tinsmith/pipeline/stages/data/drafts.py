@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tinsmith import tasks
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.pipeline.recipe.values import Recipe
-    from tinsmith.spec import Spec
+from tinsmith.data.readers import Example
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.spec import Spec
 
 
 def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from tinsmith.data.readers import Example
 from tinsmith.data.splits import normalize
 from tinsmith.errors import DataError
 from tinsmith.pipeline.prepared import New
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.update import sources
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 HELD_OUT = 10  # one of so many new examples is held out where none are given to validate on
 Splits = Mapping[str, Sequence["Example"]]

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
+from tinsmith.evaluate.answers import Answer
 from tinsmith.pipeline.examples import IMAGES
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.evaluate.answers import Answer
-    from tinsmith.tasks import Grade, Task
+from tinsmith.tasks import Grade, Task
 
 WORST = 20
 CHANGED = 20

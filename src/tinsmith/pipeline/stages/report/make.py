@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
 from tinsmith.evaluate.answers import Answer, read_answers
 from tinsmith.evaluate.metrics import RESAMPLES, SEED
 from tinsmith.evaluate.naming import constrained, shipped
@@ -23,9 +24,6 @@ from tinsmith.pipeline.stage import Made, Nothing, Reporter
 from tinsmith.pipeline.stages.report.findings import changes, confusion, shown, worst
 from tinsmith.pipeline.stages.report.page import html, html_of_tasks
 from tinsmith.train import methods
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.data.augment import origin
+from tinsmith.data.readers import Example
 from tinsmith.pipeline import contents, update
 from tinsmith.pipeline.facts import digest_of
 from tinsmith.pipeline.prepared import Prepared, load_base
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stages.train.options import options
+from tinsmith.spec import Spec
 from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.events import CONTINUED, NEW_TEST, NEW_VALIDATION, OLD_TEST, OLD_VALIDATION, RETRAINED
@@ -23,8 +25,6 @@ from tinsmith.train.reinforcement import rewards
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
-    from tinsmith.data.readers import Example
-    from tinsmith.spec import Spec
     from tinsmith.train.job import Job
     from tinsmith.train.quantized.qat_adapter import Preparation
     from tinsmith.train.update import Plan

@@ -26,13 +26,12 @@ from tinsmith.pipeline.stages.train.options import options
 from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
-from tinsmith.train.events import Event, Point, Rolled, Seeded, Trial, Updated, Validated
+from tinsmith.train.events import Event, Point, Rolled, Seeded, TrainResult, Trial, Updated, Validated
 from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.steps import logs
 from tinsmith.train.trials import finished
 
 if TYPE_CHECKING:
-    from tinsmith.train.events import TrainResult
     from tinsmith.train.job import Job
     from tinsmith.train.quantized.qat_adapter import Preparation
 
