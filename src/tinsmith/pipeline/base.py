@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from tinsmith import hub, models
+from tinsmith.chat import chat_template
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.formats.model_files import model_bytes, model_digest, remove_model
@@ -17,6 +19,7 @@ from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.spec import Spec
 from tinsmith.system import files
+from tinsmith.train.options import ScratchOptions
 
 NEW_BASE = "base"  # in the run's folder: an untrained model, or a GGUF file with its vision model
 MODEL, PAIRED = "model.gguf", "mmproj.gguf"
@@ -33,9 +36,6 @@ def check_context(recipe: Recipe, spec: Spec) -> None:
 
 
 def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
-    from tinsmith import hub, models
-    from tinsmith.chat import chat_template
-
     given = recipe.base
     assert given
     local = recipe.resolve(given.model)
@@ -69,8 +69,6 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
 
 def paired(recipe: Recipe, model: Path, vision: Path, folder: Path) -> Path:
     """A folder with the GGUF files of a language model and its vision model: a vision-language model."""
-    from tinsmith import hub
-
     where = f"{recipe.path}: [base] mmproj"
     if not vision.is_file():
         raise InputError(f"{where}: {vision}: no such file; give the .gguf of the vision model")
@@ -92,10 +90,7 @@ def paired(recipe: Recipe, model: Path, vision: Path, folder: Path) -> Path:
 
 def new_base(recipe: Recipe, examples: Sequence[Example], folder: Path, reporter: Reporter) -> Base:
     """Creates an untrained model in the run's folder, as the base of training from scratch."""
-    from tinsmith import models
-    from tinsmith.chat import chat_template
     from tinsmith.train.beginning import scratch
-    from tinsmith.train.options import ScratchOptions
 
     assert recipe.scratch
     texts = read_texts(folder / COPIES["text"]) if recipe.data.text else []

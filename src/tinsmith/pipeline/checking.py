@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinsmith import hub, tasks
+from tinsmith import hub, models, tasks
 from tinsmith.data.containers.folders import sources
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.shapes import Named
@@ -90,8 +90,6 @@ def _rules(
 def _base(recipe: Recipe) -> bases.Base | None:
     """None for a model from scratch, whose tokens are not there yet, and where it can't be had without a
     network."""
-    from tinsmith import models
-
     if recipe.base is None:
         return None
     try:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import tinsmith
 from tinsmith import tasks
 from tinsmith.constraint import coverage, makers
 from tinsmith.data.readers import Example
@@ -75,8 +76,6 @@ def of_task(
 ) -> Sealed | str | None:
     """The first of `following` that allows all of these outputs; where none does, the reason, which is said;
     None where none follows."""
-    import tinsmith
-
     said = None
     for table in following(recipe):
         task = tasks.by_name(recipe.data.task)

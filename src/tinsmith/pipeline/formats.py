@@ -11,6 +11,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith import quant
+from tinsmith.chat.chat_template import render, special_tokens
+from tinsmith.evaluate import systems
+from tinsmith.evaluate.answers import Item, Job
 from tinsmith.format_names import AUTO, FORMATS
 from tinsmith.formats.weights import weight_format
 from tinsmith.pipeline import contents
@@ -25,6 +29,7 @@ from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.quantized.qat_adapter import Preparation
 from tinsmith.train.steps import together
+from tinsmith.train.tensors import from_float32, to_float32
 
 if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback
@@ -69,8 +74,6 @@ def prepare_digests(data: Prepared) -> Any:
 def prepare(data: Prepared, spec: Spec, folder: Path, reporter: Reporter) -> Preparation | None:
     """The quantization that training prepares for, with AUTO's error feedback; None for none. spec: the base
     with the chat template of training."""
-    from tinsmith.train.tensors import from_float32, to_float32
-
     recipe = data.recipe
     names = prepared_for(recipe)
     reads = "qat" in methods.by_name(recipe.train.method).keys
@@ -96,8 +99,6 @@ def prepare(data: Prepared, spec: Spec, folder: Path, reporter: Reporter) -> Pre
 
 def _bits(spec: Spec, preset: str) -> float:
     """Of a weight of the matrices, on average."""
-    from tinsmith import quant
-
     total = weights = 0.0
     for role, name in quant.encoder(spec, preset).formats.items():
         kind, count = weight_format(name), spec.tensors[role].rows * spec.tensors[role].inputs
@@ -154,7 +155,6 @@ def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: R
 
 def calibration(data: Prepared, spec: Spec) -> list[int]:
     """Tokens of the recipe's training examples as the model sees them."""
-    from tinsmith.chat.chat_template import render, special_tokens
     from tinsmith.search import text
 
     assert spec.chat_template is not None
@@ -195,9 +195,6 @@ class _Answers:
 
     def _exact(self, name: str, model: Path, digest: str) -> float:
         """The share of exact answers, out of the run's own worker."""
-        from tinsmith.evaluate import systems
-        from tinsmith.evaluate.answers import Item, Job
-
         data, settings = self.data, self.data.recipe.eval
         items = [Item(data.conversation(example)) for example in self.examples]
         job = Job(str(model), digest, settings.threads, settings.max_tokens, items)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinsmith import tasks
+from tinsmith import models, tasks
+from tinsmith.chat.chat_template import settle, writes_date
+from tinsmith.data import readers
 from tinsmith.data.preferences import Preference, read_pairs, read_ratings
 from tinsmith.data.readers import Example
 from tinsmith.data.row_tools import has_rows, tools_of_rows
@@ -133,16 +135,12 @@ class Prepared(Data):
 
     def examples(self, split: str) -> list[Example]:
         """The examples of a split; empty where the recipe has none."""
-        from tinsmith.data import readers
-
         if split == "train" and self.recipe.data.train is None:
             return []
         return readers.read_jsonl(self.files[split_name(split)])
 
     def augmented(self) -> list[list[Example]]:
         """The augmented examples by variant; empty where there are none."""
-        from tinsmith.data import readers
-
         if AUGMENTED not in self.files:
             return []
         rows = readers.read_jsonl(self.files[AUGMENTED])
@@ -200,8 +198,6 @@ def read_texts(path: Path) -> list[str]:
 
 def load_base(recipe: Recipe, base: str | Path) -> Spec:
     """The base with the chat template for training and shipping."""
-    from tinsmith import models
-
     spec = models.load(base)
     if spec.chat_template is None:
         return spec
@@ -210,8 +206,6 @@ def load_base(recipe: Recipe, base: str | Path) -> Spec:
 
 def settled(recipe: Recipe, template: str) -> str:
     """The base's chat template with the values that the recipe fixes, for training and shipping."""
-    from tinsmith.chat.chat_template import settle, writes_date
-
     data = recipe.data
     tools = read_tools(recipe) if data.show_tools else None
     try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tinsmith.chat.chat_template import literal
 from tinsmith.errors import InputError
 from tinsmith.evaluate import metrics
 from tinsmith.pipeline.recipe.values import Recipe
@@ -37,7 +38,6 @@ def sources(recipe: Recipe) -> dict[str, Path]:
 def check(recipe: Recipe, spec: Spec, tools: Sequence[Any] | None) -> None:
     """Raises InputError or FormatError for an adapter of another base or chat template. spec: with the template
     of training; tools: in that template."""
-    from tinsmith.chat.chat_template import literal
     from tinsmith.train.beginning import start
 
     path = folder(recipe)

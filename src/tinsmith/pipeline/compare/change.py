@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import tinsmith
 from tinsmith.data.leaves import Leaf, replaced
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
@@ -240,8 +241,6 @@ def _share(right: Sequence[bool]) -> float:
 
 def _allowed(table: Table, change: Change) -> Change:
     """Without what the constraint, which was compiled before the change, would not let anybody answer."""
-    import tinsmith
-
     if not table.is_bound:
         return change
     checker = Checker(tinsmith.load(table.data.base.path), table.data.constraint_bytes())

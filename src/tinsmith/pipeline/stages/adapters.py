@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tinsmith
 from tinsmith.evaluate.baselines import stratified
 from tinsmith.evaluate.metrics import SEED
 from tinsmith.formats.tin import SOURCE, Tin
@@ -18,6 +19,7 @@ from tinsmith.pipeline import beside, routing
 from tinsmith.pipeline.prepared import Learned, Prepared
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.system import files
+from tinsmith.train.adapters import router_tin
 
 if TYPE_CHECKING:
     from tinsmith.train.adapters.router import Fitted
@@ -72,8 +74,6 @@ def digests(inputs: Inputs) -> dict[str, Any]:
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Adapted]:
-    from tinsmith.train.adapters import router_tin
-
     outputs, routers = [], {}
     for weights, source in inputs.tins.items():
         outputs.append(folder / FOLDER / source.name)
@@ -87,7 +87,6 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Adapted]:
 
 def fitted(inputs: Inputs, tin: Path, reporter: Reporter) -> Fitted:
     """By the states of the file's own base."""
-    import tinsmith
     from tinsmith.train.adapters import router
 
     data = inputs.data

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tinsmith import hub
+import tinsmith
+from tinsmith import hub, models
 from tinsmith.format_names import AUTO
 from tinsmith.formats.tin import SOURCE
 from tinsmith.pipeline import contents, formats
@@ -20,6 +21,7 @@ from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, FloatModel, Prep
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.quant import shipping
 from tinsmith.spec import Spec
+from tinsmith.train.quantized import importance
 
 UNSEALED = "unsealed"  # the tins' folder, in the run's: the seal stage writes those that ship, beside the GGUFs
 
@@ -112,8 +114,6 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Built]:
 
 def make_of_base(inputs: BaseInputs, folder: Path, reporter: Reporter) -> Made[Built]:
     """The base as it is."""
-    from tinsmith import models
-
     data, recipe = inputs.data, inputs.data.recipe
     for one in inputs.learned:
         check_context(one)
@@ -129,8 +129,6 @@ def make_of_base(inputs: BaseInputs, folder: Path, reporter: Reporter) -> Made[B
 
 def check_context(data: Prepared) -> None:
     """Raises DataError as contents.check_asked: the context may have changed since training."""
-    import tinsmith
-
     tokenizer = tinsmith.load(data.base.path)
     spec = load_base(data.recipe, data.base.path)
     contents.check_asked(data, spec, partial(tokenizer.tokenize, special=True))
@@ -140,9 +138,6 @@ def files_of(
     inputs: Inputs, origin: Origin, folder: Path, reporter: Reporter
 ) -> tuple[Pairs, list[Path], list[dict[str, Any]] | None]:
     """The files by format; these and the vision models; and what AUTO could choose from, if it is a format."""
-    from tinsmith import models
-    from tinsmith.train.quantized import importance
-
     data, recipe = inputs.data, inputs.data.recipe
     spec = models.load(origin.model.folder, mtp=recipe.build.mtp)
     spec = dataclasses.replace(spec, source=origin.model.sha256)

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinsmith import models
 from tinsmith.formats.model_files import model_digest, model_files, remove_model
 from tinsmith.pipeline.prepared import Prepared, settled
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.spec import Spec
+from tinsmith.train.adapters import peft_folder
 
 FOLDER, QAT = "merged", "merged-qat"  # in the run's
 
@@ -46,7 +48,6 @@ def digests(inputs: Inputs) -> dict[str, Any]:
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Merged]:
-    from tinsmith import models
     from tinsmith.train.methods import full
 
     recipe, out = inputs.data.recipe, folder / FOLDER
@@ -70,7 +71,6 @@ def merge(
 ) -> tuple[list[Path], Merged]:
     """The base with an adapter."""
     from tinsmith.train import merge
-    from tinsmith.train.adapters import peft_folder
 
     template = None if base.chat_template is None else settled(data.recipe, base.chat_template)
     peft_folder.check_template(trained, template)
@@ -82,8 +82,6 @@ def merge(
 
 
 def _saved(spec: Spec, name: str, out: Path) -> tuple[list[Path], Merged]:
-    from tinsmith import models
-
     remove_model(out)
     models.save_hf(dataclasses.replace(spec, general={**spec.general, "name": name}), out)
     return model_files(out), Merged(model_digest(out))

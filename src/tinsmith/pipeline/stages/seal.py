@@ -18,6 +18,7 @@ from tinsmith.pipeline import beside, contents
 from tinsmith.pipeline.prepared import Learned, Prepared
 from tinsmith.pipeline.stage import Made, Nothing, Reporter
 from tinsmith.system import files
+from tinsmith.train.adapters import router_tin
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
 FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")
@@ -141,8 +142,6 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
 
 
 def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
-    from tinsmith.train.adapters import router_tin
-
     outputs = []
     for weights, source in inputs.tins.items():
         outputs.append(folder / source.name)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tinsmith import tasks
+from tinsmith import models, tasks
 from tinsmith.data import image_changes
 from tinsmith.data.augment import Augmented, augment
 from tinsmith.data.image_sheet import sheet
@@ -23,7 +23,9 @@ from tinsmith.pipeline.prepared import AUGMENTED, Augmentation
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.system import files, reading
+from tinsmith.tokenizer.packed import token_text
 from tinsmith.train import methods
+from tinsmith.train.tensors import to_float32
 
 SHEET = "data/images.png"  # some changed images
 SHEET_WIDTH = 6  # of them in a row, with the first
@@ -132,9 +134,6 @@ def show_images(
 
 def tokens_of(base: Path) -> list[str]:
     """The texts of a model's vocabulary, in order."""
-    from tinsmith import models
-    from tinsmith.tokenizer.packed import token_text
-
     tokenizer = models.load(base).tokenizer
     texts = (token_text(*pair, tokenizer.model) for pair in zip(tokenizer.tokens, tokenizer.types, strict=True))
     return [text.decode("utf-8", "ignore") for text in texts]
@@ -142,9 +141,6 @@ def tokens_of(base: Path) -> list[str]:
 
 def embeddings_of(base: Path, ids: Sequence[int]) -> Any:
     """A model's embeddings of these tokens, float32 [n, dim]."""
-    from tinsmith import models
-    from tinsmith.train.tensors import to_float32
-
     table = models.load(base).tensors["embed"]
     size = len(table.data) // table.rows
     data = b"".join(bytes(table.data[id * size : (id + 1) * size]) for id in ids)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import tasks
+from tinsmith.data.containers.folders import sources
 from tinsmith.data.readers import Example
+from tinsmith.data.shapes import open_examples
 from tinsmith.data.splits import LEARNED, SPLITS, Division, divide
 from tinsmith.errors import DataError
 from tinsmith.pipeline.examples import DIVISION, checked, columns, division_before, named_paths
@@ -34,8 +36,6 @@ class Read:
 def read(recipe: Recipe, folder: Path, reporter: Reporter) -> Read:
     """Reads every split, reports how its rows are read, and makes the splits that the recipe has no file
     for."""
-    from tinsmith.data.containers.folders import sources
-
     paths = named_paths(recipe)
     if LEARNED in paths:
         sourced = sources(paths[LEARNED])
@@ -51,8 +51,6 @@ def read(recipe: Recipe, folder: Path, reporter: Reporter) -> Read:
 
 
 def _read(recipe: Recipe, split: str, path: Path, reporter: Reporter) -> list[Example]:
-    from tinsmith.data.shapes import open_examples
-
     task = tasks.by_name(recipe.data.task)
     opened = open_examples(path, named=columns(recipe), task=task, split=split)
     said = opened.summary()

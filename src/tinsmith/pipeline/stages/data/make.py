@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import tinsmith
 from tinsmith import tasks
 from tinsmith.data.readers import Example
 from tinsmith.data.splits import shared_inputs
@@ -169,8 +170,6 @@ def constrain(
 
     Raises DataError for a violation in training or validation data or in preferences: the model would learn an
     answer that it can never give."""
-    import tinsmith
-
     sealed = constraint.of_recipe(recipe, splits["train"])
     if sealed is None:
         sealed = follow_task(recipe, given, wanted, base, reporter)

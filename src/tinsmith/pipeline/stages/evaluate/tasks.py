@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tinsmith
 from tinsmith.evaluate import metrics, systems
 from tinsmith.evaluate.answers import Item, read_answers
 from tinsmith.evaluate.naming import NAMED, OWN, ROUTED, TOGETHER, constrained, named, shipped
@@ -147,8 +148,6 @@ def figures(decisions: Mapping[str, Sequence[str | None]]) -> dict[str, Any]:
 
 def decide(inputs: TasksInputs, tin: Path, reporter: Reporter) -> dict[str, list[str | None]]:
     """By task, which one the router chooses for each test prompt; and for prompts off topic."""
-    import tinsmith
-
     recipe = inputs.data.recipe
     model = tinsmith.load(tin, threads=recipe.eval.threads or None)
     asked = {name: [example.input for example in test_items(one)] for name, one in inputs.tasks.items()}

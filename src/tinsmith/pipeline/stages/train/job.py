@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tinsmith
+from tinsmith.constraint import Constraint
 from tinsmith.data.augment import origin
 from tinsmith.data.readers import Example
 from tinsmith.pipeline import contents, update
@@ -120,7 +122,6 @@ def check(data: Prepared, folder: Path) -> None:
 def job_of(data: Prepared, spec: Spec, folder: Path, preparation: Preparation | None = None) -> Job:
     """A job for all examples, from the base or from an adapter. preparation: the quantization that every other
     step simulates, None for none."""
-    import tinsmith
     from tinsmith.train.job import Job
 
     recipe, base = data.recipe, data.base
@@ -156,8 +157,6 @@ def job_of(data: Prepared, spec: Spec, folder: Path, preparation: Preparation | 
 
 def _compiled(data: Prepared) -> Constraint | None:
     """The recipe's constraint."""
-    from tinsmith.constraint import Constraint
-
     facts = data.constraint
     return None if facts is None else Constraint.of_bytes(facts["kind"], data.constraint_bytes())
 

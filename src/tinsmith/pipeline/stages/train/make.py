@@ -28,7 +28,7 @@ from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import Event, Point, Rolled, Seeded, TrainResult, Trial, Updated, Validated
 from tinsmith.train.quantized import qat_adapter
-from tinsmith.train.steps import logs
+from tinsmith.train.steps import logs, together
 from tinsmith.train.trials import finished
 
 if TYPE_CHECKING:
@@ -129,8 +129,6 @@ def _of_update(prepared: Prepared) -> dict[str, Any]:
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Trained]:
-    from tinsmith.train.steps import together
-
     together.call()
     result, outcome, qat = train(inputs, folder, reporter)
     if result.rollouts and all(step.alike == step.prompts for step in result.rollouts):
