@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinsmith import _core
+from tinsmith import _core, models
+from tinsmith.compiler import build_words
 from tinsmith.data.readers import Example
 from tinsmith.runtime.model import Model
 from tinsmith.tasks import Task
@@ -32,9 +33,6 @@ class Base:
 
 def read(path: Path, system: str = "", template: str | None = None) -> Base:
     """template: the chat template with a recipe's settings; None for the base's own."""
-    from tinsmith import models
-    from tinsmith.compiler import build_words
-
     spec = models.load(path)
     facts = {"name": path.name, "family": spec.family, "parameters": spec.parameters, "tensors": {}}
     image = build_words(spec.tokenizer, template or spec.chat_template, spec.hyper.context, facts)
