@@ -81,9 +81,9 @@ class Job:
 class Answer:
     """item: its position in the job; tokens: None for another program's answer; prompt_tokens, seconds (of
     prompt and answer): None if unknown; evaluations: of the model, for prompt and answer; drafted: with a
-    draft, so that seconds and evaluations are not a user's; log_probability: as in a Completion; options,
-    expected_log_probability, expected_tokens: as in tinsmith.tasks.Answered; answer_tokens: the count where the
-    tokens themselves are unknown."""
+    draft, so that seconds and evaluations are not a user's; log_probability: as in a Completion; options: the
+    probability of each label, from 0 to 1; expected_log_probability: of the expected answer and its end, in
+    nats; expected_tokens: their count; answer_tokens: the count where the tokens themselves are unknown."""
 
     item: int
     text: str

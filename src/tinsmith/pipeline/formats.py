@@ -8,16 +8,18 @@ on answers to validation examples."""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import quant
 from tinsmith.chat.chat_template import render, special_tokens
 from tinsmith.evaluate import systems
-from tinsmith.evaluate.answers import Item, Job
+from tinsmith.evaluate.answers import Item
 from tinsmith.format_names import AUTO, FORMATS
 from tinsmith.formats.weights import weight_format
 from tinsmith.pipeline import contents
+from tinsmith.pipeline.measuring import Asking
 from tinsmith.pipeline.prepared import FloatModel, Prepared
 from tinsmith.pipeline.recipe.tables import NO_QAT
 from tinsmith.pipeline.recipe.values import Recipe
@@ -133,7 +135,7 @@ def choose(
     search = Search(spec, calibration(data, spec), folder, display, options)
     accuracy = None
     if stated["min_accuracy"] is not None and merged is not None:
-        accuracy = _Answers(data, merged, spec, search, folder, reporter).accuracy
+        accuracy = _accuracy(data, merged, spec, search, folder, reporter)
     if data.recipe.build.target:
         stated["memory"] = contents.room(data, spec)
         stated["bandwidth"] = choice.bandwidth(contents.devices(data.recipe))
@@ -174,31 +176,26 @@ def error_feedback(data: Prepared, spec: Spec, reporter: Reporter) -> Feedback:
     return grams.of_text(spec, calibration(data, spec), reporter.display)[1].feedback
 
 
-class _Answers:
-    """A choice's answers to validation examples, beside the float model's."""
+def _accuracy(
+    data: Prepared, merged: FloatModel, spec: Spec, search: Search, folder: Path, reporter: Reporter
+) -> Callable[[Point], float]:
+    """The accuracy of a choice: its exact answers to validation examples, as a share of the float model's."""
+    asking, examples = Asking(data, folder, reporter), data.examples("validation")[:VALIDATED]
+    items, labels = [Item(data.conversation(example)) for example in examples], data.labels()
 
-    def __init__(
-        self, data: Prepared, merged: FloatModel, spec: Spec, search: Search, folder: Path, reporter: Reporter
-    ) -> None:
-        self.data, self.spec, self.search, self.folder, self.reporter = data, spec, search, folder, reporter
-        self.examples = data.examples("validation")[:VALIDATED]
-        self.exact = self._exact("float", merged.folder, merged.sha256)
-
-    def accuracy(self, point: Point) -> float:
-        path = self.folder / "candidate.gguf"
-        feedback = self.search.grams.feedback
-        weights = shipping.Weights("candidate", self.search.mix(point), feedback=feedback)
-        shipping.write_gguf(self.spec, path, weights, self.reporter.display)
-        exact = self._exact(f"candidate-{point.size}", path, files.sha256_file(path))
-        path.unlink()
-        return exact / self.exact if self.exact else 1.0
-
-    def _exact(self, name: str, model: Path, digest: str) -> float:
-        """The share of exact answers, out of the run's own worker."""
-        data, settings = self.data, self.data.recipe.eval
-        items = [Item(data.conversation(example)) for example in self.examples]
-        job = Job(str(model), digest, settings.threads, settings.max_tokens, items)
-        with self.reporter.step(f"validate {name}", len(items)):
-            outcome = systems.ask(name, job, self.folder, self.reporter.progress)
-        grades = systems.grades(data.task, outcome, self.examples, data.labels())
+    def exact(name: str, model: Path, digest: str) -> float:
+        outcome = asking.ask(name, (model, digest), items)
+        grades = systems.grades(data.task, outcome, examples, labels)
         return sum(grade.exact for grade in grades) / len(grades)
+
+    whole = exact("float", merged.folder, merged.sha256)
+
+    def accuracy(point: Point) -> float:
+        path = folder / "candidate.gguf"
+        weights = shipping.Weights("candidate", search.mix(point), feedback=search.grams.feedback)
+        shipping.write_gguf(spec, path, weights, reporter.display)
+        found = exact(f"candidate-{point.size}", path, files.sha256_file(path))
+        path.unlink()
+        return found / whole if whole else 1.0
+
+    return accuracy

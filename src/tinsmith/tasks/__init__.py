@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, ClassVar, Literal, Protocol, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 from tinsmith.data.leaves import Leaf
 from tinsmith.data.readers import Example
@@ -39,21 +39,6 @@ class Grade:
     exact: bool
     equivalent: bool
     label: str | None
-
-
-class Answered(Protocol):
-    """A system's answer as measures read it. options: the probability of each label, from 0 to 1;
-    expected_log_probability: of the expected answer and its end, in nats; expected_tokens: their count. Each is
-    None where a system did not report it."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def options(self) -> Mapping[str, float] | None: ...
-    @property
-    def expected_log_probability(self) -> float | None: ...
-    @property
-    def expected_tokens(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +69,7 @@ class Words:
 
 
 Labels = frozenset[str]
-Pairs = Sequence[tuple[Answered, "Example"]]
+Pairs = Sequence[tuple[Any, Example]]  # an Answer of tinsmith.evaluate, and its example
 
 
 class Task(ABC):
@@ -170,7 +155,7 @@ class Task(ABC):
         return None
 
     def options(self, outputs: Iterable[str]) -> list[str]:
-        """The texts that a system weighs for `Answered.options`; empty if an answer is not one of a few."""
+        """The texts that a system weighs as answers; empty if an answer is not one of a few."""
         return []
 
     def measures(self, pairs: Pairs, labels: Labels = frozenset(), schema: Any = None) -> dict[str, Any]:

@@ -39,10 +39,7 @@ class Call(Task):
 
     def parse(self, text: str) -> Any:
         """The call, or a sorted list of several."""
-        try:
-            value = parse_json(text.strip())
-        except ValueError:
-            return None
+        value = parse_json(text)
         if not isinstance(value, list):
             return value if _is_call(value) else None
         if len(value) < 2 or not all(map(_is_call, value)):

@@ -9,7 +9,7 @@ from tinsmith.data.leaves import Leaf, leaves
 from tinsmith.data.readers import Example
 from tinsmith.tasks import Figure, Labels, Pairs, Task, Words
 from tinsmith.tasks._compare import fields, normalized
-from tinsmith.tasks._json import json_equal, parse_json, parse_object
+from tinsmith.tasks._json import json_equal, parse_json
 from tinsmith.tasks._scores import counted, macro_f1, mean, micro, table
 
 
@@ -33,7 +33,8 @@ class Extract(Task):
     has_values = True
 
     def parse(self, text: str) -> Any:
-        return parse_object(text)
+        value = parse_json(text)
+        return value if isinstance(value, dict) else None
 
     def likely(self, outputs: Sequence[str]) -> float:
         return 0.9 * mean(self.parse(output) is not None for output in outputs)
