@@ -38,7 +38,7 @@ from typing import Any
 from tinsmith.data.splits import SPLITS
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate.naming import TOGETHER, TUNED, shipped
-from tinsmith.pipeline import beside, contents, formats, measuring, pages, routing, update
+from tinsmith.pipeline import beside, contents, formats, measuring, pages, update
 from tinsmith.pipeline.base import MODEL, PAIRED
 from tinsmith.pipeline.measuring import FREE, Measured
 from tinsmith.pipeline.prepared import Data, FloatModel, Learned, Prepared, split_name
@@ -434,7 +434,6 @@ def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: 
     assert recipe.router  # of a recipe with tasks
     compares = goal in (EVALUATE_TASKS.name, REPORT_TASKS.name) and recipe.router.compare
     with opened(recipe, folder, display) as run:
-        check_router_files(recipe)
         if goal != DATA_TASKS.name:
             _make_data(run)
         for name, one in recipe.tasks.items():
@@ -473,15 +472,6 @@ def planned(run: Run) -> tuple[dict[str, int], int]:
         for name, one in _prepared_tasks(run).items()
     }
     return beside.planned(prepared(run), tasks)
-
-
-def check_router_files(recipe: Recipe) -> None:
-    """Raises DataError where [router] names a file that a router can't be fitted on or measured with. One that
-    is not there may be made by a task's command."""
-    makes = any(one.data.command for one in recipe.tasks.values())
-    for key, path in routing.stated(recipe).items():
-        if path.exists() or not makes:
-            routing.prompts(recipe, key, path)
 
 
 def check_router_examples(run: Run) -> None:

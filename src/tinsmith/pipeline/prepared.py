@@ -196,9 +196,9 @@ def read_texts(path: Path) -> list[str]:
     return [text for text in re.split(r"\n(?:[ \t]*\n)+", whole) if text.strip()]
 
 
-def load_base(recipe: Recipe, base: str | Path) -> Spec:
+def load_base(recipe: Recipe, base: str | Path, *, mtp: bool = False) -> Spec:
     """The base with the chat template for training and shipping."""
-    spec = models.load(base)
+    spec = models.load(base, mtp=mtp)
     if spec.chat_template is None:
         return spec
     return dataclasses.replace(spec, chat_template=settled(recipe, spec.chat_template))

@@ -17,7 +17,7 @@ from tinsmith import hub, models
 from tinsmith.format_names import AUTO
 from tinsmith.formats.tin import SOURCE
 from tinsmith.pipeline import contents, formats
-from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, FloatModel, Prepared, load_base, settled
+from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, FloatModel, Prepared, load_base
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.quant import shipping
 from tinsmith.spec import Spec
@@ -66,37 +66,33 @@ class Built:
     front: list[dict[str, Any]] | None = None
 
 
-def digests(inputs: Inputs) -> dict[str, Any]:
-    prepared, recipe = inputs.data, inputs.data.recipe
-    base_license = hub.license_text(Path(prepared.base.path))
+def _decisive(data: Prepared) -> dict[str, Any]:
+    recipe = data.recipe
     return {
-        **inputs.digests,
         "build": recipe.build.stated,
         **contents.target_digests(recipe),
-        **formats.auto_digests(prepared),
         "name": recipe.name,
-        "licenses": prepared.digests.get(LICENSES),
-        "base_license": hashlib.sha256(base_license).hexdigest() if base_license else None,
-        "constraint": prepared.digests.get(ANSWER),
-        "draft": prepared.digests.get(DRAFT),
+        "licenses": data.digests.get(LICENSES),
+        "draft": data.digests.get(DRAFT),
         "recipe": recipe.model_digest,
+    }
+
+
+def digests(inputs: Inputs) -> dict[str, Any]:
+    data, base_license = inputs.data, hub.license_text(Path(inputs.data.base.path))
+    return {
+        **inputs.digests,
+        **_decisive(data),
+        **formats.auto_digests(data),
+        "base_license": hashlib.sha256(base_license).hexdigest() if base_license else None,
+        "constraint": data.digests.get(ANSWER),
     }
 
 
 def digests_of_base(inputs: BaseInputs) -> dict[str, Any]:
-    prepared, recipe = inputs.data, inputs.data.recipe
-    answer = prepared.digests.get(ANSWER)
-    return {
-        "base": prepared.base.sha256,
-        "template": prepared.base.template,
-        "build": recipe.build.stated,
-        **contents.target_digests(recipe),
-        "name": recipe.name,
-        "licenses": prepared.digests.get(LICENSES),
-        "recipe": recipe.model_digest,
-        **({"constraint": answer} if answer else {}),
-        "draft": prepared.digests.get(DRAFT),
-    }
+    data, answer = inputs.data, inputs.data.digests.get(ANSWER)
+    constraint = {"constraint": answer} if answer else {}
+    return {"base": data.base.sha256, "template": data.base.template, **_decisive(data), **constraint}
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Built]:
@@ -117,10 +113,8 @@ def make_of_base(inputs: BaseInputs, folder: Path, reporter: Reporter) -> Made[B
     data, recipe = inputs.data, inputs.data.recipe
     for one in inputs.learned:
         check_context(one)
-    spec = models.load(data.base.path, mtp=recipe.build.mtp)
+    spec = load_base(recipe, data.base.path, mtp=recipe.build.mtp)
     origin = spec.source or data.base.sha256  # as the adapters' training says it
-    if spec.chat_template is not None:
-        spec = dataclasses.replace(spec, chat_template=settled(recipe, spec.chat_template))
     spec = shipping.prepared(spec, recipe.name, contents.context_of(recipe, spec))
     weights = [shipping.Weights(name) for name in recipe.build.formats]
     built = _build(data, spec, origin, weights, folder, reporter)

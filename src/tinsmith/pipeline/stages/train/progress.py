@@ -12,7 +12,6 @@ from tinsmith.train.events import (
     Preparing,
     Replayed,
     Rolled,
-    Score,
     Seeded,
     Started,
     Step,
@@ -91,12 +90,8 @@ def lines(updated: Updated) -> Iterator[str]:
     for name in updated.scores[START]:
         changed = updated.scores[updated.kept][name]
         before = updated.scores[START][name]
+        low, high = bounds(changed.exact, changed.items)
         yield (
-            f"update: {name}: {before.exact:.1%} before, {changed.exact:.1%} after ({interval(changed)}), "
-            f"{changed.lost} of {changed.items} lost, {changed.gained} gained"
+            f"update: {name}: {before.exact:.1%} before, {changed.exact:.1%} after (95 % between {low:.1%} "
+            f"and {high:.1%}), {changed.lost} of {changed.items} lost, {changed.gained} gained"
         )
-
-
-def interval(score: Score) -> str:
-    low, high = bounds(score.exact, score.items)
-    return f"95 % between {low:.1%} and {high:.1%}"
