@@ -46,15 +46,11 @@ class Structure(HTMLParser):
         self.tags.add(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag != "wbr":
-            assert self.open.pop() == tag
+        assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] in ("h1", "h2"):
             self.headings.append(data)
-
-
-VOID |= {"wbr"}
 
 
 def parse(page: str) -> Structure:

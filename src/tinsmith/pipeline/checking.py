@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tinsmith import hub, models, tasks
 from tinsmith.data.containers.folders import sources
-from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.shapes import Named
 from tinsmith.data.splits import LEARNED, SPLITS
 from tinsmith.errors import DataError, OfflineError
@@ -76,8 +75,7 @@ def _rules(
     document = None
     if table.source in ("schema", "tools"):
         path = folder / files.stated(getattr(table, table.source))
-        in_rows = table.source == "tools" and has_rows(path)
-        document = tools_of_rows(path) if in_rows else reading.read_json(path, unique=True)
+        _, document = constraint.read(table.source, path, reading.read_bytes(path))
     return Rules(
         sealed.data,
         schema=document if table.source == "schema" else None,

@@ -100,7 +100,7 @@ def unshown(recipe: Recipe, train: Sequence[Example]) -> Iterator[str]:
     task, outputs = tasks.by_name(recipe.data.task), [example.output for example in train]
     if table.source in ("tools", "schema") and train:
         path = recipe.resolve(getattr(table, table.source))
-        _, value = _read(table.source, path, reading.read_bytes(path))
+        _, value = read(table.source, path, reading.read_bytes(path))
         of_file = of_tools if table.source == "tools" else of_schema
         yield from of_file(value, map(task.parse, outputs))
     elif isinstance(table.choices, tuple) and train:
@@ -182,7 +182,7 @@ def _compile_choices(value: Any, task: Task | None, outputs: Sequence[str]) -> C
 
 
 def _compile_file(table: Table, source: str, path: Path, raw: bytes, several: bool) -> Constraint:
-    text, value = _read(source, path, raw)
+    text, value = read(source, path, raw)
     try:
         if source == "grammar":
             return makers.grammar(text, makers.grammar_kind(path))
@@ -195,7 +195,7 @@ def _compile_file(table: Table, source: str, path: Path, raw: bytes, several: bo
         raise ConstraintError(f"{path}: {error}") from None
 
 
-def _read(source: str, path: Path, raw: bytes) -> tuple[str, Any]:
+def read(source: str, path: Path, raw: bytes) -> tuple[str, Any]:
     """A grammar's text, or the JSON value of a schema or of tools, which a file of rows may have too."""
     if source == "tools" and has_rows(path):
         return "", tools_of_rows(path)

@@ -69,7 +69,7 @@ def prepare_digests(data: Prepared) -> Any:
     names = prepared_for(data.recipe)
     if AUTO not in names:
         return names[0] if names else None
-    stated = {"formats": names, "build": data.recipe.build.stated}
+    stated = {"formats": names, "build": dataclasses.asdict(data.recipe.build)}
     return {**stated, **contents.target_digests(data.recipe), **auto_digests(data)}
 
 

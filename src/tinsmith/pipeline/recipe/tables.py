@@ -3,7 +3,6 @@ docs/recipe.md says what they do."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -127,11 +126,6 @@ class Base:
     mmproj: str | None = _key(TEXT, None)
     weights: Literal["auto", "quantized", "float"] = _key(choice(WEIGHTS), AUTO_WEIGHTS)
 
-    @property
-    def stated(self) -> dict[str, Any]:
-        """By key, for digests."""
-        return dataclasses.asdict(self)
-
 
 @dataclass(frozen=True)
 class Scratch:
@@ -244,11 +238,6 @@ class Build:
     bits: float | None = _key(number(*BITS), None)
     min_accuracy: float | None = _key(number(*ACCURACIES), None)
     mtp: bool = _key(FLAG, False)
-
-    @property
-    def stated(self) -> dict[str, Any]:
-        """By key, for digests."""
-        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)

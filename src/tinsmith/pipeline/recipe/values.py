@@ -64,16 +64,11 @@ class Recipe:
     @property
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval], [output] and [compare]."""
-        tables = (self.scratch, self.data, self.train, self.constraint)
+        origin = self.base or self.scratch
+        tables = (origin, self.data, self.train, self.constraint, self.build, self.update, self.router)
         values: list[Any] = [dataclasses.asdict(table) for table in tables if table]
-        values += [self.build.stated, *([dataclasses.asdict(self.update)] if self.update else [])]
-        if self.base:
-            values.insert(0, self.base.stated)
         if self.router:
-            values += [
-                dataclasses.asdict(self.router),
-                {name: t.model_digest for name, t in self.tasks.items()},
-            ]
+            values.append({name: task.model_digest for name, task in self.tasks.items()})
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def passes(self, examples: int, made: bool) -> int:

@@ -69,7 +69,7 @@ class Built:
 def _decisive(data: Prepared) -> dict[str, Any]:
     recipe = data.recipe
     return {
-        "build": recipe.build.stated,
+        "build": dataclasses.asdict(recipe.build),
         **contents.target_digests(recipe),
         "name": recipe.name,
         "licenses": data.digests.get(LICENSES),

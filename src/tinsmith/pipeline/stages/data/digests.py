@@ -74,7 +74,7 @@ def _origin(recipe: Recipe, base_files: Mapping[str, list[int]]) -> dict[str, An
     if recipe.scratch:
         return {"scratch": dataclasses.asdict(recipe.scratch), "context": recipe.build.context}
     assert recipe.base  # the recipe's reader checks it
-    return {"base": recipe.base.stated, **({"files": dict(base_files)} if base_files else {})}
+    return {"base": dataclasses.asdict(recipe.base), **({"files": dict(base_files)} if base_files else {})}
 
 
 def _of_augmentation(recipe: Recipe, has_images: bool) -> dict[str, Any]:

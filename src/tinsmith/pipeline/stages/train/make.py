@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,9 +175,7 @@ def first(inputs: Inputs, job: Job, reporter: Reporter) -> tuple[TrainResult, Up
     if inputs.data.new is not None:
         return updated(inputs, job, reporter)
 
-    def train_one() -> TrainResult:
-        return trained(inputs, job, job.out_dir / logs.FOLDER, reporter)
-
+    train_one = partial(trained, inputs, job, job.out_dir / logs.FOLDER, reporter)
     return finished.once(job.out_dir / FINISHED, digest_of(decisive(inputs, job)), train_one), None
 
 
@@ -187,10 +186,7 @@ def prepared(
     name = preparation.preset if isinstance(preparation.preset, str) else preparation.preset.name
     reporter.note(f"train: quantization-aware training for {name}, from the first adapter")
     further = qat_adapter.job_of(job, result, preparation)
-
-    def train_one() -> TrainResult:
-        return trained(inputs, further, job.out_dir / logs.FOLDER / qat_adapter.FOLDER, reporter)
-
+    train_one = partial(trained, inputs, further, job.out_dir / logs.FOLDER / qat_adapter.FOLDER, reporter)
     begun = {"start": peft_folder.digest_of(result.folder), "rate": result.learning_rate}
     decided = {**decisive(inputs, job), "qat": inputs.decides["qat"], **begun}
     if "update" in decided:
