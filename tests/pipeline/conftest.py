@@ -165,7 +165,6 @@ def composed() -> dict[str, Any]:
             "slots": {"HassTurnOn.area": 300, "HassLightSet.area": 210},
             "sources": {"new words": 700, "seen": 800},
             "shared": {"validation": 3, "test": 5},
-            "met": {},
             "images": {},
             "examples": [
                 {

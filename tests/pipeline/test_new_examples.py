@@ -161,7 +161,7 @@ def test_whether_new_examples_are_read_again_decides_a_training(folder: Path) ->
     """Also beside so many old ones that those are not, whose digest a stated key leaves as it is."""
     base = Base(None, "", "", 0, "llama", None, None)
     new, digests = New(5, 1, 0, 0), {split_name("test"): ""}
-    made = Augmentation(1, 1, {}, {}, {}, {}, {})
+    made = Augmentation(1, 1, {}, {}, {}, {})
     found = []
     for stated in ("", "originals_once = true\n"):
         (folder / "many.toml").write_text(RECIPE + stated + UPDATE)

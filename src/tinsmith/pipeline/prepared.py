@@ -67,15 +67,13 @@ class New:
 class Augmentation:
     """rows: examples made; variants: of each example, at most; slots: values found that can be substituted, by
     argument; sources: values filled in, by where they are from; shared: of each split, how many inputs were
-    made too; met: how many have a word that no training input has and a made one does; images: changes of
-    images, by kind."""
+    made too; images: changes of images, by kind."""
 
     rows: int
     variants: int
     slots: dict[str, int]
     sources: dict[str, int]
     shared: dict[str, int]
-    met: dict[str, int]
     images: dict[str, int]
 
 

@@ -102,8 +102,8 @@ class Stage(Generic[Inputs, Facts]):
 
 
 class Run:
-    """A recipe, its folder, and the record of the stages. log: the kind of files that training writes its curves
-    to, which no stage depends on."""
+    """A recipe, its folder, and the record of the stages. log: the kind of files that training writes its
+    curves to, which no stage depends on."""
 
     def __init__(self, recipe: Recipe, folder: Path, display: Display) -> None:
         self.recipe = recipe

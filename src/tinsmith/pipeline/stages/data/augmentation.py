@@ -63,9 +63,7 @@ def augmented(
         return None
     reporter.note(f"data: {len(rows):,} further examples made, in {AUGMENTED}")
     shared = {split: len(shared_inputs(rows, splits[split])) for split in ("validation", "test")}
-    new = words_of(rows) - words_of(train)
-    met = {split: sum(not new.isdisjoint(words(one.input)) for one in splits[split]) for split in shared}
-    return rows, Augmentation(len(rows), rounds, slots, sources, shared, met, dict(counts))
+    return rows, Augmentation(len(rows), rounds, slots, sources, shared, dict(counts))
 
 
 def substituted(recipe: Recipe, train: Sequence[Example], rounds: int, base: Path) -> Augmented:
@@ -81,11 +79,6 @@ def substituted(recipe: Recipe, train: Sequence[Example], rounds: int, base: Pat
         without=kept_out(recipe),
         embeddings=None if recipe.scratch else partial(embeddings_of, base),
     )
-
-
-def words_of(examples: Sequence[Example]) -> set[str]:
-    """The words of inputs. Numbers do not count: augmented ones lie between known ones."""
-    return {word for example in examples for word in words(example.input) if word.isalpha()}
 
 
 def image_kinds(recipe: Recipe) -> tuple[str, ...]:

@@ -60,19 +60,14 @@ def _read(recipe: Recipe, split: str, path: Path, reporter: Reporter) -> list[Ex
 
 
 def _note_system(recipe: Recipe, found: Mapping[str, Sequence[Example]], reporter: Reporter) -> None:
-    """Reports the effect of system messages in rows."""
-    rows = [row for examples in found.values() for row in examples]
-    own = {row.turns[0].content for row in rows if row.turns and row.turns[0].role == "system"}
-    count = sum(bool(row.turns) and row.turns[0].role == "system" for row in rows)
-    if own == {recipe.data.system} or not own:
-        return
-    if len(own) == 1 and count == len(rows) and not recipe.data.system:
+    """Warns where every row has the same system message, and [data] system is not stated."""
+    firsts = {row.turns[0] if row.turns else None for examples in found.values() for row in examples}
+    first = firsts.pop() if len(firsts) == 1 and not recipe.data.system else None
+    if first and first.role == "system":
         reporter.note(
             "data: warning: every row has the same system message; state it as [data] system, or the built "
             "files are asked without it"
         )
-    else:
-        reporter.note(f"data: {count:,} of {len(rows):,} rows have a system message, in place of [data] system")
 
 
 def _divide(
