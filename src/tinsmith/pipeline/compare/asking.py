@@ -13,7 +13,7 @@ from tinsmith.backends.endpoint import Endpoint
 from tinsmith.data.readers import Example
 from tinsmith.evaluate import remote, systems
 from tinsmith.evaluate.answers import Item
-from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, with_turns
+from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever
 from tinsmith.evaluate.naming import constrained
 from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
@@ -109,8 +109,8 @@ class Shown:
         if prompt == TUNED:
             return self.data.conversation(example)
         found = STATIC if prompt.endswith(STATIC) else RETRIEVAL
-        ask: Callable[[str], Messages] = getattr(self.prompts[found], prompt.replace(STATIC, RETRIEVAL))
-        return with_turns(ask(example.input), example)
+        ask: Callable[[Example], Messages] = getattr(self.prompts[found], prompt.replace(STATIC, RETRIEVAL))
+        return ask(example)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 from tinsmith.data.readers import Example
 from tinsmith.evaluate.answers import AnswerFile, Item
-from tinsmith.evaluate.baselines import Linear, Messages, Prompts, Retriever, with_turns
+from tinsmith.evaluate.baselines import Linear, Messages, Prompts, Retriever
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import constraint
 from tinsmith.pipeline.measuring import (
@@ -67,8 +67,8 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:
             outcome = answered(answer, items, path, data.split_digest("train"))
             results[name] = result(data, outcome, items)
             continue
-        ask: Callable[[str], Messages] = getattr(prompts, name)
-        prompted = [Item(with_turns(ask(example.input), example)) for example in items]
+        ask: Callable[[Example], Messages] = getattr(prompts, name)
+        prompted = [Item(ask(example)) for example in items]
         base, more = (Path(data.base.path), data.base.sha256), recipe.data
         outcome = asking.ask(name, base, prompted, items, thinking=more.thinking, date=more.date)
         results[name] = {**result(data, outcome, items), "bytes": data.base.bytes}

@@ -137,20 +137,9 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Trained]:
             "train: warning: nothing was learned, since in no step a prompt had answers that were worth more "
             "than others; teach the base with examples first and go on from there, or reward parts of an answer"
         )
-    facts = Trained(
-        learning_rate=result.learning_rate,
-        note=result.note,
-        steps=result.steps,
-        tokens=result.tokens,
-        seconds=result.seconds,
-        curve=[Point(step, loss) for step, loss in result.curve],
-        validations=result.validations,
-        trials=result.trials,
-        seeds=result.seeds,
-        update=outcome,
-        qat=qat,
-        rollouts=result.rollouts,
-    )
+    found = {key: value for key, value in vars(result).items() if key != "folder"}
+    found["curve"] = [Point(step, loss) for step, loss in result.curve]
+    facts = Trained(**found, update=outcome, qat=qat)
     qat_folder = folder / qat_adapter.FOLDER / result.folder.name
     folders = [result.folder, *([qat_folder] if qat else [])]
     return Made(sorted(path for one in folders for path in one.iterdir() if path.is_file()), facts)
