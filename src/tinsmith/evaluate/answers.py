@@ -52,19 +52,13 @@ class Job:
     @property
     def digest(self) -> str:
         """SHA-256 of everything that decides the answers and their times; drafts do not."""
-        deciding = {
-            "model": self.model_sha256,
-            "threads": self.threads,
-            "max_tokens": self.max_tokens,
-            "constrained": self.constrained,
-            "thinking": self.thinking,
-            "date": self.date,
-            "items": [item.messages for item in self.items],
-            **({"confidence": True} if self.confidence else {}),
-            **({"adapter": self.adapter} if self.adapter else {}),
-            **({"options": self.options} if self.options else {}),
-            **({"expected": expected} if any(expected := [item.expected for item in self.items]) else {}),
-        }
+        always = ("threads", "max_tokens", "constrained", "thinking", "date")
+        deciding = {key: getattr(self, key) for key in always}
+        deciding |= {"model": self.model_sha256, "items": [item.messages for item in self.items]}
+        stated = {key: getattr(self, key) for key in ("confidence", "adapter", "options")}
+        deciding |= {key: value for key, value in stated.items() if value}
+        if any(expected := [item.expected for item in self.items]):
+            deciding["expected"] = expected
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: Path) -> None:

@@ -17,7 +17,7 @@ from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.check import base as bases
 from tinsmith.prepare.check.rows import Data, Fault, Files, Row, likely_task, read
 from tinsmith.prepare.check.rules import Rules
-from tinsmith.system import files, reading
+from tinsmith.system import files
 from tinsmith.tasks import Task
 
 
@@ -75,7 +75,7 @@ def _rules(
     document = None
     if table.source in ("schema", "tools"):
         path = folder / files.stated(getattr(table, table.source))
-        _, document = constraint.read(table.source, path, reading.read_bytes(path))
+        _, document = constraint.read(table.source, path)
     return Rules(
         sealed.data,
         schema=document if table.source == "schema" else None,

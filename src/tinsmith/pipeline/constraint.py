@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import tinsmith
 from tinsmith import tasks
@@ -62,13 +62,10 @@ def following(recipe: Recipe) -> list[Table]:
     search: dict[str, Any] = {"max_backtracks": recipe.constraint.max_backtracks}
     if task.source == "choices":
         return [Table(choices=LABELS, **search)]
-    tools, schema = (
-        path if task.source == key else None for key, path in (("tools", data.tools), ("schema", data.schema))
-    )
-    spacings: tuple[Literal["compact", "spaced"], ...] = ("compact", "spaced")
-    if not tools and not schema:
+    if task.source not in ("tools", "schema") or not getattr(data, task.source):
         return []
-    return [Table(tools=tools, schema=schema, spacing=spacing, **search) for spacing in spacings]
+    search[task.source] = getattr(data, task.source)
+    return [Table(**search, spacing="compact"), Table(**search, spacing="spaced")]
 
 
 def of_task(
@@ -99,8 +96,7 @@ def unshown(recipe: Recipe, train: Sequence[Example]) -> Iterator[str]:
     table = next(iter(following(recipe)), recipe.constraint)
     task, outputs = tasks.by_name(recipe.data.task), [example.output for example in train]
     if table.source in ("tools", "schema") and train:
-        path = recipe.resolve(getattr(table, table.source))
-        _, value = read(table.source, path, reading.read_bytes(path))
+        _, value = read(table.source, recipe.resolve(getattr(table, table.source)))
         of_file = of_tools if table.source == "tools" else of_schema
         yield from of_file(value, map(task.parse, outputs))
     elif isinstance(table.choices, tuple) and train:
@@ -149,10 +145,10 @@ def seal(
     facts: dict[str, Any] = {"source": source}
     if source in ("schema", "tools", "grammar"):
         path = folder / files.stated(value)
-        raw = reading.read_bytes(path)
+        raw, content = read(source, path)
         facts |= {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
         several = task is not None and task.has_several(outputs)
-        compiled = _compile_file(table, source, path, raw, several)
+        compiled = _compile_file(table, source, path, content, several)
     elif source == "regex":
         compiled = makers.regex(value)
     else:
@@ -181,11 +177,10 @@ def _compile_choices(value: Any, task: Task | None, outputs: Sequence[str]) -> C
     return makers.schema(several) if several else makers.choices(sorted(task.labels(outputs)))
 
 
-def _compile_file(table: Table, source: str, path: Path, raw: bytes, several: bool) -> Constraint:
-    text, value = read(source, path, raw)
+def _compile_file(table: Table, source: str, path: Path, value: Any, several: bool) -> Constraint:
     try:
         if source == "grammar":
-            return makers.grammar(text, makers.grammar_kind(path))
+            return makers.grammar(value, makers.grammar_kind(path))
         if source == "tools":
             return makers.tools(value, CALLS, parallel=several, alone=several, spacing=table.spacing)
         from tinsmith.constraint.json_schema import compile_schema
@@ -195,12 +190,13 @@ def _compile_file(table: Table, source: str, path: Path, raw: bytes, several: bo
         raise ConstraintError(f"{path}: {error}") from None
 
 
-def read(source: str, path: Path, raw: bytes) -> tuple[str, Any]:
-    """A grammar's text, or the JSON value of a schema or of tools, which a file of rows may have too."""
+def read(source: str, path: Path) -> tuple[bytes, Any]:
+    """A file's bytes, and a grammar's text or the JSON value of a schema or tools; rows may have tools too."""
+    raw = reading.read_bytes(path)
     if source == "tools" and has_rows(path):
-        return "", tools_of_rows(path)
+        return raw, tools_of_rows(path)
     text = reading.text(raw, path, ConstraintError)
-    return text, None if source == "grammar" else reading.json(text, path, ConstraintError, unique=True)
+    return raw, text if source == "grammar" else reading.json(text, path, ConstraintError, unique=True)
 
 
 def check_outputs(checker: Checker, path: Path, examples: Sequence[Example]) -> None:
