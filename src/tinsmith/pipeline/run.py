@@ -186,10 +186,8 @@ class Run:
         self.display.line(f"{stage.name}: done in {clock(seconds)}")
 
     def forget(self, stage: Stage[Any, Any]) -> None:
-        """Drops the stage's record; its files stay the run's."""
-        record = self.state["stages"].pop(stage.name, None)
-        if record is not None:
-            self.state["files"] = sorted({*self.state["files"], *record.get("outputs", ())})
+        """Drops the stage's record."""
+        if self.state["stages"].pop(stage.name, None) is not None:
             self._save()
 
     @cached_property

@@ -164,6 +164,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
         chooser = router_tin.router_of(adapted)
         assert chooser  # the adapters stage put it there
         router_tin.put(work, chooser, work, inputs.router[weights])
+        files.claim(outputs[-1])
         files.replace(work, outputs[-1])
     return Made(outputs, Nothing())
 
