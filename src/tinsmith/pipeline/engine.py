@@ -41,7 +41,7 @@ from tinsmith.evaluate.naming import TOGETHER, TUNED, shipped
 from tinsmith.pipeline import beside, contents, formats, measuring, pages, update
 from tinsmith.pipeline.base import MODEL, PAIRED
 from tinsmith.pipeline.measuring import FREE, Measured
-from tinsmith.pipeline.prepared import Data, FloatModel, Learned, Prepared, split_name
+from tinsmith.pipeline.prepared import Data, Learned, Model, Prepared, split_name
 from tinsmith.pipeline.recipe.reading import joint
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import Record, Run, Stage, machine, opened, versions
@@ -120,8 +120,8 @@ def read_merge(run: Run) -> merge.Inputs:
     return merge.Inputs(prepared(run), folder, _qat_folder(run), run.done(TRAIN).digests)
 
 
-def _merged(run: Run) -> FloatModel:
-    return FloatModel(run.folder / merge.FOLDER, run.done(MERGE).facts.sha256)
+def _merged(run: Run) -> Model:
+    return Model(run.folder / merge.FOLDER, run.done(MERGE).facts.sha256)
 
 
 def read_build(run: Run) -> build.Inputs:
@@ -132,7 +132,7 @@ def read_build(run: Run) -> build.Inputs:
     origins = [build.Origin(_merged(run), run.folder / trained, others)]
     folder = _qat_folder(run)
     if qat_sha256 and folder:
-        origins.append(build.Origin(FloatModel(run.folder / merge.QAT, qat_sha256), folder, qat))
+        origins.append(build.Origin(Model(run.folder / merge.QAT, qat_sha256), folder, qat))
     made = run.done(TRAIN).digests
     qat_importance = made.get(f"{qat_adapter.FOLDER}/{trained}/{IMPORTANCE}")
     decides = {"merged": merged.digests, "importance": made[f"{trained}/{IMPORTANCE}"]}
@@ -165,8 +165,8 @@ def read_verify(run: Run) -> verify.Inputs:
 def read_evaluate(run: Run) -> evaluate.Inputs:
     built, merged = run.done(BUILD), _merged(run)
     found = by_name(built)
-    models = {shipped(weights): (path, found[path.name]) for weights, path in unsealed(run, built).items()}
-    models = {TUNED: (merged.folder, merged.sha256), **models}
+    models = {shipped(weights): Model(path, found[path.name]) for weights, path in unsealed(run, built).items()}
+    models = {TUNED: merged, **models}
     return evaluate.Inputs(prepared(run), models, found, run.done(MERGE).digests)
 
 
@@ -278,7 +278,7 @@ def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.TasksInputs:
     return evaluate_tasks.TasksInputs(
         data=prepared(run),
         tasks=_prepared_tasks(run),
-        tins={weights: (path, found[path.name]) for weights, path in adapted(run).items()},
+        tins={weights: Model(path, found[path.name]) for weights, path in adapted(run).items()},
         answers={name: one.folder / measuring.FOLDER for name, one in task_runs(run).items()},
         own={name: one.done(EVALUATE).facts.systems for name, one in others.items() if name != TOGETHER},
         joint=evaluate_tasks.Joint(prepared(every), every.folder / measuring.FOLDER) if every else None,

@@ -20,7 +20,7 @@ from tinsmith.format_names import AUTO, FORMATS
 from tinsmith.formats.weights import weight_format
 from tinsmith.pipeline import contents
 from tinsmith.pipeline.measuring import Asking
-from tinsmith.pipeline.prepared import FloatModel, Prepared
+from tinsmith.pipeline.prepared import Model, Prepared
 from tinsmith.pipeline.recipe.tables import NO_QAT
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
@@ -117,9 +117,7 @@ def auto_digests(data: Prepared) -> dict[str, Any]:
     return {"calibration": data.split_digest("train"), "validation": data.split_digest("validation")}
 
 
-def choose(
-    data: Prepared, spec: Spec, folder: Path, reporter: Reporter, merged: FloatModel | None = None
-) -> Chosen:
+def choose(data: Prepared, spec: Spec, folder: Path, reporter: Reporter, merged: Model | None = None) -> Chosen:
     """The formats of AUTO within the recipe's budgets.
 
     spec: as it is written; folder: of the measurements; merged: the model whose validation answers define the
@@ -177,24 +175,24 @@ def error_feedback(data: Prepared, spec: Spec, reporter: Reporter) -> Feedback:
 
 
 def _accuracy(
-    data: Prepared, merged: FloatModel, spec: Spec, search: Search, folder: Path, reporter: Reporter
+    data: Prepared, merged: Model, spec: Spec, search: Search, folder: Path, reporter: Reporter
 ) -> Callable[[Point], float]:
     """The accuracy of a choice: its exact answers to validation examples, as a share of the float model's."""
     asking, examples = Asking(data, folder, reporter), data.examples("validation")[:VALIDATED]
     items, labels = [Item(data.conversation(example)) for example in examples], data.labels()
 
-    def exact(name: str, model: Path, digest: str) -> float:
-        outcome = asking.ask(name, (model, digest), items)
+    def exact(name: str, model: Model) -> float:
+        outcome = asking.ask(name, model, items)
         grades = systems.grades(data.task, outcome, examples, labels)
         return sum(grade.exact for grade in grades) / len(grades)
 
-    whole = exact("float", merged.folder, merged.sha256)
+    whole = exact("float", merged)
 
     def accuracy(point: Point) -> float:
         path = folder / "candidate.gguf"
         weights = shipping.Weights("candidate", search.mix(point), feedback=search.grams.feedback)
         shipping.write_gguf(spec, path, weights, reporter.display)
-        found = exact(f"candidate-{point.size}", path, files.sha256_file(path))
+        found = exact(f"candidate-{point.size}", Model(path, files.sha256_file(path)))
         path.unlink()
         return found / whole if whole else 1.0
 

@@ -20,7 +20,7 @@ from tinsmith.evaluate.baselines import Nearest, stratified
 from tinsmith.evaluate.naming import TUNED
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import constraint
-from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.prepared import Model, Prepared
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.tasks import Grade
@@ -30,8 +30,6 @@ FOLDER = "eval"  # of a run: the answers
 FREE = ("nearest", "tfidf")
 # Keys of [eval] that have to do with baselines alone.
 BASELINE_KEYS = ("baselines", "baseline_limit", "shots")
-
-Model = tuple[Path, str]  # its path and digest
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinsmith import models, tasks
 from tinsmith.chat.chat_template import settle, writes_date
@@ -167,11 +167,10 @@ class Prepared(Data):
         return self.files[ANSWER].read_bytes()
 
 
-@dataclass(frozen=True)
-class FloatModel:
-    """The trained float model's folder, and the SHA-256 of its files together."""
+class Model(NamedTuple):
+    """A model's file or folder, and the SHA-256 of its files together."""
 
-    folder: Path
+    path: Path
     sha256: str
 
 

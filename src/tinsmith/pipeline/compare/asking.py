@@ -19,7 +19,7 @@ from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.measuring import Asking, copying, figures, timed
-from tinsmith.pipeline.prepared import Prepared, read_tools
+from tinsmith.pipeline.prepared import Model, Prepared, read_tools
 from tinsmith.pipeline.recipe import tables
 from tinsmith.tasks import Grade, Task
 
@@ -160,7 +160,7 @@ class Table:
     ) -> Outcome:
         """name: of the answer file, if not the system's."""
         asked = [Item(shown.messages(system.prompt, example)) for example in items]
-        model = tin.path, tin.sha256
+        model = Model(tin.path, tin.sha256)
         return self.asking.ask(name or system.name, model, asked, constrained=system.is_constrained)
 
     def copied(self) -> None:

@@ -44,22 +44,12 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How a router did on prompts that it was judged by: `right` of the tasks', `rejected` of those off topic;
-    held_out: how many there were of both."""
-
-    method: str
-    right: float
-    rejected: float | None
-    held_out: list[int]
-
-
-@dataclass(frozen=True)
 class Adapted:
-    """By the preset of the files' weights. tins: their names, in FOLDER; routers: how each was fitted."""
+    """By the preset of the files' weights. tins: their names, in FOLDER; routers: the figures of a
+    Fitted."""
 
     tins: dict[str, str]
-    routers: dict[str, Fit]
+    routers: dict[str, dict[str, Any]]
 
 
 def digests(inputs: Inputs) -> dict[str, Any]:
@@ -81,7 +71,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Adapted]:
         beside.add(inputs.tasks, source, outputs[-1])
         found = fitted(inputs, outputs[-1], reporter)
         router_tin.put(outputs[-1], found.router, outputs[-1])
-        routers[weights] = Fit(found.method, found.right, found.rejected, list(found.held_out))
+        routers[weights] = {key: value for key, value in vars(found).items() if key != "router"}
     return Made(outputs, Adapted({weights: path.name for weights, path in inputs.tins.items()}, routers))
 
 

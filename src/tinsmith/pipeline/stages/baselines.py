@@ -26,7 +26,7 @@ from tinsmith.pipeline.measuring import (
     result,
     timed,
 )
-from tinsmith.pipeline.prepared import Prepared, read_tools, split_name
+from tinsmith.pipeline.prepared import Model, Prepared, read_tools, split_name
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.system import files
 
@@ -69,7 +69,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:
             continue
         ask: Callable[[Example], Messages] = getattr(prompts, name)
         prompted = [Item(ask(example)) for example in items]
-        base, more = (Path(data.base.path), data.base.sha256), recipe.data
+        base, more = Model(Path(data.base.path), data.base.sha256), recipe.data
         outcome = asking.ask(name, base, prompted, items, thinking=more.thinking, date=more.date)
         results[name] = {**result(data, outcome, items), "bytes": data.base.bytes}
     return Made([answers_path(asking.folder, name) for name in results], Measured(results))

@@ -17,7 +17,7 @@ from tinsmith import hub, models
 from tinsmith.format_names import AUTO
 from tinsmith.formats.tin import SOURCE
 from tinsmith.pipeline import contents, formats
-from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, FloatModel, Prepared, load_base
+from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, Model, Prepared, load_base
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.quant import shipping
 from tinsmith.spec import Spec
@@ -32,7 +32,7 @@ Pairs = dict[str, tuple[Path, Path]]  # a GGUF and a tin by format
 class Origin:
     """What the files of some formats are built from: a float model, and the folder of what was trained."""
 
-    model: FloatModel
+    model: Model
     trained: Path
     formats: list[str]
 
@@ -43,7 +43,7 @@ class Inputs:
     the importance that quantization weighs by."""
 
     data: Prepared
-    merged: FloatModel
+    merged: Model
     origins: Sequence[Origin]
     digests: Mapping[str, Any]
 
@@ -133,7 +133,7 @@ def files_of(
 ) -> tuple[Pairs, list[Path], list[dict[str, Any]] | None]:
     """The files by format; these and the vision models; and what AUTO could choose from, if it is a format."""
     data, recipe = inputs.data, inputs.data.recipe
-    spec = models.load(origin.model.folder, mtp=recipe.build.mtp)
+    spec = models.load(origin.model.path, mtp=recipe.build.mtp)
     spec = dataclasses.replace(spec, source=origin.model.sha256)
     spec = shipping.prepared(spec, recipe.name, contents.context_of(recipe, spec))
     weighed = importance.load(origin.trained)

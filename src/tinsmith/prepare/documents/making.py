@@ -90,7 +90,6 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
         "teacher": teacher.name,
         "warning": weakness(teacher),
         "task": plan.task,
-        "grounding": writer.grounding,
         "seed": plan.seed,
         "documents": len({one.document for one in cut}),
         "passages": len(cut),

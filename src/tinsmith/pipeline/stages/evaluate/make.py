@@ -10,8 +10,8 @@ from typing import Any
 from tinsmith.evaluate.answers import Item
 from tinsmith.evaluate.naming import TUNED, constrained
 from tinsmith.pipeline import constraint
-from tinsmith.pipeline.measuring import FOLDER, Asking, Measured, Model, answers_path, eval_digests, test_items
-from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.measuring import FOLDER, Asking, Measured, answers_path, eval_digests, test_items
+from tinsmith.pipeline.prepared import Model, Prepared
 from tinsmith.pipeline.stage import Made, Reporter
 
 # Models of one training answer nearly alike, so each one after the first checks the first one's answers as

@@ -19,8 +19,8 @@ from tinsmith.evaluate.answers import Item, read_answers
 from tinsmith.evaluate.naming import NAMED, OWN, ROUTED, TOGETHER, constrained, named, shipped
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import routing
-from tinsmith.pipeline.measuring import Asking, Model, answers_path, eval_digests, result, test_items
-from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.measuring import Asking, answers_path, eval_digests, result, test_items
+from tinsmith.pipeline.prepared import Model, Prepared
 from tinsmith.pipeline.routing import NONE, OFF_TOPIC
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.tasks import Grade

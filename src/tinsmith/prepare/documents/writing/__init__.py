@@ -54,14 +54,12 @@ class Request:
 
 class Writer(ABC):
     """needs: the term that the task requires, if any. asks: what the teacher is to do, before a request's
-    subject. shots: texts, subjects and answers that show it. tokens: of an answer. grounding: how the passage
-    grounds examples, in words."""
+    subject. shots: texts, subjects and answers that show it. tokens: of an answer."""
 
     needs: ClassVar[str | None] = None
     asks: ClassVar[str]
     tokens: ClassVar[int]
     shots: ClassVar[tuple[tuple[str, str, str], ...]]
-    grounding: ClassVar[str]
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
@@ -40,10 +40,6 @@ class Classify(Writer):
             "travel, repair, sale",
             '{"sentence":"Ten crates and more are cheaper by a fifth.","label":"sale"}',
         ),
-    )
-    grounding: ClassVar[str] = (
-        "the teacher names the label twice, with the labels listed in opposite orders, and each time a "
-        "supporting sentence: both labels are the same, and the passage has both sentences"
     )
 
     def check(self, terms: Terms) -> None:
@@ -90,10 +86,6 @@ class Extract(Writer):
             as_json(closed({"place": {"type": "string"}, "until": {"type": "integer"}})),
             '{"place":"Bremen","until":1911}',
         ),
-    )
-    grounding: ClassVar[str] = (
-        "the passage has every text and number of an answer word for word, except those of a closed list "
-        "(enum, const)"
     )
 
     def requests(self, passage: Passage, terms: Terms) -> list[Request]:

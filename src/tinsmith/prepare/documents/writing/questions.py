@@ -7,7 +7,7 @@ do with spans), so that even a weak teacher invents no answer.
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 from tinsmith.chat.tool_formats import read_tools
 from tinsmith.data.readers import Example
@@ -41,10 +41,6 @@ class Chat(Writer):
             "Without a file it reads what is piped to it.",
             '{"question":"What does mkindex read when no file is given?"}',
         ),
-    )
-    grounding: ClassVar[str] = (
-        "an answer is a sentence of the passage; the passage has most words of its question, the answer has "
-        "one, and the question does not contain the answer"
     )
 
     def requests(self, passage: Passage, terms: Terms) -> list[Request]:
@@ -86,10 +82,6 @@ class Call(Writer):
             '{"request":"Wake me for high water at Emden at 6:40",'
             '"call":{"name":"set_alarm","arguments":{"place":"Emden","time":"6:40"}}}',
         ),
-    )
-    grounding: ClassVar[str] = (
-        "request and passage have every text and number of a call's arguments, except those of a closed list, "
-        "and the request's words are the passage's"
     )
 
     def requests(self, passage: Passage, terms: Terms) -> list[Request]:
