@@ -219,7 +219,67 @@ def test_facts_of_another_shape_are_made_again(loaded: recipe.Recipe, tmp_path: 
     assert chain.update(loaded, path.parent)[0] == ["first"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null", '{"files": []}', '{"mine": 1}'])
+class Shipping:
+    """A stage that makes a file of each format, and whose earlier ones go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def update(self, loaded: recipe.Recipe, formats: str, kept: Sequence[str] = ()) -> list[str]:
+        """The lines that say what was removed, or wasn't."""
+
+        def make(names: str, folder: Path, reporter: Reporter) -> Made[Nothing]:
+            made = [folder / f"{name}.bin" for name in names] + [self.folder / f"{formats}.base"]
+            for path in made:
+                path.write_text(f"of {path.stem}")
+            return Made(made, Nothing())
+
+        stage = Stage("build", (), Nothing, lambda run: formats, lambda names: {"f": names}, make, ships=True)
+        shown = Lines()
+        with opened(loaded, self.folder / "run", shown) as run:
+            run.update([stage], ["build"])
+            run.remove_earlier(kept)
+        return [line for line in shown.lines if not line.startswith("build: ")]
+
+    def left(self) -> list[str]:
+        return sorted(path.name for path in self.folder.rglob("*.b*"))
+
+
+def test_what_a_recipe_makes_no_more_is_removed(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    made = Shipping(tmp_path)
+    assert made.update(loaded, "abcd") == []
+    (tmp_path / "run" / "c.bin").write_text("somebody else's")
+    (tmp_path / "run" / "e.bin").write_text("of e")
+    assert made.update(loaded, "ad") == ["b.bin: removed, the recipe makes it no more"]
+    # What lies elsewhere may be another run's as well.
+    assert made.left() == ["a.bin", "abcd.base", "ad.base", "c.bin", "d.bin", "e.bin"]
+    assert made.update(loaded, "a", ["d.bin"]) == []
+    assert made.update(loaded, "ad") == made.update(loaded, "ad") == []
+    assert made.update(loaded, "a") == ["d.bin: removed, the recipe makes it no more"]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["earlier"] == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_link_is_not_followed_to_what_was_made(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    made = Shipping(tmp_path)
+    made.update(loaded, "ab")
+    (tmp_path / "run" / "b.bin").rename(tmp_path / "b.bin")
+    (tmp_path / "run" / "b.bin").symlink_to(tmp_path / "b.bin")
+    assert made.update(loaded, "a") == []
+    assert (tmp_path / "run" / "b.bin").read_text() == "of b"
+
+
+def test_a_stage_that_failed_leaves_what_was_made_for_the_next(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    made = Shipping(tmp_path)
+    made.update(loaded, "ab")
+    (tmp_path / "run" / "c.bin").mkdir()
+    with pytest.raises(OSError, match=r"c\.bin"):
+        made.update(loaded, "ac")
+    assert made.left() == ["a.bin", "ab.base", "b.bin", "c.bin"]
+    assert made.update(loaded, "a") == ["b.bin: removed, the recipe makes it no more"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null", '{"earlier": []}', '{"mine": 1}'])
 def test_a_damaged_record_is_an_error(loaded: recipe.Recipe, tmp_path: Path, text: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text(text)
@@ -402,6 +462,7 @@ def test_whatever_a_record_says_it_is_used_or_refused(
         try:
             with opened(loaded, tmp_path / "run", Lines()) as run:  # type: ignore[arg-type]
                 run.update([_writer("a.txt", "b.txt")], ["writer"])
+                run.remove_earlier(())
         except TinsmithError as error:
             assert "\n" not in str(error)
         (tmp_path / "run" / "b.txt").unlink(missing_ok=True)

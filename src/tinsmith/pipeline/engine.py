@@ -202,12 +202,12 @@ TRAIN = Stage(
     outlives_version=True,
 )
 MERGE = Stage("merge", ("data", "train"), merge.Merged, read_merge, merge.digests, merge.make)
-BUILD = Stage("build", ("data", "train", "merge"), Built, read_build, build.digests, build.make)
+BUILD = Stage("build", ("data", "train", "merge"), Built, read_build, build.digests, build.make, ships=True)
 VERIFY = Stage("verify", ("data", "build"), verify.Verified, read_verify, verify.digests, verify.make)
 EVALUATE = Stage(
     "evaluate", ("data", "merge", "build", "verify"), Measured, read_evaluate, evaluate.digests, evaluate.make
 )
-SEAL = Stage("seal", ("data", "build", "evaluate"), Nothing, read_seal, seal.digests, seal.make)
+SEAL = Stage("seal", ("data", "build", "evaluate"), Nothing, read_seal, seal.digests, seal.make, ships=True)
 REPORT = Stage(
     "report",
     ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal"),
@@ -312,8 +312,12 @@ def read_report_of_tasks(run: Run) -> report.TasksInputs:
 
 
 DATA_TASKS = Stage("data", (), Data, read_data_of_tasks, data_digests.of_tasks, data_tasks.make_of_tasks)
-BUILD_OF_BASE = Stage("build", ("data",), Built, read_build_of_base, build.digests_of_base, build.make_of_base)
-ADAPTERS = Stage("adapters", ("data", "build"), Adapted, read_adapters, adapters.digests, adapters.make)
+BUILD_OF_BASE = Stage(
+    "build", ("data",), Built, read_build_of_base, build.digests_of_base, build.make_of_base, ships=True
+)
+ADAPTERS = Stage(
+    "adapters", ("data", "build"), Adapted, read_adapters, adapters.digests, adapters.make, ships=True
+)
 EVALUATE_TASKS = Stage(
     "evaluate",
     ("data", "verify", "adapters"),
@@ -329,6 +333,7 @@ SEAL_TASKS = Stage(
     read_seal_of_tasks,
     seal.digests_of_tasks,
     seal.make_of_tasks,
+    ships=True,
 )
 REPORT_TASKS = Stage(
     "report",
@@ -384,6 +389,7 @@ def _make_one(recipe: Recipe, folder: Path, display: Display, goal: str, log: st
         if goal in (BUILD.name, VERIFY.name, EVALUATE.name):
             built = run.done(BUILD)
             place_unsealed(run, SEAL, "built", by_name(built), list(unsealed(run, built).values()))
+        remove_earlier(run, BUILD)
         return run
 
 
@@ -409,6 +415,13 @@ def place_unsealed(
         if not target.exists() or files.sha256_file(target) != found[path.name]:
             with files.atomic_write(target) as file:
                 file.write(files.map_file(path))
+    run.note([run.folder / path.name for path in tins])
+
+
+def remove_earlier(run: Run, built: Stage[Any, Built]) -> None:
+    """Removes files that an earlier recipe built or sealed, in other formats or under another name."""
+    record = run.record(built)
+    run.remove_earlier(set(record.facts.tins.values()) if record else ())
 
 
 def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: str | None) -> Run:
@@ -437,6 +450,7 @@ def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: 
         if goal in (BUILD_OF_BASE.name, EVALUATE_TASKS.name):
             made = run.done(ADAPTERS).digests
             place_unsealed(run, SEAL_TASKS, "adapted", made, list(adapted(run).values()))
+        remove_earlier(run, BUILD_OF_BASE)
         return run
 
 

@@ -20,7 +20,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -83,6 +83,8 @@ class Stage(Generic[Inputs, Facts]):
     the stages before it are up to date; digests: the JSON values of the inputs that decide the result; make:
     runs the stage; check: raises what should be refused before it runs.
 
+    ships: its outputs are results for users. An output that a changed recipe no longer makes is removed.
+
     outlives_version: another version of tinsmith keeps its result, which is too slow to make again.
     """
 
@@ -93,6 +95,7 @@ class Stage(Generic[Inputs, Facts]):
     digests: Callable[[Inputs], dict[str, Any]]
     make: Callable[[Inputs, Path, Reporter], Made[Facts]]
     check: Callable[[Run], None] | None = None
+    ships: bool = False
     outlives_version: bool = False
 
     def decides(self, given: Inputs) -> dict[str, Any]:
@@ -102,8 +105,8 @@ class Stage(Generic[Inputs, Facts]):
 
 
 class Run:
-    """A recipe, its folder, and the record of the stages. log: the kind of files that training writes its
-    curves to, which no stage depends on."""
+    """A recipe, its folder, and the record of the stages and of files of earlier stages. log: the kind of files
+    that training writes its curves to, which no stage depends on."""
 
     def __init__(self, recipe: Recipe, folder: Path, display: Display) -> None:
         self.recipe = recipe
@@ -187,7 +190,35 @@ class Run:
 
     def forget(self, stage: Stage[Any, Any]) -> None:
         """Drops the stage's record."""
-        if self.state["stages"].pop(stage.name, None) is not None:
+        record = self.state["stages"].pop(stage.name, None)
+        if record is not None:
+            if stage.ships and isinstance(record.get("outputs"), dict):
+                self.state["earlier"] |= record["outputs"]
+            self._save()
+
+    def note(self, paths: Sequence[Path]) -> None:
+        """Records files that the run made outside of a stage."""
+        self.state["earlier"] |= {self._name(path): dataclasses.asdict(_output(path)) for path in paths}
+        self._save()
+
+    def remove_earlier(self, kept: Collection[str]) -> None:
+        """Removes the files of earlier stages, except for a stage's current output, a name in `kept`, a file
+        outside the run's folder, and one that somebody changed."""
+        named = {name for stage in self.state["stages"].values() for name in stage.get("outputs", ())}
+        left = {}
+        for name, value in self.state["earlier"].items():
+            if name in kept:
+                left[name] = value
+            elif name not in named and self._is_ours(name, value):
+                try:
+                    (self.folder / name).unlink()
+                    self.state["files"] = [one for one in self.state["files"] if one != name]
+                    self.display.line(f"{name}: removed, the recipe makes it no more")
+                except OSError as error:
+                    left[name] = value
+                    self.display.line(f"{name}: is of an earlier recipe, and stays: {error.strerror or error}")
+        if left != self.state["earlier"]:
+            self.state["earlier"] = left
             self._save()
 
     @cached_property
@@ -230,8 +261,17 @@ class Run:
 
     def _is_named(self, name: PurePath) -> bool:
         outputs = (stage.get("outputs", ()) for stage in self.state["stages"].values())
-        named = {*self.state["files"], *(one for made in outputs for one in made)}
+        named = {*self.state["files"], *self.state["earlier"], *(one for made in outputs for one in made)}
         return not named.isdisjoint(one.as_posix() for one in (name, *name.parents))
+
+    def _is_ours(self, name: str, value: Any) -> bool:
+        path = self.folder / name
+        try:
+            output = from_json(Output, value)
+        except ValueError:
+            return False
+        inside = files.is_inside(path.parent, self.folder) and not path.is_symlink()
+        return inside and path.is_file() and files.sha256_file(path) == output.sha256
 
     def _name(self, path: Path) -> str:
         """Relative to the run's folder where the file is in it, absolute elsewhere."""
@@ -246,6 +286,7 @@ class Run:
             "versions": versions(),
             "command": ["tinsmith", *sys.argv[1:]],
             "stages": self.state["stages"],
+            "earlier": self.state["earlier"],
             "files": self.state["files"],
         }
         text = json.dumps(self.state, indent=2, ensure_ascii=False)
@@ -322,7 +363,7 @@ def _read_state(path: Path) -> dict[str, Any]:
         from_json(_State, state)
     except ValueError:
         raise FormatError(f"{path}: is not a run's record; {advice}") from None
-    return {"files": [], **state}
+    return {"earlier": {}, "files": [], **state}
 
 
 @dataclass(frozen=True)
@@ -336,9 +377,10 @@ class _Stage:
 
 @dataclass(frozen=True)
 class _State:
-    """The form of run.json. files: all that the run wrote."""
+    """The form of run.json. earlier: outputs of earlier stages; files: all that the run wrote."""
 
     stages: dict[str, _Stage]
+    earlier: dict[str, Any] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
 
 
