@@ -192,8 +192,8 @@ class Run:
         """Drops the stage's record."""
         record = self.state["stages"].pop(stage.name, None)
         if record is not None:
-            if stage.ships and isinstance(record.get("outputs"), dict):
-                self.state["earlier"] |= record["outputs"]
+            if stage.ships:
+                self.state["earlier"] |= record.get("outputs", {})
             self._save()
 
     def note(self, paths: Sequence[Path]) -> None:
@@ -209,7 +209,7 @@ class Run:
         for name, value in self.state["earlier"].items():
             if name in kept:
                 left[name] = value
-            elif name not in named and self._is_ours(name, value):
+            elif name not in named and self._is_ours(name, value["sha256"]):
                 try:
                     (self.folder / name).unlink()
                     self.state["files"] = [one for one in self.state["files"] if one != name]
@@ -264,14 +264,10 @@ class Run:
         named = {*self.state["files"], *self.state["earlier"], *(one for made in outputs for one in made)}
         return not named.isdisjoint(one.as_posix() for one in (name, *name.parents))
 
-    def _is_ours(self, name: str, value: Any) -> bool:
+    def _is_ours(self, name: str, sha256: str) -> bool:
         path = self.folder / name
-        try:
-            output = from_json(Output, value)
-        except ValueError:
-            return False
         inside = files.is_inside(path.parent, self.folder) and not path.is_symlink()
-        return inside and path.is_file() and files.sha256_file(path) == output.sha256
+        return inside and path.is_file() and files.sha256_file(path) == sha256
 
     def _name(self, path: Path) -> str:
         """Relative to the run's folder where the file is in it, absolute elsewhere."""
@@ -371,7 +367,7 @@ class _Stage:
     """The form of the parts of a stage's record that are read without running the stage again."""
 
     inputs: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, Output] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -380,7 +376,7 @@ class _State:
     """The form of run.json. earlier: outputs of earlier stages; files: all that the run wrote."""
 
     stages: dict[str, _Stage]
-    earlier: dict[str, Any] = field(default_factory=dict)
+    earlier: dict[str, Output] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
 
 
