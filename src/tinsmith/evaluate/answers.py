@@ -1,8 +1,7 @@
 """A job for an evaluation worker, and its file of answers: JSON lines that survive a kill.
 
 The first line of the file has the job's digest; each later line is one answer. A worker drops an incomplete
-last line and resumes with the first item that has no answer.
-"""
+last line and resumes with the first item that has no answer."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 classifier.
 
 Prompts begin with their constant part (instructions, tools, fixed examples), which the runtime's KV cache
-computes once for all items.
-"""
+computes once for all items."""
 
 from __future__ import annotations
 
@@ -108,8 +107,7 @@ class Prompts:
     """Messages for one test example under each prompted baseline.
 
     tools: the functions' descriptions, as Task.instruction takes them. shots: examples in a prompt. retriever:
-    default BM25.
-    """
+    default BM25."""
 
     def __init__(
         self,

@@ -16,8 +16,7 @@ def interval(hits: int, items: int, resamples: int = RESAMPLES, seed: int = SEED
 
     A resample of n yes-or-no items with replacement has Binomial(n, hits / n) hits, so the counts are drawn
     directly, from the same distribution. Items with the same grade would give an interval of no width; theirs
-    is the exact binomial interval (Clopper and Pearson 1934).
-    """
+    is the exact binomial interval (Clopper and Pearson 1934)."""
     import numpy as np
 
     if items == 0:

@@ -48,8 +48,7 @@ def given(path: Path, examples: Sequence[Example]) -> Outcome:
     """The answers of a file to these examples, by input. A line may have `prompt_tokens`, `tokens` and
     `seconds`. Equal inputs take the answers in order, and then the last one again.
 
-    Raises DataError for a line that is no answer, and for an example without one.
-    """
+    Raises DataError for a line that is no answer, and for an example without one."""
     found: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
     for where, row in readers.objects(path, _FORM):
         asked = readers.text_of(row, "input", where, _FORM)

@@ -137,8 +137,7 @@ def seal(
     are, and whose answers have several calls where one of these has; inputs: that they answer, whose words are
     known where a search weighs the new ones.
 
-    Raises InputError for a file that can't be read, ConstraintError for what can't be compiled.
-    """
+    Raises InputError for a file that can't be read, ConstraintError for what can't be compiled."""
     source = table.source
     assert source is not None, f"one of {', '.join(SOURCES)} is given"
     value = getattr(table, source)

@@ -25,8 +25,7 @@ Of several tasks, once the run of each is up to date:
     seal:      data, tasks, tins, adapted, ggufs, digests, systems, router -> Nothing
                after data, build, adapters, evaluate
     report:    data, stages, machine, versions, tasks, is_compared -> Nothing
-               after data, build, verify, adapters, evaluate, seal
-"""
+               after data, build, verify, adapters, evaluate, seal"""
 
 from __future__ import annotations
 
@@ -358,8 +357,7 @@ def make(
     """Brings the stage `goal`, and all it needs, up to date in `folder` (default: runs/<recipe name>).
 
     log: the kind of files that training also writes its curves to, None for none. Raises InputError, before
-    anything runs, for a goal that needs a model where the method trains none.
-    """
+    anything runs, for a goal that needs a model where the method trains none."""
     place = folder or default_folder(recipe)
     return (_make_tasks if recipe.tasks else _make_one)(recipe, place, display, goal, log)
 

@@ -121,8 +121,7 @@ def choose(data: Prepared, spec: Spec, folder: Path, reporter: Reporter, merged:
     """The formats of AUTO within the recipe's budgets.
 
     spec: as it is written; folder: of the measurements; merged: the model whose validation answers define the
-    accuracy; None before training, when accuracy is the share of unchanged most likely tokens.
-    """
+    accuracy; None before training, when accuracy is the share of unchanged most likely tokens."""
     from tinsmith.search import choice
     from tinsmith.search.auto import Options, Search
     from tinsmith.search.budget import Budget

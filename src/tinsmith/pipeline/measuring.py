@@ -1,7 +1,6 @@
 """Measures systems: their answers to the test items, and their entries in report.json.
 
-All systems answer the same items in the same order, greedily.
-"""
+All systems answer the same items in the same order, greedily."""
 
 from __future__ import annotations
 

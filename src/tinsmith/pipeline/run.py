@@ -6,8 +6,7 @@ atomically after each stage: a kill loses at most the stage under way, and long 
 their own.
 
 run.json also names each file and folder of the run before the run first writes it. The run never replaces
-another file in the folder, nor a file that the recipe reads.
-"""
+another file in the folder, nor a file that the recipe reads."""
 
 from __future__ import annotations
 
@@ -85,8 +84,7 @@ class Stage(Generic[Inputs, Facts]):
 
     ships: its outputs are results for users. An output that a changed recipe no longer makes is removed.
 
-    outlives_version: another version of tinsmith keeps its result, which is too slow to make again.
-    """
+    outlives_version: another version of tinsmith keeps its result, which is too slow to make again."""
 
     name: str
     after: tuple[str, ...]

@@ -1,7 +1,6 @@
 """Tasks: the kinds of answers, how to ask for them, and how to grade them.
 
-A task is a module of this folder with an instance of a Task subclass named `task`. No table lists tasks.
-"""
+A task is a module of this folder with an instance of a Task subclass named `task`. No table lists tasks."""
 
 from __future__ import annotations
 

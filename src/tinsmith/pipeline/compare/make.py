@@ -46,8 +46,7 @@ def compare(
     """The page's path, and what compare.json holds. folder: default runs/<name>-compare; small: fewer items and
     examples, for a first answer in minutes.
 
-    Raises InputError for a recipe that there is nothing to compare of, and what its stages raise.
-    """
+    Raises InputError for a recipe that there is nothing to compare of, and what its stages raise."""
     settings.check(recipe)
     environment()  # before anything is trained
     begun = time.monotonic()

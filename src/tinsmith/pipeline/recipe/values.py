@@ -38,8 +38,7 @@ class Recipe:
     is None, and `update` where an adapter is begun.
 
     tasks: of a recipe with `[[task]]`, by name, each a recipe on the same base; `data` is then what
-    the run makes of them together, and `router` what chooses among them.
-    """
+    the run makes of them together, and `router` what chooses among them."""
 
     path: Path
     sha256: str

@@ -1,8 +1,7 @@
 """The adapters stage: the built base with each task's adapter beside it, and the router that chooses.
 
 The router is fitted on the tasks' training and validation prompts. It reads the states of the base alone, so
-the base's own chat template renders the prompts, without a task's system message.
-"""
+the base's own chat template renders the prompts, without a task's system message."""
 
 from __future__ import annotations
 

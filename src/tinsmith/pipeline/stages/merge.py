@@ -1,8 +1,7 @@
 """The merge stage: the float32 model, base and adapter in one, as a Hugging Face folder; and a second one where
 low-precision files have an adapter of their own.
 
-Its chat template is the template of training, with the recipe's system message as its default.
-"""
+Its chat template is the template of training, with the recipe's system message as its default."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The seal stage: the tins that ship, with their recipe, measures and licences.
 
-The weights and all else that was built and verified stay as they are, byte for byte.
-"""
+The weights and all else that was built and verified stay as they are, byte for byte."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The verify stage: loads every built file with the runtime that ships, and checks each tin against its
 manifest and its GGUF.
 
-The same weights must give the same logits bit for bit, whichever file they come from.
-"""
+The same weights must give the same logits bit for bit, whichever file they come from."""
 
 from __future__ import annotations
 

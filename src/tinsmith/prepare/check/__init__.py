@@ -1,7 +1,6 @@
 """Finds faults in examples: each with its file and line, its severity, and advice.
 
-Each module of this package lists its checks in CHECKS; the command line, the page and --fix use all of them.
-"""
+Each module of this package lists its checks in CHECKS; the command line, the page and --fix use all of them."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 A 64-bit difference hash (Krawetz, "Kind of Like That", 2013) proposes pairs: two hashes that differ in at most
 three bits agree in one of their four 16-bit words. Small gray copies of both images decide, since the hash of a
-flat or sparse image says little.
-"""
+flat or sparse image says little."""
 
 from __future__ import annotations
 

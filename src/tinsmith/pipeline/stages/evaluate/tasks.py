@@ -1,8 +1,7 @@
 """The evaluate stage of several tasks: each adapter beside the base, by name and as the router chooses it.
 
 Beside them stand each task's own tin, merged and quantized, and one adapter trained on all tasks together,
-where the recipe asks for the comparison.
-"""
+where the recipe asks for the comparison."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Examples from passages: the requests to a teacher, and the examples in its answers.
 
-Each module of this package lists its tasks' writers in WRITERS.
-"""
+Each module of this package lists its tasks' writers in WRITERS."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """chat: questions, each answered by a sentence of the passage; call: requests of its readers, each with a call.
 
 The answer of a chat is chosen first, and the teacher writes its question (as Alberti et al., arXiv 1906.05416,
-do with spans), so that even a weak teacher invents no answer.
-"""
+do with spans), so that even a weak teacher invents no answer."""
 
 from __future__ import annotations
 
