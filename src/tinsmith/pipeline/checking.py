@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinsmith import hub, models, tasks
-from tinsmith.data.containers.folders import sources
 from tinsmith.data.shapes import Named
-from tinsmith.data.splits import LEARNED, SPLITS
+from tinsmith.data.splits import LEARNED
 from tinsmith.errors import DataError, OfflineError
 from tinsmith.pipeline import constraint, prepared
-from tinsmith.pipeline.examples import columns, named_paths
+from tinsmith.pipeline.examples import columns, split_paths
 from tinsmith.pipeline.recipe.tables import Constraint as Table
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.check import base as bases
@@ -37,20 +36,9 @@ def of_files(
 def of_recipe(recipe: Recipe, files: Files = ()) -> Data:
     """files: in place of the recipe's own splits."""
     kind = tasks.by_name(recipe.data.task)
-    rows, faults = _read(files or _splits(recipe), kind, columns(recipe))
+    rows, faults = _read(files or list(split_paths(recipe).items()), kind, columns(recipe))
     rules = _rules(recipe.constraint, recipe.path.parent, rows, kind, None)
     return Data(rows, faults, kind, rules, _base(recipe), recipe.train.max_length)
-
-
-def _splits(recipe: Recipe) -> Files:
-    """What the recipe names, and the splits that a folder holds."""
-    paths = named_paths(recipe)
-    found = sources(paths[LEARNED]) if LEARNED in paths else {}
-    return [
-        (split, paths.get(split, paths.get(LEARNED, Path())))
-        for split in SPLITS
-        if split in paths or split in found
-    ]
 
 
 def _read(files: Files, task: Task | None, named: Named | None = None) -> tuple[list[Row], list[Fault]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
+from tinsmith.data.containers.folders import sources
 from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example, as_row
 from tinsmith.data.shapes import Named, open_examples
@@ -33,6 +34,15 @@ LOGGED = ("input", "output", "turns", "about")  # the keys of a row that `tinsmi
 def named_paths(recipe: Recipe) -> dict[str, Path]:
     """The recipe's files by split."""
     return recipe.paths(recipe.data, SPLITS)
+
+
+def split_paths(recipe: Recipe) -> dict[str, Path]:
+    """The recipe's files by split, with those splits that the folder or file of `train` holds too."""
+    paths = named_paths(recipe)
+    held = sources(paths[LEARNED]) if LEARNED in paths else {}
+    return {
+        split: paths.get(split, paths.get(LEARNED, Path())) for split in SPLITS if split in {**paths, **held}
+    }
 
 
 def beside(recipe: Recipe) -> dict[str, Path]:

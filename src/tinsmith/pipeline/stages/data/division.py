@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import tasks
-from tinsmith.data.containers.folders import sources
 from tinsmith.data.readers import Example
 from tinsmith.data.shapes import open_examples
 from tinsmith.data.splits import LEARNED, SPLITS, Division, divide
 from tinsmith.errors import DataError
-from tinsmith.pipeline.examples import DIVISION, checked, columns, division_before, named_paths
+from tinsmith.pipeline.examples import DIVISION, checked, columns, division_before, split_paths
 from tinsmith.pipeline.prepared import Divided
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
@@ -36,10 +35,7 @@ class Read:
 def read(recipe: Recipe, folder: Path, reporter: Reporter) -> Read:
     """Reads every split, reports how its rows are read, and makes the splits that the recipe has no file
     for."""
-    paths = named_paths(recipe)
-    if LEARNED in paths:
-        sourced = sources(paths[LEARNED])
-        paths |= {split: paths[LEARNED] for split in SPLITS if split in sourced and split not in paths}
+    paths = split_paths(recipe)
     found = {split: _read(recipe, split, path, reporter) for split, path in paths.items()}
     _note_system(recipe, found, reporter)
     missing = {split: recipe.data.shares[split] for split in ("test", "validation") if split not in paths}
