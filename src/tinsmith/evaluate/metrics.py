@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinsmith.tasks import Grade
@@ -48,3 +49,10 @@ def _fractions(grades: Sequence[Grade]) -> dict[str, Any]:
         result[metric] = hits / len(values) if known else None
         result[f"{metric}_interval"] = list(interval(hits, len(values))) if known else None
     return result
+
+
+def confusion(pairs: Iterable[tuple[str, str]], second: str) -> list[dict[str, Any]]:
+    """How often each pair of an expected name and another occurs, most frequent first. second: the other's
+    key."""
+    ordered = sorted(Counter(pairs).items(), key=lambda pair: (-pair[1], pair[0]))
+    return [{"expected": expected, second: other, "count": count} for (expected, other), count in ordered]

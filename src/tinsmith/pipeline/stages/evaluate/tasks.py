@@ -6,7 +6,6 @@ where the recipe asks for the comparison."""
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,15 +132,12 @@ def figures(decisions: Mapping[str, Sequence[str | None]]) -> dict[str, Any]:
         for name, chosen in decisions.items()
     }
     own = [name for name in decisions if name != OFF_TOPIC]
-    pairs = Counter((name, one or NONE) for name, chosen in decisions.items() for one in chosen)
+    pairs = ((name, one or NONE) for name, chosen in decisions.items() for one in chosen)
     return {
         **share(sum(right[name] for name in own), sum(len(decisions[name]) for name in own)),
         "tasks": {name: share(right[name], len(decisions[name])) for name in own},
         "off_topic": share(right[OFF_TOPIC], len(decisions[OFF_TOPIC])) if OFF_TOPIC in decisions else None,
-        "confusion": [
-            {"expected": expected, "chosen": chosen, "count": count}
-            for (expected, chosen), count in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
-        ],
+        "confusion": metrics.confusion(pairs, "chosen"),
     }
 
 
