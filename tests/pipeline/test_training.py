@@ -143,7 +143,7 @@ def test_a_search_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None
     tried = Trying(3, 3, 0.002, step=8, steps=8, done=20, count=20, loss=1.25, tokens_per_second=1500.0)
     step = Step(1, 1, 1, 2.0, 0.1, 5.0, 0.0)
     assert said(capsys, "lora", tried, Started(0, 1, 0.1, "why"), step) == [
-        "train: 20 of 20, trial 3 of 3, rate 0.002, step 8 of 8, loss 1.250, 1,500 tokens/s",
+        "train: 20 of 20, trial 3 of 3, rate 0.002, loss 1.250",
         "train: 1 step, why",
         "train: 1 of 1, loss 2.000, 5 tokens/s",
     ]

@@ -10,7 +10,6 @@ from tinsmith.train.events import (
     START,
     Event,
     Preparing,
-    Replayed,
     Rolled,
     Seeded,
     Started,
@@ -28,8 +27,7 @@ class Progress:
 
     def __init__(self, reporter: Reporter, found: Callable[[float], str]) -> None:
         self.reporter, self.found = reporter, found
-        self.latest = ""  # of the validations
-        self.rolled = ""  # of the latest step
+        self.latest = ""  # of the validations, or of the latest step's rollouts
         self.seed = ""  # of the run under way, whose steps and time the bar counts
 
     def show(self, event: Event) -> None:
@@ -37,46 +35,34 @@ class Progress:
             self.reporter.progress(event.done, event.what, event.count)
         elif isinstance(event, Started):
             self.seed = "" if event.seed is None else f"seed {event.seed}"
-            seed = f"{self.seed}: " if self.seed else ""
-            self.latest = self.rolled = ""  # of another run
-            self.reporter.note(f"train: {seed}{_steps(event.steps)}, {event.note}")
+            self.latest = ""  # of another run
+            self._note(f"{self.seed}{self.seed and ': '}{_steps(event.steps)}, {event.note}")
         elif isinstance(event, Step):
-            self.reporter.progress(event.step, self._state(event), event.steps)
+            loss = f"{self.seed}{self.seed and ', '}loss {event.loss:z.3f}{self.latest}"
+            note = f"{loss}, {event.tokens_per_second:,.0f} tokens/s"
+            self.reporter.progress(event.step, note, event.steps)
         elif isinstance(event, Trying):
             trial = f"trial {event.number} of {event.trials}, rate {event.learning_rate:g}"
-            state = f"step {event.step} of {event.steps}, loss {event.loss:z.3f}"
-            note = f"{trial}, {state}, {event.tokens_per_second:,.0f} tokens/s"
-            self.reporter.progress(event.done, note, event.count)
+            self.reporter.progress(event.done, f"{trial}, loss {event.loss:z.3f}", event.count)
         elif isinstance(event, Trial):
             loss = "training diverged" if event.loss is None else f"validation loss {event.loss:.4f}"
-            self.reporter.note(f"train: rate {event.learning_rate:g}: {loss}, {_steps(event.steps)}")
+            self._note(f"rate {event.learning_rate:g}: {loss}, {_steps(event.steps)}")
         elif isinstance(event, Seeded):
             name = "the mean of all seeds" if event.seed is None else f"seed {event.seed}"
             found = f"validation loss {event.loss:.4f}, {self.found(event.exact)}"
-            self.reporter.note(f"train: {name}{' is kept' if event.kept else ''}: {found}")
-        elif isinstance(event, Replayed):
-            risen = f"; loss of what was known {event.rise:+.4f}" if event.epoch > 1 else ""
-            count = f"{event.count:,} of {event.known:,} old examples replayed"
-            self.reporter.note(f"train: epoch {event.epoch}: {count}{risen}")
+            self._note(f"{name}{' is kept' if event.kept else ''}: {found}")
         elif isinstance(event, Rolled):
-            self.rolled = (
-                f", reward {event.reward:.3f}, {event.prompts - event.alike} of {event.prompts} prompts learned"
-            )
-        else:
-            self._validated(event)
+            learned = f"{event.prompts - event.alike} of {event.prompts} prompts learned"
+            self.latest = f", reward {event.reward:.3f}, {learned}"
+        elif isinstance(event, Validated):
+            self.latest = f", {self.found(event.exact)}"
+            text = "" if event.text_loss is None else f"text loss {event.text_loss:.4f}, "
+            loss = f"{text}validation loss {event.loss:.4f}{self.latest}"
+            averaged, best = (", averaged" * event.averaged), (", the best so far" * event.best)
+            self._note(f"epoch {event.epoch}{averaged}: {loss}{best}")
 
-    def _state(self, step: Step) -> str:
-        memory = "" if step.memory is None else f", {step.memory / 1e9:.1f} GB"
-        seed = f"{self.seed}, " if self.seed else ""
-        loss = f"{seed}loss {step.loss:z.3f}{self.rolled or self.latest}"
-        return f"{loss}, {step.tokens_per_second:,.0f} tokens/s{memory}"
-
-    def _validated(self, event: Validated) -> None:
-        best = ", the best so far" if event.best else ""
-        epoch = f"epoch {event.epoch}{', averaged' if event.averaged else ''}"
-        text = "" if event.text_loss is None else f"text loss {event.text_loss:.4f}, "
-        self.latest = f", {self.found(event.exact)}"
-        self.reporter.note(f"train: {epoch}: {text}validation loss {event.loss:.4f}{self.latest}{best}")
+    def _note(self, text: str) -> None:
+        self.reporter.note(f"train: {text}")
 
 
 def _steps(count: int) -> str:
