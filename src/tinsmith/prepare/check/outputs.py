@@ -60,8 +60,7 @@ class Forbidden(Check):
     explained_by = ("invalid", "label_typo", "encoding", "template")
 
     def needs(self, data: Data) -> str:
-        known = data.rules is not None and data.rules.data is not None
-        return "" if known else "no constraint is known; give --schema, --tools or --labels"
+        return "" if data.rules else "no constraint is known; give --schema, --tools or --labels"
 
     def find(self, data: Data) -> Iterator[Finding]:
         rules = data.rules

@@ -70,7 +70,7 @@ class Template(Check):
 
 def _is_meant(data: Data, output: str) -> bool:
     """Whether the constraint allows the marks, such as <tool_call>."""
-    return data.rules is not None and data.rules.data is not None and data.rules.departure(output) is None
+    return data.rules is not None and data.rules.departure(output) is None
 
 
 def _without(name: str, marks: re.Pattern[str], example: Example) -> Example | None:

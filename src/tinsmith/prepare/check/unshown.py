@@ -21,7 +21,7 @@ class Unshown(Check):
 
     def needs(self, data: Data) -> str:
         rules = data.rules
-        known = rules and (rules.tools is not None or rules.schema is not None or rules.labels)
+        known = rules and (rules.tools or rules.schema is not None or rules.labels)
         return "" if known else "no constraint is known; give tools, a schema or labels"
 
     def find(self, data: Data) -> Iterator[Finding]:
