@@ -244,7 +244,7 @@ def test_the_curve_lies_in_its_frame_and_falls() -> None:
     )
     assert drawing is not None
     points = [tuple(map(float, pair.split(","))) for pair in drawing.points["loss"].split()]
-    assert all(drawing.left <= x <= drawing.right and 0 <= y <= drawing.bottom for x, y in points)
+    assert all(curve.LEFT <= x <= curve.WIDTH and 0 <= y <= curve.HEIGHT - curve.BOTTOM for x, y in points)
     assert [y for _, y in points] == sorted(y for _, y in points)
     assert [tick.label for tick in drawing.y_ticks] == ["0.1", "0.2", "0.5", "1", "2"]
     assert [tick.label for tick in drawing.x_ticks] == [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import MissingExtraError
+from tinsmith.evaluate import curve
 from tinsmith.evaluate.naming import title as title_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def environment() -> jinja2.Environment:
     formats = (percent, signed, share, figure, size, times, points, price, probability)
     named = {one.__name__: one for one in formats}
     made.filters |= {**named, "title": title_of}
-    made.globals |= {**named, "title_of": title_of}
+    made.globals |= {**named, "title_of": title_of, "frame": curve}
     return made
 
 

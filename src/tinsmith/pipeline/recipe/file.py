@@ -245,9 +245,7 @@ class RecipeFile(TomlFile):
         stated = [key for key in BUDGETS if getattr(build, key) is not None]
         if AUTO in build.formats:
             if build.mtp:
-                what = (
-                    f'does not go with "{AUTO}", which measures logits: draft tokens change none; name formats'
-                )
+                what = f'does not go with "{AUTO}", which measures logits, not draft tokens; name formats'
                 yield "build", "mtp", what
             if not stated and not build.target:
                 yield "build", "formats", f'"{AUTO}" needs a budget; give target, {", ".join(BUDGETS)}'
