@@ -61,7 +61,7 @@ def compare(
     low, high = np.percentile(differences, [2.5, 97.5])
     mine, theirs = drawn[:, 1] + drawn[:, 2], drawn[:, 0] + drawn[:, 2]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.where(theirs > 0, mine / theirs, np.where(mine > 0, np.inf, np.nan))
+        ratios = mine / theirs
     known = np.sort(ratios[~np.isnan(ratios)])
     ends = [known[round(share * (len(known) - 1))] for share in (0.025, 0.975)] if len(known) else []
     bounds = [float(end) if np.isfinite(end) else None for end in ends] or [None, None]

@@ -98,13 +98,12 @@ class Asking:
         error = data.recipe.eval.max_error
         assert error is not None
         least = surety.threshold(*seen["validation"], error)
-        points = {split: surety.at(*pairs, least) for split, pairs in seen.items()}
         return {
             "error": error,
             "threshold": least,
             **{
-                split: {"items": len(seen[split][1]), **dataclasses.asdict(point)}
-                for split, point in points.items()
+                split: {"items": len(pairs[1]), **dataclasses.asdict(surety.at(*pairs, least))}
+                for split, pairs in seen.items()
             },
             "curve": [dataclasses.asdict(point) for point in surety.curve(*seen["test"])],
         }
