@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tinsmith
 from tinsmith import tasks
-from tinsmith.constraint import coverage, makers
+from tinsmith.constraint import Constraint, coverage, makers
 from tinsmith.data.readers import Example
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.errors import ConstraintError, DataError, InputError
@@ -22,10 +22,6 @@ from tinsmith.prepare.allowed import Checker
 from tinsmith.prepare.check.unshown import of_labels, of_schema, of_tools
 from tinsmith.system import files, reading
 from tinsmith.tasks import Task
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-
 
 CALLS = "json"  # how a call is written: as the task "call" learns it
 

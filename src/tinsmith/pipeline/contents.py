@@ -16,11 +16,10 @@ from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.quant import shipping
 from tinsmith.spec import Spec
 from tinsmith.targets import Target
-from tinsmith.train.batches.sequences import Tokenization
+from tinsmith.train.batches.sequences import Encode, Tokenization
 
 if TYPE_CHECKING:
     from tinsmith.plan.contents import Base
-    from tinsmith.train.batches.sequences import Encode
 
 MEASURED = 4096  # bytes that metrics add to a bill of materials, at most
 SOURCE_BYTES = 32

@@ -8,13 +8,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import tasks
 from tinsmith.data.containers.folders import sources
 from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example, as_row
-from tinsmith.data.shapes import Named, open_examples
+from tinsmith.data.shapes import Named, Opened, open_examples
 from tinsmith.data.shapes.own import Own
 from tinsmith.data.splits import LEARNED, SPLITS
 from tinsmith.errors import DataError
@@ -22,9 +22,6 @@ from tinsmith.pipeline.prepared import COPIES
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.system import files
 from tinsmith.tasks import Task
-
-if TYPE_CHECKING:
-    from tinsmith.data.shapes import Named, Opened
 
 IMAGES = "images"  # beside a run's examples
 DIVISION = "data/splits.json"  # the split of each input, by its key

@@ -25,6 +25,7 @@ from tinsmith.pipeline.recipe.tables import NO_QAT
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.quant import shipping
+from tinsmith.quant.model import Feedback
 from tinsmith.quant.presets import PRESETS
 from tinsmith.spec import Spec
 from tinsmith.system import files
@@ -34,7 +35,6 @@ from tinsmith.train.steps import together
 from tinsmith.train.tensors import from_float32, to_float32
 
 if TYPE_CHECKING:
-    from tinsmith.quant.model import Feedback
     from tinsmith.search.auto import Point, Search
     from tinsmith.search.choice import Chosen
 

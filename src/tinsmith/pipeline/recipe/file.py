@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import targets, tasks
 from tinsmith.errors import RecipeError, UnsupportedError
@@ -42,10 +42,8 @@ from tinsmith.pipeline.recipe.tables import (
 )
 from tinsmith.tables import TomlFile
 from tinsmith.train import methods
+from tinsmith.train.methods import Method
 from tinsmith.train.reinforcement import rewards
-
-if TYPE_CHECKING:
-    from tinsmith.train.methods import Method
 
 Mistake = tuple[str, str | None, str]  # a table, a key, and the message
 TABLES: dict[str, type[Any]] = {

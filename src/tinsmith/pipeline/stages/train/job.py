@@ -23,12 +23,11 @@ from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.events import CONTINUED, NEW_TEST, NEW_VALIDATION, OLD_TEST, OLD_VALIDATION, RETRAINED
 from tinsmith.train.options import AUTO_DEVICE, BASE_TEACHER
+from tinsmith.train.quantized.qat_adapter import Preparation
 from tinsmith.train.reinforcement import rewards
 
 if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
     from tinsmith.train.job import Job
-    from tinsmith.train.quantized.qat_adapter import Preparation
     from tinsmith.train.update import Plan
 
 

@@ -29,12 +29,12 @@ from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import Event, Point, Rolled, Seeded, TrainResult, Trial, Updated, Validated
 from tinsmith.train.quantized import qat_adapter
+from tinsmith.train.quantized.qat_adapter import Preparation
 from tinsmith.train.steps import logs, together
 from tinsmith.train.trials import finished
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job
-    from tinsmith.train.quantized.qat_adapter import Preparation
 
 FINISHED = "trained.json"  # beside an adapter's folder: what its training came to, and from what
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from tinsmith.pipeline.recipe.tables import SEARCH, SEARCH_BUDGET
 from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.quant.presets import Mix
 from tinsmith.train import methods
 from tinsmith.train.options import SCRATCH_DEFAULTS, UPDATE_EPOCHS, UPDATE_SHARE, TrainOptions
 from tinsmith.train.reinforcement import rewards
-
-if TYPE_CHECKING:
-    from tinsmith.quant.presets import Mix
 
 
 def options(
