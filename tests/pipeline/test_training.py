@@ -13,7 +13,7 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.pipeline import engine, recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.pipeline.stages.train import make as training
-from tinsmith.pipeline.stages.train.outputs import Qat, Trained
+from tinsmith.pipeline.stages.train.make import Qat, Trained
 from tinsmith.pipeline.stages.train.progress import Progress
 from tinsmith.system import progress
 from tinsmith.train import methods

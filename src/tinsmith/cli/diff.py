@@ -13,7 +13,7 @@ from tinsmith.cli._types import File, Kind, Text, Whole, Word, tasks
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
-    from tinsmith.evaluate.difference import Case
+    from tinsmith.data.readers import Example
     from tinsmith.tasks import Task
 
 HELP = "list the answers that differ between two models, formats or adapters"
@@ -75,7 +75,7 @@ def _called(file: str, adapters: list[str]) -> str:
     return " + ".join([str(file), *adapters])
 
 
-def _answers(args: Args, file: str, adapters: list[str], task: Task, cases: list[Case]) -> list[str]:
+def _answers(args: Args, file: str, adapters: list[str], task: Task, cases: list[Example]) -> list[str]:
     from tinsmith.evaluate import difference
     from tinsmith.runtime import load
 

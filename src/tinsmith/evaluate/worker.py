@@ -1,8 +1,7 @@
 """`python -m tinsmith.evaluate.worker JOB ANSWERS`: answers a job's items in a separate process.
 
 A crash then costs one system, and peak memory is measured per system. Each line on stdout is a JSON object:
-{"done": answers so far}, and at the end {"peak_memory": bytes} or {"error": text}.
-"""
+{"done": answers so far}, and at the end {"peak_memory": bytes} or {"error": text}."""
 
 from __future__ import annotations
 

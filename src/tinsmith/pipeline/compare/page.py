@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tinsmith.evaluate import curve, page
@@ -11,19 +10,8 @@ from tinsmith.pipeline import pages
 
 
 def html(found: dict[str, Any]) -> str:
-    systems = found["systems"].items()
-    return page.draw(
-        "compare",
-        f"{found['name']}: should it be tuned?",
-        found=found,
-        learning=learning(found),
-        cost=cost(found),
-        classes={name: f"dot {one['kind']}" for name, one in systems},
-        dots={
-            name: f"{one['title']}: {percent(one['exact'])} %, {figure(one['ms_per_item'])} ms"
-            for name, one in systems
-        },
-    )
+    title = f"{found['name']}: should it be tuned?"
+    return page.draw("compare", title, found=found, learning=learning(found))
 
 
 def learning(found: dict[str, Any]) -> curve.Drawing | None:
@@ -37,32 +25,7 @@ def learning(found: dict[str, Any]) -> curve.Drawing | None:
         rows += [
             {"examples": size, "line": 100 * min(1.0, then["scale"] * size ** -then["power"])} for size in sizes
         ]
-    names = {"measured": "measured", "line": "power law"}
-    return curve.draw(rows, tuple(names), along="examples", labels=names)
-
-
-def cost(found: dict[str, Any]) -> curve.Drawing | None:
-    """Right answers over milliseconds an item, on a logarithmic axis, a point for each system; None where fewer
-    than two systems have times."""
-    timed = {name: one for name, one in found["systems"].items() if one["ms_per_item"]}
-    if len(timed) < 2:
-        return None
-    every = [one["ms_per_item"] for one in timed.values()]
-    low, high = min(every) / 10**0.1, max(every) * 10**0.1
-    width, bottom = curve.WIDTH - curve.LEFT - curve.RIGHT, curve.HEIGHT - curve.BOTTOM
-
-    def x(time: float) -> float:
-        return curve.LEFT + width * math.log(time / low) / math.log(high / low)
-
-    def y(share: float) -> float:
-        return bottom - (bottom - curve.TOP) * share
-
-    return curve.Drawing(
-        points={name: f"{x(one['ms_per_item']):.1f},{y(one['exact']):.1f}" for name, one in timed.items()},
-        x_ticks=[curve.Tick(x(time), f"{time:g}") for time in curve.decades(low, high)],
-        y_ticks=[curve.Tick(y(share / 100), str(share)) for share in (0, 25, 50, 75, 100)],
-        labels=[],
-    )
+    return curve.draw(rows, ("measured", "line"), "examples")
 
 
 def lines(found: dict[str, Any]) -> list[str]:

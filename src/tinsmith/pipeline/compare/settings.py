@@ -11,8 +11,7 @@ from pathlib import Path
 
 from tinsmith import tasks
 from tinsmith.errors import InputError
-from tinsmith.pipeline.recipe.compare import SMALL
-from tinsmith.pipeline.recipe.tables import LABELS, NO_QAT, Base, Train
+from tinsmith.pipeline.recipe.tables import LABELS, NO_QAT, SMALL, Base, Train
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.train import methods
 

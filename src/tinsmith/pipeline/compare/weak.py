@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
 from tinsmith.evaluate.verdict import Worst
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.pipeline.compare.asking import Answered
-    from tinsmith.tasks import Task
+from tinsmith.pipeline.compare.asking import Answered
+from tinsmith.tasks import Task
 
 LEAST_ITEMS, LEAST_ERRORS = 3, 2
 SHOWN = 5  # groups, and for each system items that it alone gets wrong

@@ -1,7 +1,6 @@
 """The seal stage: the tins that ship, with their recipe, measures and licences.
 
-The weights and all else that was built and verified stay as they are, byte for byte.
-"""
+The weights and all else that was built and verified stay as they are, byte for byte."""
 
 from __future__ import annotations
 
@@ -18,6 +17,7 @@ from tinsmith.pipeline import beside, contents
 from tinsmith.pipeline.prepared import Learned, Prepared
 from tinsmith.pipeline.stage import Made, Nothing, Reporter
 from tinsmith.system import files
+from tinsmith.train.adapters import router_tin
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
 FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")
@@ -141,8 +141,6 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
 
 
 def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
-    from tinsmith.train.adapters import router_tin
-
     outputs = []
     for weights, source in inputs.tins.items():
         outputs.append(folder / source.name)
@@ -165,6 +163,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
         chooser = router_tin.router_of(adapted)
         assert chooser  # the adapters stage put it there
         router_tin.put(work, chooser, work, inputs.router[weights])
+        files.claim(outputs[-1])
         files.replace(work, outputs[-1])
     return Made(outputs, Nothing())
 

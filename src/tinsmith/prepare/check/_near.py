@@ -2,8 +2,7 @@
 
 MinHash with locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998) over three-character shingles
 proposes pairs; the differing words decide. A difference that recurs throughout the data ("minute", "minutes")
-is its natural variety, and makes no near-duplicate.
-"""
+is its natural variety, and makes no near-duplicate."""
 
 from __future__ import annotations
 

@@ -38,27 +38,17 @@ def ask(
     keys = [_key(teacher, seed, own) for own in requests]
     by_key = dict(zip(keys, requests, strict=True))
     missing = [key for key, own in by_key.items() if own and key not in known]
+    size = max(1, _BATCH // max((len(by_key[key]) for key in missing), default=1))
     with display.bar(f"ask {teacher.name}", max(1, len(missing))) as bar:
-        for done, batch in _batches(missing, by_key):
+        for begin in range(0, len(missing), size):
+            batch = missing[begin : begin + size]
             texts = iter(teacher.answers([request for key in batch for request in by_key[key]], seed))
             for key in batch:
                 known[key] = [next(texts) for _ in by_key[key]]
                 files.append_line(kept, json.dumps({"key": key, "answers": known[key]}, ensure_ascii=False))
-            bar.update(done, "passages")
+            bar.update(begin + len(batch), "passages")
     for key, passage, own in zip(keys, passages, requests, strict=True):
         yield passage, own, known[key] if own else []
-
-
-def _batches(keys: Sequence[str], requests: dict[str, list[Request]]) -> Iterator[tuple[int, list[str]]]:
-    """Each with the number of keys up to its end."""
-    batch: list[str] = []
-    for number, key in enumerate(keys):
-        if batch and sum(len(requests[one]) for one in (*batch, key)) > _BATCH:
-            yield number, batch
-            batch = []
-        batch.append(key)
-    if batch:
-        yield len(keys), batch
 
 
 def _key(teacher: Teacher, seed: int, requests: Sequence[Request]) -> str:

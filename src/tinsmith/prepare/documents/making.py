@@ -75,7 +75,6 @@ class Made:
 def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
     """Raises InputError for documents without examples, and an output folder with other files."""
     writer = writing.by_name(plan.task)
-    writer.check(plan.terms)
     _check_out(plan.out, plan.folder)
     cut, dropped = passages.read(plan.folder, plan.length)
     cut = cut[: plan.limit] if plan.limit else cut
@@ -90,7 +89,6 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
         "teacher": teacher.name,
         "warning": weakness(teacher),
         "task": plan.task,
-        "grounding": writer.grounding,
         "seed": plan.seed,
         "documents": len({one.document for one in cut}),
         "passages": len(cut),

@@ -8,13 +8,12 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tinsmith.backends.endpoint import Endpoint
 from tinsmith.formats.model_files import model_digest
 from tinsmith.prepare.documents.writing import Request, constraint
-
-if TYPE_CHECKING:
-    from tinsmith.backends.endpoint import Endpoint
+from tinsmith.runtime import load
+from tinsmith.runtime.generation import Sampling, TokenRequest
 
 WEAK = 1_000_000_000  # parameters below which a teacher is weak
 _AT_ONCE = 4  # requests to an endpoint
@@ -27,8 +26,6 @@ class Local:
     name: as the user gave it; empty for the model's own."""
 
     def __init__(self, path: Path, threads: int | None = None, name: str = "") -> None:
-        from tinsmith.runtime import load
-
         self.model = load(path, threads=threads)
         self.digest = model_digest(path)
         self.name = name or self.model.info.name or path.name
@@ -37,7 +34,6 @@ class Local:
     def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
         """One for each request, empty for one that is too long. Greedy: the seed makes no difference."""
         from tinsmith.runtime.asking import tokens_of
-        from tinsmith.runtime.generation import Sampling, TokenRequest
         from tinsmith.runtime.scheduler import generate_many
 
         fitting: dict[int, TokenRequest] = {}

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import tinsmith
 from tinsmith import tasks
 from tinsmith.data.readers import Example
 from tinsmith.data.splits import shared_inputs
@@ -21,7 +22,7 @@ from tinsmith.pipeline.prepared import (
     COPIES,
     DRAFT,
     LICENSES,
-    Base,
+    Data,
     New,
     read_preferences,
     split_name,
@@ -29,8 +30,7 @@ from tinsmith.pipeline.prepared import (
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.pipeline.stages.data import augmentation, division, drafts, joining
-from tinsmith.pipeline.stages.data.inputs import Inputs
-from tinsmith.pipeline.stages.data.outputs import Data
+from tinsmith.pipeline.stages.data.digests import Inputs
 from tinsmith.prepare.allowed import Checker
 from tinsmith.system import files, reading
 
@@ -55,7 +55,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
     leaked = len(shared_inputs(splits["train"], splits["test"]))
     if leaked:
         reporter.note(f"data: warning: {leaked} test inputs are training inputs too")
-    sealed, forbidden = constrain(recipe, base, read.paths, given, splits, wanted, reporter)
+    sealed, forbidden = constrain(recipe, Path(base.path), read.paths, given, splits, wanted, reporter)
     if sealed is not None:
         outputs.append(write(folder / ANSWER, sealed.data))
     table = drafts.of_recipe(recipe, splits["train"], prepared.load_base(recipe, base.path))
@@ -159,22 +159,29 @@ def write(path: Path, data: bytes) -> Path:
 
 def constrain(
     recipe: Recipe,
-    base: Base,
+    base: Path,
     paths: Mapping[str, Path],
     given: Splits,
     splits: Splits,
     wanted: Wanted,
     reporter: Reporter,
 ) -> tuple[constraint.Sealed | None, int]:
-    """The constraint, and how many test outputs violate it. given: the splits before new examples."""
-    path = Path(base.path)
+    """The constraint, and how many test outputs violate it. given: the splits before new examples.
+
+    Raises DataError for a violation in training or validation data or in preferences: the model would learn an
+    answer that it can never give."""
     sealed = constraint.of_recipe(recipe, splits["train"])
     if sealed is None:
-        sealed = follow_task(recipe, given, wanted, path, reporter)
+        sealed = follow_task(recipe, given, wanted, base, reporter)
     if sealed is None:
         return None, 0
-    checked = {**given, "test": splits["test"]}
-    forbidden = check_constraint(recipe, path, sealed, paths, checked, wanted, reporter)
+    checker = Checker(tinsmith.load(base), sealed.data)
+    taught = [(path, given[split]) for split, path in paths.items() if split != "test"]
+    for path, examples in (*taught, *wanted.items()):
+        constraint.check_outputs(checker, path, examples)
+    forbidden = sum(checker.departure(example.output) is not None for example in splits["test"])
+    if forbidden:
+        reporter.note(f"data: warning: the constraint forbids {forbidden} test outputs")
     for line in constraint.unshown(recipe, splits["train"]):
         reporter.note(f"data: {line}; a small model learns what it is shown")
     return sealed, forbidden
@@ -191,28 +198,3 @@ def follow_task(
         reporter.note(f"data: no constraint: {found}; [constraint] says what answers may be")
         return None
     return found
-
-
-def check_constraint(
-    recipe: Recipe,
-    base: Path,
-    sealed: constraint.Sealed,
-    paths: Mapping[str, Path],
-    splits: Splits,
-    wanted: Wanted,
-    reporter: Reporter,
-) -> int:
-    """How many test outputs violate the constraint. Raises DataError for one in training or validation data or
-    in preferences: the model would learn an answer that it can never give."""
-    import tinsmith
-
-    checker = Checker(tinsmith.load(base), sealed.data)
-    for split, path in paths.items():
-        if split != "test":
-            constraint.check_outputs(checker, path, splits[split])
-    for path, examples in wanted.items():
-        constraint.check_outputs(checker, path, examples)
-    forbidden = sum(checker.departure(example.output) is not None for example in splits["test"])
-    if forbidden:
-        reporter.note(f"data: warning: the constraint forbids {forbidden} test outputs")
-    return forbidden

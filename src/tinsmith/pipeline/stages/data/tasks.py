@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tinsmith.data.readers import Example
 from tinsmith.data.splits import SPLITS, shared_inputs
 from tinsmith.errors import DataError
 from tinsmith.formats.model_files import model_files
@@ -14,14 +14,10 @@ from tinsmith.pipeline import routing
 from tinsmith.pipeline.base import find_base
 from tinsmith.pipeline.examples import write_examples
 from tinsmith.pipeline.measuring import test_items
-from tinsmith.pipeline.prepared import LICENSES, Prepared, split_name
+from tinsmith.pipeline.prepared import LICENSES, Data, Prepared, split_name
 from tinsmith.pipeline.stage import Made, Reporter
-from tinsmith.pipeline.stages.data.inputs import TasksInputs
-from tinsmith.pipeline.stages.data.outputs import Data
+from tinsmith.pipeline.stages.data.digests import TasksInputs
 from tinsmith.system import files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 
 def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[Data]:

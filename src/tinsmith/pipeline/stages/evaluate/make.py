@@ -10,8 +10,8 @@ from typing import Any
 from tinsmith.evaluate.answers import Item
 from tinsmith.evaluate.naming import TUNED, constrained
 from tinsmith.pipeline import constraint
-from tinsmith.pipeline.measuring import FOLDER, Asking, Measured, Model, answers_path, eval_digests, test_items
-from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.measuring import FOLDER, Asking, Measured, answers_path, eval_digests, test_items
+from tinsmith.pipeline.prepared import Model, Prepared
 from tinsmith.pipeline.stage import Made, Reporter
 
 # Models of one training answer nearly alike, so each one after the first checks the first one's answers as
@@ -50,12 +50,8 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:
     drafts, which shows what the constraint saves."""
     asking = Asking(inputs.data, folder / FOLDER, reporter)
     results = dict(_of_models(asking, inputs.models))
-    ordered = {}
-    for name, (path, _) in inputs.models.items():
-        for system in (name, constrained(name)):
-            if system in results:
-                size = {} if name == TUNED else {"bytes": path.stat().st_size}
-                ordered[system] = {**results[system], **size}
+    order = [system for name in inputs.models for system in (name, constrained(name))]
+    ordered = {system: results[system] for system in order if system in results}
     return Made([answers_path(asking.folder, name) for name in ordered], Measured(ordered))
 
 
@@ -70,7 +66,8 @@ def _of_models(asking: Asking, models: Mapping[str, Model]) -> Iterator[tuple[st
             prompted = [Item(asked, draft) for asked, draft in zip(messages, drafts, strict=True)]
         outcome, entry = asking.measured(name, models[name], prompted)
         drafts = drafts or [answer.tokens for answer in outcome.answers]
-        yield name, entry
+        size = {} if name == TUNED else {"bytes": models[name].path.stat().st_size}
+        yield name, {**entry, **size}
         if asking.data.constraint is not None and name != TUNED:
             _, entry = asking.measured(constrained(name), models[name], plain, constrained=True)
-            yield constrained(name), entry
+            yield constrained(name), {**entry, **size}

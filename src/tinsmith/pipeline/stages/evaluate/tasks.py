@@ -1,25 +1,24 @@
 """The evaluate stage of several tasks: each adapter beside the base, by name and as the router chooses it.
 
 Beside them stand each task's own tin, merged and quantized, and one adapter trained on all tasks together,
-where the recipe asks for the comparison.
-"""
+where the recipe asks for the comparison."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tinsmith
 from tinsmith.evaluate import metrics, systems
 from tinsmith.evaluate.answers import Item, read_answers
 from tinsmith.evaluate.naming import NAMED, OWN, ROUTED, TOGETHER, constrained, named, shipped
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import routing
-from tinsmith.pipeline.measuring import Asking, Model, answers_path, eval_digests, result, test_items
-from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.measuring import Asking, answers_path, eval_digests, result, test_items
+from tinsmith.pipeline.prepared import Model, Prepared
 from tinsmith.pipeline.routing import NONE, OFF_TOPIC
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.tasks import Grade
@@ -75,7 +74,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
     chosen: dict[str, dict[str, Any]] = {}
     for weights, model in inputs.tins.items():
         decisions = decide(inputs, model[0], reporter)
-        chosen[weights] = figures(inputs.data, decisions)
+        chosen[weights] = figures(decisions)
         for name, data in inputs.tasks.items():
             asking = Asking(data, inputs.answers[name], reporter)
             entries[name] |= _of_adapter(asking, name, weights, model, decisions[name])
@@ -122,35 +121,28 @@ def _together(data: Prepared, name: str, joint: Joint, weights: str) -> dict[str
     return result(data, Outcome([answer for answer, _ in own], None), [row for _, row in own])
 
 
-def figures(data: Prepared, decisions: Mapping[str, Sequence[str | None]]) -> dict[str, Any]:
+def figures(decisions: Mapping[str, Sequence[str | None]]) -> dict[str, Any]:
     """Of report.json: how often the right task was chosen, and how often none for what is off topic."""
-    settings = data.recipe.eval
 
     def share(hits: int, count: int) -> dict[str, Any]:
-        interval = metrics.interval(hits, count, settings.bootstrap, settings.seed)
-        return {"prompts": count, "right": hits / count, "interval": list(interval)}
+        return {"prompts": count, "right": hits / count, "interval": list(metrics.interval(hits, count))}
 
     right = {
         name: sum(one == (None if name == OFF_TOPIC else name) for one in chosen)
         for name, chosen in decisions.items()
     }
     own = [name for name in decisions if name != OFF_TOPIC]
-    pairs = Counter((name, one or NONE) for name, chosen in decisions.items() for one in chosen)
+    pairs = ((name, one or NONE) for name, chosen in decisions.items() for one in chosen)
     return {
         **share(sum(right[name] for name in own), sum(len(decisions[name]) for name in own)),
         "tasks": {name: share(right[name], len(decisions[name])) for name in own},
         "off_topic": share(right[OFF_TOPIC], len(decisions[OFF_TOPIC])) if OFF_TOPIC in decisions else None,
-        "confusion": [
-            {"expected": expected, "chosen": chosen, "count": count}
-            for (expected, chosen), count in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
-        ],
+        "confusion": metrics.confusion(pairs, "chosen"),
     }
 
 
 def decide(inputs: TasksInputs, tin: Path, reporter: Reporter) -> dict[str, list[str | None]]:
     """By task, which one the router chooses for each test prompt; and for prompts off topic."""
-    import tinsmith
-
     recipe = inputs.data.recipe
     model = tinsmith.load(tin, threads=recipe.eval.threads or None)
     asked = {name: [example.input for example in test_items(one)] for name, one in inputs.tasks.items()}

@@ -1,7 +1,6 @@
 """Document formats: documents as blocks of text, each with its line or page.
 
-Each module of this package lists its formats in KINDS.
-"""
+Each module of this package lists its formats in KINDS."""
 
 from __future__ import annotations
 
