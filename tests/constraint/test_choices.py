@@ -36,7 +36,7 @@ def test_common_beginnings_and_ends_share_states() -> None:
     ("choices", "message"),
     [
         ([], "there are no choices"),
-        ("yes", "a list of texts, not 'yes'"),
+        ("yes", "a list of texts, not one text"),
         (None, "a list of texts, not None; give a list"),
         (["a", "b", "a"], "choice 2, 'a', is choice 0"),
         (["a", ""], "choice 1 is ''"),

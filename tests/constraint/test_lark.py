@@ -75,6 +75,7 @@ LANGUAGES = {
         ["", "a b_c", "b  b", " b", "b_d"],
     ),
     "not in terminals": ('start: AB "c"\nAB: "a" "b"\n%ignore " "', ["ab c", "a bc", "abc"]),
+    "schemas": ('start: "x" %json {"items": {"enum": [1]}, "type": "array"}', ["x[1,1]", "x[1.5]", "x"]),
     "no options": ('%llguidance {}\nstart: "a"', ["a", "b"]),
 }
 
@@ -96,7 +97,13 @@ DIFFERENCES = {
     "a repetition gives back": ('start: A "ab"\nA: "a"*', "aab", True),
     "digits are ASCII": (r"start: /\d/", "\u0967", False),
     "letters are ASCII": (r"start: /\w/", "é", False),
+    "schemas are compact": ('start: %json {"type": "array"}', "[1, 2]", False),
     "nothing is ignored at the end": ('start: "a" "b"?\n%ignore " "', "a ", False),
+    "what is ignored stands around schemas": (
+        'start: "x" %json {"type": "integer"} "y"\n%ignore " "',
+        "x 1 y",
+        True,
+    ),
 }
 
 
@@ -176,7 +183,6 @@ FAULTS = {
     "start: @json": "1:8: grammars by name (@) are not supported",
     "start: a\na[lazy]: /x/": "2:2: attributes ([) are not supported",
     'start: %regex {"substring_chars": "ab"}': "1:8: substrings (%regex) are not supported",
-    'start: %json {"type": "null"}': "1:8: JSON Schemas (%json) are not supported",
     'start: %lark { start: "a" }': "1:8: nested grammars (%lark) are not supported",
     "start: <[5]>": "1:8: control tokens (<) are not supported",
     'start: /[a-z]*/ & "a"': "1:17: intersections (&) are not supported",
@@ -196,10 +202,13 @@ FAULTS = {
     'start: ("a"': "1:12: expected ')' for what begins at 1:8, not the end of the grammar",
     'start: "a")': "1:11: ')' can't stand here",
     'start: ["a"': "expected ']' for what begins at 1:8",
+    "start: %json {": "not JSON",
+    'start: A\nA: %json {"type": "null"}': "2:4: %json can't stand in a terminal",
     'start: "' + "k" * 20_000 + '"i': "Lark 1:8: the pattern",
     'start: "a" start': "no text satisfies",
     "start: " + "(" * 60 + '"a"' + ")" * 60: "groups nest more than 50 deep",
     "start: " + '"a"? ' * 300 + '\n%ignore " "': "more than 200 items that may be empty begin a rule",
+    "start: %json " + "[" * 100_000: "nested too deep",
 }
 
 
@@ -237,6 +246,7 @@ SCRAPS = st.sampled_from(
         *(
             "%ignore ",
             "%import common.INT",
+            "%json ",
             "->",
         ),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from tinsmith.constraint import Constraint
 from tinsmith.errors import ConstraintError
@@ -11,7 +11,7 @@ MOST_CHOICES = 10_000
 MOST_BYTES = 100_000  # of all of them
 
 
-def compile_choices(choices: Iterable[str]) -> Constraint:
+def compile_choices(choices: Sequence[str]) -> Constraint:
     """Answers that are one of the choices, as they are written.
 
     ConstraintError for a choice that is no text, is empty or stands twice, with its place in the list, from 0;
@@ -22,9 +22,10 @@ def compile_choices(choices: Iterable[str]) -> Constraint:
     from tinsmith.constraint.machine.automaton import compile_grammar
     from tinsmith.constraint.schema.document import show
 
-    if isinstance(choices, str) or not isinstance(choices, Iterable):
+    if isinstance(choices, str):
+        raise ConstraintError("choices are a list of texts, not one text; write [...] around it")
+    if not isinstance(choices, Sequence):
         raise ConstraintError(f"choices are a list of texts, not {show(choices)}; give a list")
-    choices = list(choices)
     if not choices:
         raise ConstraintError("there are no choices; give at least one text")
     if len(choices) > MOST_CHOICES:

@@ -105,11 +105,12 @@ def regex(pattern: str) -> Constraint:
     return compile_regex(pattern)
 
 
-def choices(texts: Iterable[str]) -> Constraint:
+def choices(texts: Sequence[str]) -> Constraint:
     """One of these texts."""
     from tinsmith.constraint.choices import compile_choices
 
-    return compile_choices(texts)
+    listed = isinstance(texts, Iterable) and not isinstance(texts, str)
+    return compile_choices(list(texts) if listed else texts)
 
 
 def of_kind(kind: str, value: Any) -> Constraint:

@@ -214,6 +214,8 @@ def _read_header(cursor: _Cursor) -> tuple[Gguf, list[int], int]:
     cursor.position = 4
     version = cursor.number("I", "the version")
     if version not in VERSIONS:
+        if version & 0xFFFF == 0:
+            raise UnsupportedError(f"{path}: a big-endian GGUF; tinsmith reads little-endian ones, convert it")
         raise UnsupportedError(f"{path}: GGUF version {version}; tinsmith reads versions 2 and 3, convert it")
     tensor_count = cursor.count("the tensor count", least=32)
     key_count = cursor.count("the key count", least=13)

@@ -104,6 +104,8 @@ def _translated_errors(model: Wanted, commit: str | None, offline: bool) -> Iter
 
     try:
         yield
+    except errors.HFValidationError as error:
+        raise InputError(f"{model.name}: is no name of the hub: {error}; write hf:org/name") from error
     except errors.LocalEntryNotFoundError as error:
         why = "offline, and it is not in the hub's cache" if offline else "the hub can't be reached"
         raise OfflineError(f"{model.name}: {why}; connect once, or give a folder or .gguf file") from error
@@ -119,11 +121,9 @@ def _translated_errors(model: Wanted, commit: str | None, offline: bool) -> Iter
         else:
             what, todo = f"a revision {model.revision}", "give a branch, tag or commit of it"
         raise InputError(f"{model.name}: the hub has not {what}; {todo}") from error
-    except (errors.HFValidationError, errors.HfHubHTTPError) as error:
+    except errors.HfHubHTTPError as error:
         first = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{model.name}: the hub refuses: {first}; check hf:org/name and the revision"
-        ) from error
+        raise InputError(f"{model.name}: the hub refuses: {first}; check the name and the revision") from error
     except OSError as error:
         raise OfflineError(f"{model.name}: could not fetch: {reason(error)}; try again") from error
 

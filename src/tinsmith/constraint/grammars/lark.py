@@ -1,4 +1,4 @@
-"""Lark's EBNF in llguidance's dialect (its docs/syntax.md): rules, terminals, %ignore, %import common.
+"""Lark's EBNF in llguidance's dialect (its docs/syntax.md): rules, terminals, %ignore, %import common, %json.
 
 llguidance's lexer cuts the text into terminals, each as long as possible, before parsing. Here a text is
 accepted if any cut works: `start: /[a-z]+/ "s"` accepts "cats" here, while llguidance reads the "s" as a letter
@@ -6,7 +6,9 @@ and waits for another one.
 
 Differences:
 - patterns are those of regex.py, so \\d and \\w are ASCII
-- attributes such as [lazy], options of %llguidance, %json, %regex, %lark, grammars by @name, parametric rules,
+- %json has no white space
+- ignored terminals may also stand before and after %json, but not inside it
+- attributes such as [lazy], options of %llguidance, %regex, %lark, grammars by @name, parametric rules,
   intersections, complements and control tokens are errors
 """
 
@@ -28,6 +30,7 @@ from tinsmith.constraint.grammar import (
 from tinsmith.constraint.grammars.lark_syntax import (
     Document,
     Either,
+    Json,
     Name,
     Node,
     Parser,
@@ -37,6 +40,7 @@ from tinsmith.constraint.grammars.lark_syntax import (
 )
 from tinsmith.constraint.grammars.lark_terminals import Terminals, is_terminal, names
 from tinsmith.constraint.grammars.source import Source
+from tinsmith.constraint.json_schema import schema_expr
 
 MOST_LEADING = 200  # optional items at the beginning of a rule, in a grammar with %ignore
 START, IGNORED = "%start", "%ignore"  # rules beside those of the grammar
@@ -164,4 +168,6 @@ class _Rules:
                 if value not in self.grammar.rules:
                     self.grammar.rules[value] = self.terminals.part(node)
                 return Ref(value)
+            case Json(schema=schema):
+                return schema_expr(self.grammar, schema, f"Lark {self.source.place(node.at)} %json ")
         return self.terminals.part(node)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from tinsmith.constraint.grammars.source import MOST_NESTING, Source
 
@@ -17,8 +18,8 @@ BLANK = re.compile(r"(?:[ \t\f]|(?:#|//)[^\n]*)+")
 LINES = re.compile(r"(?:[ \t\f\r\n]|(?:#|//)[^\n]*)+")
 NO_OPTIONS = re.compile(r"%llguidance\s*\{\s*\}")
 UNKNOWN = {
-    "%json": "JSON Schemas", "%regex": "substrings", "%lark": "nested grammars", "%if": "conditions",
-    "@": "grammars by name", "<": "control tokens", "&": "intersections", "~": "complements",
+    "%regex": "substrings", "%lark": "nested grammars", "%if": "conditions", "@": "grammars by name",
+    "<": "control tokens", "&": "intersections", "~": "complements",
 }  # fmt: skip
 OPERATORS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
@@ -55,6 +56,11 @@ class Name(Node):
     """A rule, or a terminal if in capitals."""
 
     value: str
+
+
+@dataclass(frozen=True, eq=False)
+class Json(Node):
+    schema: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +253,8 @@ class Parser(Source):
         if name is not None:
             self.refuse({"::": "parametric rules"})
             return Name(at, name.group())
+        if self.take("%json"):
+            return Json(at, self.json())
         self.refuse(UNKNOWN)
         self.fail(f"{self.here()} can't stand here; expected a string, /pattern/, name or group")
 
@@ -266,4 +274,14 @@ class Parser(Source):
         value = str(json.loads('"' + re.sub(r"(\\[^x])|\\x", lambda m: m[1] or r"\u00", match.group(1)) + '"'))
         for code in map(ord, value):
             self.character(code, at)
+        return value
+
+    def json(self) -> Any:
+        self.match(LINES)
+        try:
+            value, self.at = json.JSONDecoder().raw_decode(self.text, self.at)
+        except RecursionError:
+            self.fail("the JSON here is nested too deep; make it flatter")
+        except ValueError as error:
+            self.fail(f"not JSON: {error}")
         return value

@@ -17,6 +17,7 @@ from tinsmith.constraint.grammars.lark_common import COMMON
 from tinsmith.constraint.grammars.lark_syntax import (
     Document,
     Either,
+    Json,
     Name,
     Node,
     Pattern,
@@ -108,6 +109,8 @@ class Terminals:
             case Text(value=value, any_case=True):
                 escaped = "".join("\\" + c if c in SYNTAX else c for c in value)
                 return regex.parse(f"(?i){escaped}")
+            case Json():
+                self.source.fail("%json can't stand in a terminal; write it into a rule", node.at)
         nfa = Nfa()
         start = nfa.state()
         return minimize(determinize(nfa, start, (self.add(nfa, node, start),)))
