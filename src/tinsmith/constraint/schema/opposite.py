@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 from itertools import pairwise
 
 from tinsmith.constraint.automata.dfa import anything, complement, difference, words
@@ -96,7 +97,7 @@ def _other_types(node: Node) -> Iterable[Shape]:
     if values:
         yield Finite(values=values)
     if "number" not in types:
-        yield Number(node.path, _refused(node, "type"), broken=True) if "integer" in types else ANY[1]
+        yield Number(node.path, off=frozenset((Fraction(1),))) if "integer" in types else ANY[1]
     for name, shape in zip(("string", "array", "object"), ANY[2:], strict=True):
         if name not in types:
             yield shape
@@ -111,7 +112,10 @@ def _numeric(node: Node, keyword: str) -> Number | None:
         return Number(node.path, high=node.number(keyword))
     if keyword == "exclusiveMaximum":
         return Number(node.path, low=node.number(keyword))
-    return Number(node.path, _refused(node, keyword)) if keyword == "multipleOf" else None
+    step = node.step() if keyword == "multipleOf" else None
+    if step is not None:
+        return Number(node.path, off=frozenset((step,)))
+    return None
 
 
 def _counted(node: Node, keyword: str) -> tuple[int, int | None] | None:

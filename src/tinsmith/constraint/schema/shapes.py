@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from tinsmith.constraint.automata import numbers
-from tinsmith.constraint.automata.dfa import Dfa, anything, intersect
+from tinsmith.constraint.automata.dfa import Dfa, Edge, anything, difference, intersect, trim
 from tinsmith.constraint.schema import json_text
 from tinsmith.errors import ConstraintError
 
@@ -45,8 +45,7 @@ class Finite(Shape):
 
 @dataclass(frozen=True)
 class Number(Shape):
-    """low <= x <= high, above < x < below; multiples of all steps. whole: integers; broken: no integers, which
-    is always refused."""
+    """low <= x <= high, above < x < below; multiples of all steps and of none of `off`. whole: integers."""
 
     whole: bool = False
     low: Fraction | None = None
@@ -54,7 +53,7 @@ class Number(Shape):
     above: Fraction | None = None
     below: Fraction | None = None
     steps: frozenset[Fraction] = frozenset()
-    broken: bool = False
+    off: frozenset[Fraction] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,6 @@ def meet(a: Shape, b: Shape, conjoin: Conjoin) -> Shape | None:
     """Both at once, of one class and neither of them Finite; None: nothing."""
     refused = a.refused or b.refused
     if isinstance(a, Number) and isinstance(b, Number):
-        if (a.whole and b.broken) or (a.broken and b.whole):
-            return None
         return Number(
             a.where if a != ANY[1] else b.where,
             refused,
@@ -140,7 +137,7 @@ def meet(a: Shape, b: Shape, conjoin: Conjoin) -> Shape | None:
             _most(a.above, b.above),
             _least(a.below, b.below),
             a.steps | b.steps,
-            a.broken or b.broken,
+            a.off | b.off,
         )
     if isinstance(a, String) and isinstance(b, String):
         return String(a.where, refused, _both(a.dfa, b.dfa), max(a.least, b.least), _least(a.most, b.most))
@@ -223,7 +220,27 @@ def digits(shape: Number) -> Dfa:
     dfa = make(shape.low, shape.high, above=shape.above, below=shape.below, step=first)
     for step in steps[1:]:
         dfa = intersect(dfa, make(step=step))
+    if shape.off and not shape.whole:
+        dfa = intersect(dfa, _short(max(numbers.places_of(step) or 0 for step in shape.off) + 2))
+    for step in sorted(shape.off):
+        dfa = difference(dfa, make(step=step))
     return dfa
+
+
+@lru_cache(16)
+def _short(fraction: int) -> Dfa:
+    """Plain decimals of so many digits behind the point and of at most 15 in all: every multiple among them is
+    one that numbers.number(step=...) knows, and none turns into one when it is read as a double."""
+    whole = max(1, 15 - fraction)
+    edges: list[list[Edge]] = [[(0x2D, 0x2D, 1), (0x30, 0x39, 2)]]
+    edges += [[(0x30, 0x39, k + 1)] for k in range(1, whole + 1)]
+    point = len(edges) + 1
+    for k in range(2, whole + 1):
+        edges[k].insert(0, (0x2E, 0x2E, point))
+    edges.append([(0x2E, 0x2E, point)])
+    edges += [[(0x30, 0x39, point + k + 1)] for k in range(fraction)]
+    edges.append([])
+    return trim(edges, [*range(2, whole + 2), *range(point + 1, point + fraction + 1)])
 
 
 def no_number(shape: Number) -> bool:
@@ -236,7 +253,7 @@ def no_number(shape: Number) -> bool:
             return True
         if shape.whole and high - low < 64:
             return digits(shape).empty
-    return False
+    return bool(shape.off) and digits(shape).empty
 
 
 def no_text(shape: String) -> bool:

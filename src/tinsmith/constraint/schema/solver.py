@@ -216,7 +216,7 @@ class Solver:
         if isinstance(shape, Object):
             return isinstance(value, dict) and self._decided(shape) and self._in_object(shape, value)
         assert isinstance(shape, Number)
-        return not isinstance(value, str | list | dict) and _in_number(shape, value) and self._decided(shape)
+        return not isinstance(value, str | list | dict) and _in_number(shape, value)
 
     def _decided(self, shape: Shape) -> bool:
         if shape.refused:
@@ -258,5 +258,5 @@ def _in_number(shape: Number, value: Any) -> bool:
         and (shape.above is None or exact > shape.above)
         and (shape.below is None or exact < shape.below)
         and all((exact / step).denominator == 1 for step in shape.steps)
-        and not (shape.broken and exact.denominator == 1)
+        and not any((exact / step).denominator == 1 for step in shape.off)
     )
