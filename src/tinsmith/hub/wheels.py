@@ -14,17 +14,19 @@ import os
 import subprocess
 import urllib.parse
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from tinsmith.errors import FormatError, OfflineError
 from tinsmith.hub.entries import Entry, Wheel
-from tinsmith.system import children, markup
+from tinsmith.system import children, markup, reading
 from tinsmith.system.download import Progress, fetch, get, reason
 from tinsmith.system.files import atomic_write, locked, sha256_file, write_text
 
 _DEFAULT_INDEX = "https://pypi.org/simple"
 _MOST_PAGE = 1 << 25  # bytes of an index's page
+_INDEX_TYPES = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
 
 
 def here(entry: Entry, wheel: Wheel, cache: Path) -> Path | None:
@@ -111,10 +113,11 @@ def _pip_settings() -> dict[str, str]:
 
 
 def _file_url(name: str, wheel: Wheel, index: str, certificates: str | None) -> str:
-    """The wheel's address, by the index's simple API (PEP 503)."""
+    """The wheel's address, by the index's simple API (PEP 503 or 691)."""
     page = f"{index.rstrip('/')}/{wheel.package}/"
     try:
-        with get(page, {"Accept": "text/html"}, certificates) as response:
+        with get(page, {"Accept": _INDEX_TYPES}, certificates) as response:
+            kind = response.headers.get_content_type()
             base, body = response.geturl(), response.read(_MOST_PAGE + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: an invalid address
         raise OfflineError(
@@ -126,7 +129,7 @@ def _file_url(name: str, wheel: Wheel, index: str, certificates: str | None) -> 
             f"{name}: the package index's page of {wheel.package} is longer than {_MOST_PAGE:,} bytes; set "
             "PIP_INDEX_URL to another index"
         )
-    links = _links(body)
+    links = _json_links(body) if kind.endswith("json") else _html_links(body)
     if wheel.file not in links:
         raise OfflineError(f"{name}: the package index has no {wheel.file}; set PIP_INDEX_URL to one that does")
     return _with_login(urllib.parse.urljoin(base, links[wheel.file]), index)
@@ -140,7 +143,15 @@ def _with_login(url: str, index: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(netloc=given.netloc))
 
 
-def _links(body: bytes) -> dict[str, str]:
+def _json_links(body: bytes) -> Mapping[str, str]:
+    answer = reading.json(body, "the package index's answer", FormatError, advice="check PIP_INDEX_URL")
+    try:
+        return {file["filename"]: file["url"] for file in answer["files"]}
+    except (KeyError, TypeError) as error:
+        raise FormatError("the package index's answer is no list of files; check PIP_INDEX_URL") from error
+
+
+def _html_links(body: bytes) -> Mapping[str, str]:
     links: dict[str, str] = {}
     for part in markup.parts(body.decode("utf-8", "replace")):
         if not isinstance(part, markup.Tag) or part.name != "a" or part.ends:

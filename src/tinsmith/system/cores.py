@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 
@@ -27,8 +26,11 @@ def processors() -> int:
 
 def _quota(folder: str) -> int:
     """The control group's processors, rounded up; 0 for no limit."""
-    limit = re.fullmatch(r"([0-9]+) ([1-9][0-9]*)", read(f"{folder}/cpu.max"))
-    return -(-int(limit[1]) // int(limit[2])) if limit else 0
+    limit = read(f"{folder}/cpu.max").split()
+    if not limit:  # version 1 of the interface
+        limit = [read(f"{folder}/cpu/cpu.cfs_{name}_us") for name in ("quota", "period")]
+    quota, period = limit if len(limit) == 2 else ("", "")
+    return -(-int(quota) // int(period)) if quota.isdigit() and period.isdigit() and int(period) else 0
 
 
 def read(path: str) -> str:

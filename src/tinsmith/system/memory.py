@@ -27,7 +27,7 @@ def available(proc: str = "/proc", control: str = "/sys/fs/cgroup") -> int | Non
     """The memory that is available without swapping."""
     free, limit = _field(f"{proc}/meminfo", "MemAvailable"), _limit(control)
     if limit is not None:
-        used = read(f"{control}/memory.current")
+        used = read(f"{control}/memory.current") or read(f"{control}/memory/memory.usage_in_bytes")
         left = max(0, limit - int(used)) if used.isdigit() else limit
         return left if free is None else min(free, left)
     return free
@@ -64,6 +64,10 @@ def _field(path: str, name: str) -> int | None:
 
 
 def _limit(control: str) -> int | None:
-    """The control group's limit."""
-    given = read(f"{control}/memory.max")
-    return int(given) if given.isdigit() else None
+    """The control group's limit, in either version of the interface."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        given = read(f"{control}/{name}")
+        # Version 1 reports a huge number for no limit.
+        if given.isdigit() and int(given) < 1 << 60:
+            return int(given)
+    return None
