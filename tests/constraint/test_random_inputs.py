@@ -77,7 +77,7 @@ def _schemas(part: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         ),
         **dict.fromkeys(("items", "additionalProperties", "propertyNames", "if", "then", "else", "not"), part),
         **dict.fromkeys(("prefixItems", "allOf", "anyOf", "oneOf"), some),
-        "properties": named,
+        **dict.fromkeys(("properties", "dependentSchemas"), named),
         "type": types | st.lists(types, max_size=3, unique=True),
         "enum": st.lists(JSON, min_size=1, max_size=4),
         "const": JSON,
@@ -86,6 +86,7 @@ def _schemas(part: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         "uniqueItems": st.booleans(),
         "required": st.lists(NAMES, max_size=3),
         "patternProperties": st.dictionaries(REGEXES, part, max_size=2),
+        "dependentRequired": st.dictionaries(NAMES, st.lists(NAMES, max_size=2), max_size=2),
         "$ref": st.sampled_from(["#", "#/$defs/a", "#/$defs/b", "#/properties/a", "#/x"]),
         "$defs": st.fixed_dictionaries({"a": part, "b": part}),
     }

@@ -21,13 +21,13 @@ MOST_VALUE_DEPTH = 50  # levels of a value in enum or const
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 ONE = ("additionalProperties", "propertyNames", "items", "if", "then", "else", "not")
 MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
-NAMED = ("properties", "patternProperties", "$defs", "definitions")
+NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
 COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 TEXTS = ("$ref", "pattern", "format")
 PLAIN = (
     "$ref", "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
     "minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems", "required",
-    "minProperties", "maxProperties",
+    "minProperties", "maxProperties", "dependentRequired",
 )  # fmt: skip
 ANNOTATIONS = frozenset((
     "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
@@ -45,11 +45,12 @@ REFUSED = {
     "$dynamicRef": "give '$ref'",
     "$recursiveRef": "give '$ref'",
     "additionalItems": "that is 'items' beside 'prefixItems' since draft 2020-12",
-    "dependencies": "give 'anyOf' of objects with and without the key",
-    "dependentRequired": "give 'anyOf' of objects with and without the key",
-    "dependentSchemas": "give 'anyOf' of objects with and without the key",
+    "dependencies": "that is 'dependentRequired' or 'dependentSchemas' since draft 2019-09",
     "nullable": "give 'type': [..., 'null']",
 }
+
+# Of those, keywords without effect unless an array or object is possible; refused only then.
+LATE = ("contains", "minContains", "maxContains", "unevaluatedItems", "unevaluatedProperties")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,9 @@ class Node:
     def error(self, keyword: str | None, message: str) -> ConstraintError:
         path = self.path if len(self.path) <= 200 else f"{self.path[:100]}...{self.path[-90:]}"
         return ConstraintError(f"{path}{'/' + escape(keyword) if keyword else ''}: {message}")
+
+    def refusal(self, keyword: str) -> ConstraintError:
+        return self.error(keyword, f"'{keyword}' can't be enforced; {REFUSED[keyword]}, or remove it")
 
     def count(self, keyword: str) -> int | None:
         """A bound of lengths: a whole number from 0."""
@@ -184,10 +188,10 @@ class Document:
                 node.count(keyword)  # also where nothing that it speaks of can be
             elif keyword in ("pattern", "format"):
                 node.text(keyword)
-            if keyword in KNOWN or keyword.startswith("x-"):
+            if keyword in KNOWN or keyword in LATE or keyword.startswith("x-"):
                 continue
             if keyword in REFUSED:
-                raise node.error(keyword, f"'{keyword}' can't be enforced; {REFUSED[keyword]}, or remove it")
+                raise node.refusal(keyword)
             near = difflib.get_close_matches(keyword, KNOWN, 1)
             hint = (
                 f"did you mean '{near[0]}'?"

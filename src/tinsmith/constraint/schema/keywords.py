@@ -28,8 +28,10 @@ from tinsmith.constraint.schema.shapes import (
     Shapes,
     String,
     characters,
+    having,
     item,
     join,
+    lacking,
 )
 from tinsmith.constraint.schema.solver import Solver
 from tinsmith.errors import ConstraintError
@@ -37,6 +39,7 @@ from tinsmith.errors import ConstraintError
 MOST_REGIONS = 64
 MOST_LISTED = 50_000  # values of an enum, those inside of others counted too
 MOST_NAMES = 10_000  # of one object's keys
+IN_PLACE = ("$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
 
 
 def holds(solver: Solver, node: Node) -> Shapes:
@@ -69,6 +72,18 @@ def _in_place(solver: Solver, node: Node, keyword: str) -> Shapes | None:
         return solver.shapes(solver.opposite(solver.child(node, keyword)))
     if keyword == "if":
         return branches(solver, node, opposite=False)
+    if keyword == "dependentRequired":
+        every: Shapes = ANY
+        for name, needed in dependent(node).items():
+            both = having(node.path, (name, *needed))
+            every = solver.meet(every, (*ANY[:4], lacking(node.path, name), both))
+        return every
+    if keyword == "dependentSchemas":
+        every = ANY
+        for name, goal in solver.named(node, keyword).items():
+            then = solver.meet((having(node.path, (name,)),), solver.shapes(goal))
+            every = solver.meet(every, (*ANY[:4], lacking(node.path, name), *then))
+        return every
     return None
 
 
@@ -106,6 +121,14 @@ def branches(solver: Solver, node: Node, opposite: bool) -> Shapes:
         if goal != NEVER:
             shapes += solver.meet(solver.shapes(when), solver.shapes(goal))
     return join(shapes)
+
+
+def dependent(node: Node) -> dict[str, list[str]]:
+    given = node.schema["dependentRequired"]
+    if not isinstance(given, dict):
+        raise node.error("dependentRequired", "give an object of lists of names")
+    parent = Node(f"{node.path}/dependentRequired", given)
+    return {name: parent.names(name) for name in given}
 
 
 # What one value says by itself
@@ -204,20 +227,37 @@ def _array(solver: Solver, node: Node) -> Array:
     if isinstance(schema.get("items"), list):
         raise node.error("items", "a list here is 'prefixItems' since draft 2020-12")
     rest = solver.child(node, "items") if "items" in schema else ANYTHING
+    refused = _refused(node, "contains") if "contains" in schema else None
+    if "unevaluatedItems" in schema and "items" not in schema:
+        goal = solver.child(node, "unevaluatedItems")
+        if goal != ANYTHING and any(keyword in schema for keyword in (*IN_PLACE, "contains")):
+            refused = refused or _refused(node, "unevaluatedItems")
+        else:
+            rest = goal
     unique = schema.get("uniqueItems", False)
     if not isinstance(unique, bool):
         raise node.error("uniqueItems", "give true or false")
-    return Array(node.path, None, prefix, rest, node.count("minItems") or 0, node.count("maxItems"), unique)
+    return Array(node.path, refused, prefix, rest, node.count("minItems") or 0, node.count("maxItems"), unique)
 
 
 def _object(solver: Solver, node: Node) -> Object:
     schema = node.schema
     known = solver.named(node, "properties")
-    rest = solver.child(node, "additionalProperties") if "additionalProperties" in schema else ANYTHING
+    rest, refused = ANYTHING, None
+    if "additionalProperties" in schema:
+        rest = solver.child(node, "additionalProperties")
+    elif "unevaluatedProperties" in schema:
+        goal = solver.child(node, "unevaluatedProperties")
+        if goal != ANYTHING and any(keyword in schema for keyword in IN_PLACE):
+            refused = _refused(node, "unevaluatedProperties")
+        else:
+            rest = goal
     regions: list[tuple[Dfa | None, Goal]] = [(None, rest)]
     if "patternProperties" in schema:
         known, regions = _patterns(solver, node, known, rest)
-    implicit = "additionalProperties" not in schema and "patternProperties" not in schema
+    implicit = not any(
+        word in schema for word in ("additionalProperties", "patternProperties", "unevaluatedProperties")
+    )
     required = frozenset(node.names("required"))
     if len(required) > MOST_NAMES:
         raise node.error("required", f"{len(required):,} names; give at most {MOST_NAMES:,}")
@@ -228,7 +268,7 @@ def _object(solver: Solver, node: Node) -> Object:
             inside = [(names if dfa is None else intersect(dfa, names), goal) for dfa, goal in regions]
             regions = [*((dfa, goal) for dfa, goal in inside if not dfa.empty), (complement(names), NEVER)]
     least, most = node.count("minProperties") or 0, node.count("maxProperties")
-    shape = Object(node.path, None, tuple(known.items()), required, tuple(regions), least, most, implicit)
+    shape = Object(node.path, refused, tuple(known.items()), required, tuple(regions), least, most, implicit)
     # What is required and not declared comes after what is, in the order of `required`.
     late = [(name, shape.unknown(name)) for name in dict.fromkeys(node.names("required")) if name not in known]
     return replace(shape, known=(*shape.known, *late)) if late else shape
@@ -271,3 +311,7 @@ def strings(shapes: Shapes) -> Dfa | None:
                 return None
             dfas.append(characters(shape))
     return reduce(union, dfas, nothing())
+
+
+def _refused(node: Node, keyword: str) -> str:
+    return str(node.refusal(keyword))

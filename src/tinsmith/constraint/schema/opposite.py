@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from tinsmith.constraint.automata.dfa import anything, complement, difference, words
 from tinsmith.constraint.schema.document import Node
-from tinsmith.constraint.schema.keywords import branches, pattern_of, values_of
+from tinsmith.constraint.schema.keywords import branches, dependent, pattern_of, values_of
 from tinsmith.constraint.schema.shapes import (
     ANY,
     ANYTHING,
@@ -25,6 +25,7 @@ from tinsmith.constraint.schema.shapes import (
     Shape,
     Shapes,
     String,
+    having,
     join,
 )
 from tinsmith.constraint.schema.solver import Solver
@@ -127,15 +128,25 @@ def _counted(node: Node, keyword: str) -> tuple[int, int | None] | None:
 
 
 COUNTED = ("Length", "Items", "Properties")
-# Keywords whose opposite is beyond shapes.
-ARRAYS, OBJECTS = ("prefixItems", "items"), ("additionalProperties", "propertyNames", "patternProperties")
 
 
 def _array(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
     count = _counted(node, keyword)
     if keyword in ("minItems", "maxItems") and count is not None:
         return (Array(node.path, least=count[0], most=count[1]),)
-    if _constrains(solver, node, keyword, ARRAYS) or (keyword == "uniqueItems" and node.schema[keyword]):
+    if keyword == "prefixItems":
+        goals = [solver.opposite(goal) for goal in solver.children(node, keyword)]
+        return [
+            Array(node.path, prefix=(ANYTHING,) * k + (goal,), least=k + 1)
+            for k, goal in enumerate(goals)
+            if goal != NEVER
+        ]
+    if keyword == "items":
+        goal = solver.child(node, keyword)
+        if goal == NEVER:
+            return (Array(node.path, least=len(node.schema.get("prefixItems", ())) + 1),)
+        return () if goal == ANYTHING else (Array(node.path, refused=_refused(node, keyword)),)
+    if keyword in ("contains", "unevaluatedItems") or (keyword == "uniqueItems" and node.schema[keyword]):
         return (Array(node.path, refused=_refused(node, keyword)),)
     return ()
 
@@ -153,26 +164,28 @@ def _object(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
         named = {
             name: goal for name, goal in goals.items() if goal != NEVER and name not in node.names("required")
         }
+        return [having(node.path, (name,), goal) for name, goal in named.items()]
+    if keyword == "dependentRequired":
         return [
-            Object(node.path, known=((name, goal),), required=frozenset((name,)))
-            for name, goal in named.items()
+            Object(node.path, known=((name, ANYTHING), (needed, NEVER)), required=frozenset((name,)))
+            for name, names in dependent(node).items()
+            for needed in names
+            if needed != name
         ]
-    if _constrains(solver, node, keyword, OBJECTS):
+    if keyword == "dependentSchemas":
+        shapes: list[Shape] = []
+        for name, goal in solver.named(node, keyword).items():
+            shapes += solver.meet((having(node.path, (name,)),), solver.shapes(solver.opposite(goal)))
+        return shapes
+    goals_of = {
+        "additionalProperties": lambda: [solver.child(node, keyword)],
+        "unevaluatedProperties": lambda: [solver.child(node, keyword)],
+        "propertyNames": lambda: [solver.child(node, keyword)],
+        "patternProperties": lambda: list(solver.named(node, keyword).values()),
+    }
+    if keyword in goals_of and any(goal != ANYTHING for goal in goals_of[keyword]()):
         return (Object(node.path, refused=_refused(node, keyword)),)
     return ()
-
-
-def _constrains(solver: Solver, node: Node, keyword: str, keywords: tuple[str, ...]) -> bool:
-    """Whether it is one of the keywords, with a schema that refuses anything."""
-    if keyword not in keywords:
-        return False
-    if keyword == "prefixItems":
-        goals = solver.children(node, keyword)
-    elif keyword == "patternProperties":
-        goals = list(solver.named(node, keyword).values())
-    else:
-        goals = [solver.child(node, keyword)]
-    return any(goal != ANYTHING for goal in goals)
 
 
 def _all_but(node: Node, values: tuple[Item, ...]) -> Iterable[Shape]:

@@ -103,6 +103,17 @@ class Object(Shape):
         return NEVER
 
 
+def having(where: str, names: Iterable[str], goal: Goal = ANYTHING) -> Object:
+    """Objects that have these keys."""
+    keys = tuple(dict.fromkeys(names))
+    return Object(where, known=tuple((name, goal) for name in keys), required=frozenset(keys))
+
+
+def lacking(where: str, name: str) -> Object:
+    """Objects without this key."""
+    return Object(where, known=((name, NEVER),))
+
+
 def item(value: Any) -> Item:
     return Item(key(value), value)
 
