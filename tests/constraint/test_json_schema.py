@@ -32,8 +32,7 @@ REFUSED = (
     "the opposite of 'unevaluatedProperties' can't be enforced",
     "'dependencies' can't be enforced",
     "'$dynamicRef' can't be enforced",
-    "is no pointer into this schema",
-    "'$id' within a schema changes what references mean",
+    "is not in this schema",
     "'uniqueItems' can only be enforced",
     "can't be enforced where keys are free",
     "remainders",
@@ -343,7 +342,7 @@ def test_counts_of_properties(schema: Any, order: Any) -> None:
         ({"type": "strng"}, "#/type: 'strng' is no type; give one of null, boolean, integer"),
         ({"type": "string", "format": "isbn"}, "#/format: the format 'isbn' can't be enforced; known are"),
         ({"type": "string", "pattern": "(a"}, "#/pattern"),
-        ({"$ref": "other.json"}, "#/$ref: 'other.json' is no pointer into this schema"),
+        ({"$ref": "other.json"}, "#/$ref: 'other.json' is not in this schema"),
         ({"$ref": "#/$defs/x"}, "#/$ref: '#/$defs/x' leads to nothing: there is no '$defs' in #"),
         ({"items": [{}]}, "#/items: a list here is 'prefixItems'"),
         (

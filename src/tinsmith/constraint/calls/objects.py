@@ -21,7 +21,6 @@ from tinsmith.constraint.grammar import (
     sequence,
     text,
 )
-from tinsmith.constraint.schema.document import ANNOTATIONS
 from tinsmith.errors import ConstraintError
 
 _DEEPEST = 32
@@ -31,7 +30,7 @@ _NUMBERS = frozenset(("null", "boolean", "integer", "number"))
 def _refuse_others(schema: Mapping[str, Any], known: tuple[str, ...], path: str, format: str) -> None:
     """Refuses keywords except the known ones and annotations."""
     for keyword in schema:
-        if keyword not in known and keyword not in ANNOTATIONS and not keyword.startswith("x-"):
+        if keyword not in known and keyword not in texts.ANNOTATIONS and not keyword.startswith("x-"):
             raise ConstraintError(
                 f"{path}/{keyword}: {keyword!r} can't be enforced in the format {format}; remove it, or use "
                 "format json"
@@ -60,9 +59,13 @@ class Objects:
     def value(self, schema: Any, path: str, depth: int = 0) -> Expr:
         if depth > _DEEPEST:
             raise ConstraintError(f"{path}: nested deeper than {_DEEPEST} levels; the format has no recursion")
-        if isinstance(schema, Mapping) and set(schema) - ANNOTATIONS == {"$ref"}:
+        if isinstance(schema, Mapping) and set(schema) - texts.ANNOTATIONS == {"$ref"}:
             return self.value(referred(schema["$ref"], self._root), path, depth + 1)
-        if isinstance(schema, Mapping) and set(schema) - ANNOTATIONS == {"anyOf"}:
+        if (
+            isinstance(schema, Mapping)
+            and "anyOf" in schema
+            and not set(schema) - texts.ANNOTATIONS - {"anyOf"}
+        ):
             return choice(
                 self.value(one, f"{path}/anyOf/{k}", depth + 1) for k, one in enumerate(schema["anyOf"])
             )

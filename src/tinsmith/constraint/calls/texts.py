@@ -20,8 +20,12 @@ from tinsmith.constraint.automata.dfa import (
 )
 from tinsmith.constraint.grammar import Expr, Grammar, Machine
 from tinsmith.constraint.json_schema import Options, schema_expr, solver_of
+from tinsmith.constraint.schema import document
 from tinsmith.constraint.schema.keywords import strings
 from tinsmith.errors import ConstraintError
+
+# References by anchor are not followed here.
+ANNOTATIONS = frozenset(document.ANNOTATIONS) - {"$anchor", "$dynamicAnchor"}
 
 
 @lru_cache(maxsize=32)

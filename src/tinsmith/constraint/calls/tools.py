@@ -26,7 +26,7 @@ from tinsmith.constraint.grammar import (
 )
 from tinsmith.constraint.machine.automaton import compile_grammar
 from tinsmith.constraint.schema import json_text
-from tinsmith.constraint.schema.document import ANNOTATIONS, check_types
+from tinsmith.constraint.schema.document import check_types
 from tinsmith.errors import ConstraintError
 
 MOST_CALLS = 8
@@ -154,7 +154,7 @@ def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: 
     may = kinds(schema, root)
     if may == {"string"}:
         return texts.text(schema, root, END_OF_VALUE, path)
-    stated = set(schema) - ANNOTATIONS if isinstance(schema, Mapping) else set()
+    stated = set(schema) - texts.ANNOTATIONS if isinstance(schema, Mapping) else set()
     if "enum" in stated and stated <= {"type", "enum"}:
         return choice(text(write_value(value)) for value in schema["enum"] if kind(value) in may)
     alternatives = [texts.json_value(grammar, texts.rooted(schema, root), path, "spaced")]

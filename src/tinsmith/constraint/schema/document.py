@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urldefrag, urljoin
 
 from tinsmith.constraint.automata import numbers
 from tinsmith.errors import ConstraintError
@@ -25,15 +26,25 @@ NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "defini
 COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 TEXTS = ("$ref", "pattern", "format")
 PLAIN = (
-    "$ref", "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
-    "minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems", "required",
-    "minProperties", "maxProperties", "dependentRequired",
-)  # fmt: skip
-ANNOTATIONS = frozenset((
-    "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
-    "contentMediaType", "contentEncoding", "contentSchema", "discriminator", "$comment", "$schema", "$id",
-    "$anchor", "$dynamicAnchor", "$vocabulary", "$defs", "definitions",
-))  # fmt: skip
+    *(
+        "$ref",
+        "type",
+        "enum",
+        "const",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+    ),
+    *("minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems"),
+    *("required", "minProperties", "maxProperties", "dependentRequired"),
+)
+ANNOTATIONS = (
+    *("title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly"),
+    *("contentMediaType", "contentEncoding", "contentSchema", "discriminator", "$comment", "$schema", "$id"),
+    *("$anchor", "$dynamicAnchor", "$vocabulary", "$defs", "definitions"),
+)
 KNOWN = frozenset((*ONE, *MANY, *NAMED, *PLAIN, *ANNOTATIONS))
 # Keywords that can't be enforced, and what to do instead.
 REFUSED = {
@@ -55,10 +66,11 @@ LATE = ("contains", "minContains", "maxContains", "unevaluatedItems", "unevaluat
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A subschema."""
+    """A subschema. base: the URI that its references are relative to."""
 
     path: str
     schema: Any
+    base: str
 
     def error(self, keyword: str | None, message: str) -> ConstraintError:
         path = self.path if len(self.path) <= 200 else f"{self.path[:100]}...{self.path[-90:]}"
@@ -128,9 +140,10 @@ class Document:
         self.root_path = f"{path}#"
         check_json(schema, self.root_path)
         self.schema = schema
-        self.nodes: list[Node] = [Node("", False)]
+        self.nodes: list[Node] = [Node("", False, "")]
         self.numbers: dict[str, int] = {}
-        self.root = self.add(Node(self.root_path, schema))
+        self.root = self.add(Node(self.root_path, schema, _base("", schema)))
+        self._places: dict[tuple[str, str], tuple[str, Any]] | None = None
 
     def add(self, node: Node) -> int:
         number = self.numbers.get(node.path)
@@ -165,22 +178,44 @@ class Document:
         ref = node.schema["$ref"]
         if not isinstance(ref, str):
             raise node.error("$ref", f"{show(ref)} is no reference; give one such as '#/$defs/name'")
-        place, *pointer = unquote(ref).split("/")
-        if place != "#":
+        try:
+            uri, fragment = urldefrag(urljoin(node.base, ref) if not ref.startswith("#") else node.base + ref)
+        except ValueError:
+            raise node.error("$ref", f"{show(ref)} is no reference; give one such as '#/$defs/name'") from None
+        fragment = unquote(fragment)
+        anchor, pointer = (fragment, "") if fragment and not fragment.startswith("/") else ("", fragment)
+        place = (self.root_path, self.schema) if (uri, anchor) == (self.nodes[1].base, "") else None
+        if place is None:
+            place = self.places.get((uri, anchor))
+        if place is None:
             raise node.error(
                 "$ref",
-                f"{show(ref)} is no pointer into this schema; put what it means under '$defs' and give "
-                "'#/$defs/name'",
+                f"{show(ref)} is not in this schema; put what it means under '$defs' and give '#/$defs/name'",
             )
-        at = self.nodes[1]
-        for part in pointer:
+        at = Node(place[0], place[1], uri)
+        for part in pointer.split("/")[1:]:
             key = part.replace("~1", "/").replace("~0", "~")
             if isinstance(at.schema, list):
-                at = Node(at.path, {str(index): one for index, one in enumerate(at.schema)})
+                at = Node(at.path, {str(index): one for index, one in enumerate(at.schema)}, at.base)
             if not isinstance(at.schema, dict) or key not in at.schema:
                 raise node.error("$ref", f"{show(ref)} leads to nothing: there is no {show(part)} in {at.path}")
             at = _child(at, key)
         return self.add(at)
+
+    @property
+    def places(self) -> dict[tuple[str, str], tuple[str, Any]]:
+        """Where the resources ($id) and their anchors are: by URI and anchor."""
+        if self._places is None:
+            self._places = {}
+            for node in _schemas(self.nodes[1]):
+                if "$id" in node.schema:
+                    self._places.setdefault((node.base, ""), (node.path, node.schema))
+                for keyword in ("$anchor", "$dynamicAnchor"):
+                    if keyword in node.schema:
+                        self._places.setdefault(
+                            (node.base, str(node.schema[keyword])), (node.path, node.schema)
+                        )
+        return self._places
 
     def check_keywords(self, node: Node) -> None:
         for keyword in node.schema:
@@ -201,19 +236,37 @@ class Document:
             raise node.error(keyword, f"'{keyword}' is no keyword that can be enforced; {hint}")
 
 
+def _base(base: str, schema: Any) -> str:
+    given = schema.get("$id") if isinstance(schema, dict) else None
+    return urldefrag(urljoin(base, given))[0] if isinstance(given, str) else base
+
+
 def _child(node: Node, key: Any) -> Node:
-    child = Node(f"{node.path}/{escape(str(key))}", node.schema[key])
-    name = child.schema.get("$id") if isinstance(child.schema, dict) else None
-    if isinstance(name, str) and not name.startswith("#"):
-        raise child.error("$id", "'$id' within a schema changes what references mean; remove it")
-    return child
+    schema = node.schema[key]
+    return Node(f"{node.path}/{escape(str(key))}", schema, _base(node.base, schema))
 
 
 def _parts(node: Node, keyword: str, given: list[Any] | dict[str, Any]) -> list[Node]:
     """The subschemas in the list or object given for a keyword."""
     schemas = given if isinstance(given, dict) else dict(enumerate(given))
-    parent = Node(f"{node.path}/{keyword}", schemas)
+    parent = Node(f"{node.path}/{keyword}", schemas, node.base)
     return [_child(parent, key) for key in schemas]
+
+
+def _schemas(root: Node) -> Iterator[Node]:
+    """All subschemas that are objects, by the keywords that hold them."""
+    waiting = [root]
+    for node in waiting:
+        if not isinstance(node.schema, dict):
+            continue
+        yield node
+        for keyword, value in node.schema.items():
+            if keyword in ONE:
+                waiting.append(_child(node, keyword))
+            elif (keyword in NAMED and isinstance(value, dict)) or (
+                keyword in MANY and isinstance(value, list)
+            ):
+                waiting += _parts(node, keyword, value)
 
 
 def check_json(value: Any, path: str) -> None:

@@ -127,7 +127,7 @@ def dependent(node: Node) -> dict[str, list[str]]:
     given = node.schema["dependentRequired"]
     if not isinstance(given, dict):
         raise node.error("dependentRequired", "give an object of lists of names")
-    parent = Node(f"{node.path}/dependentRequired", given)
+    parent = Node(f"{node.path}/dependentRequired", given, node.base)
     return {name: parent.names(name) for name in given}
 
 
