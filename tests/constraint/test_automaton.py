@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.constraint.oracle import Oracle
-from tinsmith.constraint.automata.dfa import Dfa, words
+from tests.constraint.oracle import Oracle, one_byte
+from tinsmith.constraint.automata.dfa import words
 from tinsmith.constraint.grammar import (
     EMPTY,
     NOTHING,
@@ -112,14 +112,10 @@ def same(rules: dict[str, Expr], longest: int = LONGEST) -> Oracle:
     return oracle
 
 
-def byte(low: int, high: int) -> Expr:
-    return Machine(Dfa((((low, high, 1),), ()), frozenset((1,))))
-
-
 NAMES = ("start", "x", "y", "z")
 LEAVES = st.one_of(
     st.text("ab", max_size=2).map(text),
-    st.sampled_from([byte(97, 98), byte(98, 98), NOTHING]),
+    st.sampled_from([one_byte((97, 98)), one_byte((98, 98)), NOTHING]),
     st.sampled_from(NAMES).map(Ref),
     st.lists(st.text("ab", max_size=3).map(str.encode), min_size=1, max_size=3).map(
         lambda t: Machine(words(t))

@@ -525,7 +525,7 @@ row(
 def template(text: str) -> None:
     """As the process that renders templates answers."""
     for asked in ({"do": "render", "given": {"x": "b"}}, {"do": "examine"}):
-        jinja.answer(json.dumps({**asked, "template": text}).encode())
+        jinja.answer({**asked, "template": text})
 
 
 _TEMPLATES: dict[str, Callable[[int], str]] = {

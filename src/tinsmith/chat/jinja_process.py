@@ -34,9 +34,12 @@ _CHECK = "check the model's template"
 
 
 class JinjaProcess(limited.Child):
-    def __init__(self) -> None:
-        super().__init__("tinsmith.chat.jinja")
+    def _reset(self) -> None:
+        super()._reset()
         self._left: float | None = None  # seconds of the current block; None outside of one
+
+    def _is_late(self) -> bool:
+        return self._left is not None and self._left <= 0
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -51,9 +54,9 @@ class JinjaProcess(limited.Child):
                 try:
                     yield
                 except TinsmithError:
-                    if self._left > 0:
+                    if not self._is_late():
                         raise
-                if self._left <= 0:
+                if self._is_late():
                     raise InputError(f"the chat template takes too long: over {seconds:g} seconds; {_CHECK}")
             finally:
                 self._left = None
@@ -61,9 +64,9 @@ class JinjaProcess(limited.Child):
     def reply(self, **request: Any) -> dict[str, Any]:
         """The reply to a request. Raises InputError where it takes too long or the process dies."""
         with self.within(SECONDS):
-            assert self._left is not None
-            if self._left <= 0:
+            if self._is_late():
                 raise InputError("no time is left")
+            assert self._left is not None
             try:
                 reply = self.ask(request, self._left)
             except (ValueError, RecursionError) as error:
@@ -118,7 +121,7 @@ def _cannot(reason: str) -> UnsupportedError:
     )
 
 
-_shared = JinjaProcess()
+_shared = JinjaProcess("tinsmith.chat.jinja")
 within = _shared.within
 close = _shared.close
 

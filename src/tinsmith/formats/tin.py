@@ -307,7 +307,7 @@ class Tin:
             if not isinstance(expected, dict) or expected.get("bytes") != len(data):
                 raise FormatError(f"{self.where}: entry {name!r} is not of the size that the manifest lists")
             if hashlib.sha256(data).hexdigest() != expected.get("sha256"):
-                raise FormatError(f"{self.where}: entry {name!r} does not have the manifest's SHA-256")
+                raise FormatError(f"{self.where}: entry {name!r} does not have the SHA-256 of the manifest")
 
     def _check_outside(self) -> None:
         """Raises FormatError for a change outside of the entries' data."""
