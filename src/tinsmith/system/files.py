@@ -15,13 +15,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from tinsmith.errors import InputError
 
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 # Errors of a folder's sync to ignore: some file systems don't support it, some folders can't be opened.
 _UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
+_MOST_LINKS = 40  # Linux's limit
 _owner = "0"  # nobody in particular
 _TEMPORARY = re.compile(r"\.tinsmith-[0-9a-f]+-[0-9a-f]{16}\.tmp")
 _claim: Callable[[Path], None] | None = None
@@ -54,14 +55,20 @@ def atomic_write(path: str | Path, *, private: bool = False) -> Iterator[BinaryI
     folder, fsync, rename, fsync of the folder. A missing folder is created; an old file's mode stays. private:
     only the owner can ever open the file.
 
-    Of a link, the target is replaced. Raises InputError for a folder, a pipe or a device, for a disk fault, and
-    within `claims` for another program's file.
+    Of a link, the target is replaced. A pipe, a character device or a descriptor of this process (/dev/stdout)
+    gets the complete content at the end. Raises InputError for a folder, a socket or a block device, for a disk
+    fault, and within `claims` for another program's file.
     """
     path = Path(path)
     claim(path)
     there = _status(path)
+    descriptor = _descriptor(path)
+    if descriptor is not None or (there and (stat.S_ISFIFO(there.st_mode) or stat.S_ISCHR(there.st_mode))):
+        with _stream(path, descriptor) as file:
+            yield file
+        return
     if there and not stat.S_ISREG(there.st_mode):
-        kind = "folder" if stat.S_ISDIR(there.st_mode) else "pipe, socket or device"
+        kind = "folder" if stat.S_ISDIR(there.st_mode) else "socket" if stat.S_ISSOCK(there.st_mode) else "disk"
         raise InputError(f"{path}: is a {kind}, which no file can replace; give another path")
     mode = 0o600 if private or there else 0o666
     place = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -100,6 +107,36 @@ def _status(path: Path) -> os.stat_result | None:
         return None
     except OSError as error:  # such as a cycle of links
         raise write_fault(path, error) from error
+
+
+def _descriptor(path: Path) -> int | None:
+    """The descriptor of this process that `path` names, such as /dev/stdout."""
+    for _ in range(_MOST_LINKS):
+        folder = os.path.realpath(path.parent)
+        if path.name.isdecimal() and folder in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
+            return int(path.name)
+        try:
+            path = path.parent / path.readlink()
+        except OSError:
+            break
+    return None
+
+
+@contextmanager
+def _stream(path: Path, descriptor: int | None) -> Iterator[BinaryIO]:
+    """A temporary file, copied to `path` when the block succeeds."""
+    import shutil
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(prefix="tinsmith-") as whole:
+        yield cast(BinaryIO, whole)
+        whole.seek(0)
+        try:
+            opened = os.open(path, os.O_WRONLY) if descriptor is None else os.dup(descriptor)
+            with os.fdopen(opened, "wb") as file:
+                shutil.copyfileobj(whole, file)
+        except OSError as error:
+            raise write_fault(path, error, "a part of it may be there") from error
 
 
 @contextmanager
