@@ -161,7 +161,7 @@ def test_what_the_two_halves_say_of_earlier_layers_must_agree(
 ) -> None:
     _, model, mmproj = files("qwen3vl")
     for flags, says in (
-        ([True, False, False, False], "states of 1 earlier layers; the language model takes 2"),
+        ([True, False, False, False], "states of 1 layers; the language model takes 2"),
         ([True] + [False] * 8 + [True], r"layers \[0, 9\]; they must be of the encoder's 4"),
         (7, "must be a list of true and false"),
     ):

@@ -196,9 +196,7 @@ class Family:
 
     def _checked(self, h: Hyper, where: str) -> Hyper:
         if h.heads % h.kv_heads:
-            raise FormatError(
-                f"{where}: {h.heads} attention heads can't share {h.kv_heads} key-value heads evenly"
-            )
+            raise FormatError(f"{where}: {h.heads} attention heads can't share {h.kv_heads} key-value heads")
         if h.rope_dim % 2:
             raise FormatError(f"{where}: a head's {h.rope_dim} rotated values are not pairs")
         if h.rope_dim > h.head_dim:

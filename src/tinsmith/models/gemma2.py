@@ -146,9 +146,7 @@ def usual_query_scalar(h: Mapping[str, Any], layers_of_27b: int) -> int:
 def refuse_other_query_scalar(h: Hyper, given: int, layers_of_27b: int) -> None:
     usual = usual_query_scalar(vars(h), layers_of_27b)
     if given != usual:
-        raise UnsupportedError(
-            f"query_pre_attn_scalar is {given}, which GGUF can't state: llama.cpp would take {usual}"
-        )
+        raise UnsupportedError(f"query_pre_attn_scalar is {given}; GGUF can't state it: {usual} is assumed")
 
 
 family = Gemma2()

@@ -117,9 +117,7 @@ def _tensor(file: gguf.Gguf, name: TensorName) -> Tensor:
     if stored is None:
         raise FormatError(f"{file.path}: tensor {name.gguf!r} is missing; the file is incomplete")
     if stored.shape != name.gguf_shape:
-        raise FormatError(
-            f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}"
-        )
+        raise FormatError(f"{file.path}: {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}")
     allowed = ("F32",) if name.all_rows == 1 else tuple(WEIGHT_FORMATS)
     if stored.type.name not in allowed:
         raise UnsupportedError(

@@ -167,15 +167,11 @@ class Qwen35(Family):
 
     def check(self, h: Any, where: str) -> None:
         if h.value_heads % h.key_heads:
-            raise FormatError(
-                f"{where}: {h.value_heads} value heads can't share {h.key_heads} key heads evenly"
-            )
+            raise FormatError(f"{where}: {h.value_heads} value heads can't share {h.key_heads} key heads")
         if h.value_heads < 2:
             raise UnsupportedError(f"{where}: linear attention of one value head; supported: 2 and more")
         if h.state_dim % 16:
-            raise UnsupportedError(
-                f"{where}: linear attention's heads have {h.state_dim} values; supported: multiples of 16"
-            )
+            raise UnsupportedError(f"{where}: heads of {h.state_dim} values; supported: multiples of 16")
         if h.taps < 2:
             raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
         if h.period > h.layers:
