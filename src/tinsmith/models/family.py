@@ -201,6 +201,8 @@ class Family:
             raise FormatError(f"{where}: a head's {h.rope_dim} rotated values are not pairs")
         if h.rope_dim > h.head_dim:
             raise FormatError(f"{where}: a head of {h.head_dim} values has no {h.rope_dim} to rotate")
+        if (taps := getattr(h, "taps", 2)) < 2:
+            raise UnsupportedError(f"{where}: a convolution of {taps} tokens; supported: 2 and more")
         self.check(h, where)
         return h
 

@@ -92,9 +92,7 @@ class GraniteHybrid(Granite):
         fields.refuse("layers", h["layers"])
         width = fields.count("ssm.inner_size")
         if width % h["dim"]:
-            raise FormatError(
-                f"{fields.where}: ssm.inner_size {width} is not a multiple of embedding_length {h['dim']}"
-            )
+            raise FormatError(f"{fields.where}: ssm.inner_size {width} is no multiple of the width {h['dim']}")
         return attention_scale(fields, h) | {
             "attention": tuple(fields.get("attention_layers")),
             "rotates": bool(fields.get("rope.scaling.finetuned")),
@@ -132,10 +130,7 @@ class GraniteHybrid(Granite):
     def check(self, h: GraniteHybridHyper, where: str) -> None:
         super().check(h, where)
         if not 0 < len(h.attention) < h.layers:
-            raise UnsupportedError(
-                f"{where}: {len(h.attention)} of {h.layers} layers are attention; supported: some, or all "
-                "with RoPE"
-            )
+            raise UnsupportedError(f"{where}: {len(h.attention)} of {h.layers} layers are attention, not some")
         mamba2.check(h, where)
         if h.ffn_dim % 16:
             raise UnsupportedError(f"{where}: a feed-forward of {h.ffn_dim}; supported: multiples of 16")

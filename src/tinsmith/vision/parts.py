@@ -267,10 +267,7 @@ def checked(vision: Vision, where: str) -> Vision:
         raise FormatError(f"{where}: the encoder's width {sizes.dim} is no multiple of its {sizes.heads} heads")
     deep = getattr(sizes, "deep", ())
     if list(deep) != sorted(set(deep)) or not all(layer < sizes.layers for layer in deep):
-        raise FormatError(
-            f"{where}: the projector takes states of layers {list(deep)}; they must be of the encoder's "
-            f"{sizes.layers}, in order"
-        )
+        raise FormatError(f"{where}: states of layers {list(deep)}; give some of {sizes.layers}, in order")
     if not all(0 < one < math.inf for one in rules.std):
         raise FormatError(f"{where}: the images' std is {list(rules.std)}; each must be more than 0")
     return vision
