@@ -262,7 +262,7 @@ def checked(vision: Vision, where: str) -> Vision:
     limits.append(("merge", vision.joint.merge, sizes.side))
     for name, given, most in limits:
         if not 0 < given <= most:
-            raise FormatError(f"{where}: {name} of a vision model is {given}; it must be from 1 to {most}")
+            raise FormatError(f"{where}: a vision model of {name} {given}; it must be from 1 to {most}")
     if sizes.dim % sizes.heads:
         raise FormatError(f"{where}: the encoder's width {sizes.dim} is no multiple of its {sizes.heads} heads")
     deep = getattr(sizes, "deep", ())
