@@ -130,7 +130,9 @@ class GraniteHybrid(Granite):
     def check(self, h: GraniteHybridHyper, where: str) -> None:
         super().check(h, where)
         if not 0 < len(h.attention) < h.layers:
-            raise UnsupportedError(f"{where}: {len(h.attention)} of {h.layers} layers are attention, not some")
+            raise UnsupportedError(
+                f"{where}: {len(h.attention)} of {h.layers} layers are attention; some or all with RoPE"
+            )
         mamba2.check(h, where)
         if h.ffn_dim % 16:
             raise UnsupportedError(f"{where}: a feed-forward of {h.ffn_dim}; supported: multiples of 16")
