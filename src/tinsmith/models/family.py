@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.fields import METADATA, is_text
+from tinsmith.fields import METADATA, is_string
 from tinsmith.fields import Fields as Fields
 from tinsmith.fields import shortest_float32 as shortest_float32
 from tinsmith.formats.safetensors import Tensor as Stored
@@ -148,7 +148,7 @@ class Family:
             fields.refuse(key, *allowed)
         fields.refuse("attention.causal", True)
         fields.count("block_count", most=MOST_LAYERS)
-        tokens = Fields(meta, METADATA).items("tokenizer.ggml.tokens", "texts", is_text)
+        tokens = Fields(meta, METADATA).items("tokenizer.ggml.tokens", "texts", is_string)
         known = decoder.from_gguf(fields, decoder.COUNTS)
         known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))
         fields.refuse("attention.value_length", known["head_dim"])

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.fields import METADATA, Fields, is_text, is_whole
+from tinsmith.fields import METADATA, Fields, is_string, is_whole
 from tinsmith.formats import gguf
 from tinsmith.spec import Tokenizer
 from tinsmith.tokenizer import sentencepiece
@@ -132,7 +132,7 @@ def text(meta: Mapping[str, Any], key: str) -> str | None:
 
 
 def _strings(meta: Mapping[str, Any], key: str) -> list[str]:
-    return Fields(meta, METADATA).items(key, "texts", is_text)
+    return Fields(meta, METADATA).items(key, "texts", is_string)
 
 
 def _merge(text: str) -> tuple[str, str]:
