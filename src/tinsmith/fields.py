@@ -75,7 +75,7 @@ def is_whole(given: Any) -> bool:
     return type(given) is int
 
 
-def is_text(given: Any) -> bool:
+def is_string(given: Any) -> bool:
     return isinstance(given, str)
 
 

@@ -201,9 +201,7 @@ class GraphBuilder:
         """Each part times its expert's matrix; weight: all experts' matrices, concatenated by rows."""
         chosen, rows = routes.width // _core.ROUTE_WIDTH, self.graph.tensors[weight].rows // experts
         if rows % _core.TILE:
-            raise UnsupportedError(
-                f"{weight}: an expert has {rows} rows; the native runtime needs a multiple of {_core.TILE}"
-            )
+            raise UnsupportedError(f"{weight}: an expert has {rows} rows; supported: multiples of {_core.TILE}")
         return self._op("EXPERT_MATMUL", chosen * rows, parts, routes, tensors=[weight], u=(chosen,))
 
     def expert_sum(self, parts: Value, routes: Value, residual: Value) -> Value:

@@ -102,9 +102,7 @@ def columns_in_order(tensor: Tensor, order: Sequence[int], run: int) -> Tensor:
 def transposed(tensor: Tensor) -> Tensor:
     """Row i is the tensor's column i; float formats."""
     if tensor.format not in _BYTES:
-        raise UnsupportedError(
-            f"a matrix of {tensor.format} can't be transposed; supported: {', '.join(_BYTES)}"
-        )
+        raise UnsupportedError(f"a {tensor.format} matrix can't be transposed; supported: {', '.join(_BYTES)}")
     view = memoryview(tensor.data).cast("B")
     values = view.cast("I") if _BYTES[tensor.format] == 4 else view.cast("H")
     data = b"".join(values[column :: tensor.inputs].tobytes() for column in range(tensor.inputs))

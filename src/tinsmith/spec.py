@@ -177,9 +177,7 @@ class Spec:
     def with_context(self, context: int) -> Spec:
         """With sessions of at most `context` tokens; 0 for the model's own. Raises InputError for more."""
         if context > self.hyper.context:
-            raise InputError(
-                f"context {context} is longer than the base's {self.hyper.context} tokens; give at most that"
-            )
+            raise InputError(f"context {context} is longer than the base's {self.hyper.context} tokens")
         return replace(self, hyper=replace(self.hyper, context=context)) if context else self
 
     @property

@@ -161,8 +161,8 @@ def test_what_the_two_halves_say_of_earlier_layers_must_agree(
 ) -> None:
     _, model, mmproj = files("qwen3vl")
     for flags, says in (
-        ([True, False, False, False], "states of 1 earlier layers; the language model takes 2"),
-        ([True] + [False] * 8 + [True], r"layers \[0, 9\]; they must be of the encoder's 4"),
+        ([True, False, False, False], "states of 1 layers; the language model takes 2"),
+        ([True] + [False] * 8 + [True], r"layers \[0, 9\]; give some of 4"),
         (7, "must be a list of true and false"),
     ):
         odd = rewritten(

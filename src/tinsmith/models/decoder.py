@@ -174,9 +174,7 @@ def rope_settings(config: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
         kind = given.get("rope_type", given.get("type", "default"))
         if kind not in kinds:
             known = ", ".join(repr(one) for one in kinds)
-            raise UnsupportedError(
-                f"{CONFIG}: {key} is of type {reprlib.repr(kind)}, which is not supported; supported: {known}"
-            )
+            raise UnsupportedError(f"{CONFIG}: {key} is of type {reprlib.repr(kind)}; supported: {known}")
         settings |= {**given, "rope_type": kind}
     settings.setdefault("partial_rotary_factor", config.get("partial_rotary_factor"))
     return settings

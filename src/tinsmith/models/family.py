@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.fields import METADATA, is_text
+from tinsmith.fields import METADATA, is_string
 from tinsmith.fields import Fields as Fields
 from tinsmith.fields import shortest_float32 as shortest_float32
 from tinsmith.formats.safetensors import Tensor as Stored
@@ -148,7 +148,7 @@ class Family:
             fields.refuse(key, *allowed)
         fields.refuse("attention.causal", True)
         fields.count("block_count", most=MOST_LAYERS)
-        tokens = Fields(meta, METADATA).items("tokenizer.ggml.tokens", "texts", is_text)
+        tokens = Fields(meta, METADATA).items("tokenizer.ggml.tokens", "texts", is_string)
         known = decoder.from_gguf(fields, decoder.COUNTS)
         known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))
         fields.refuse("attention.value_length", known["head_dim"])
@@ -196,13 +196,13 @@ class Family:
 
     def _checked(self, h: Hyper, where: str) -> Hyper:
         if h.heads % h.kv_heads:
-            raise FormatError(
-                f"{where}: {h.heads} attention heads can't share {h.kv_heads} key-value heads evenly"
-            )
+            raise FormatError(f"{where}: {h.heads} attention heads can't share {h.kv_heads} key-value heads")
         if h.rope_dim % 2:
             raise FormatError(f"{where}: a head's {h.rope_dim} rotated values are not pairs")
         if h.rope_dim > h.head_dim:
             raise FormatError(f"{where}: a head of {h.head_dim} values has no {h.rope_dim} to rotate")
+        if (taps := getattr(h, "taps", 2)) < 2:
+            raise UnsupportedError(f"{where}: a convolution of {taps} tokens; supported: 2 and more")
         self.check(h, where)
         return h
 

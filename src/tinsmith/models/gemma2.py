@@ -37,7 +37,22 @@ class Gemma2Hyper(Hyper):
     logit_cap: float
 
 
-class Gemma2(Family):
+class Gemma(Family):
+    keeps_head_dim = True
+    act = "gelu"
+    post_norms = True
+
+    def final_norm(self, h: Hyper) -> TensorName:
+        return offset(super().final_norm(h))
+
+    def embedding_scale(self, h: Hyper) -> float:
+        return float(h.dim**0.5)
+
+    def logits(self, h: Any, g: GraphBuilder, x: Value) -> None:
+        g.logits(x, h.head, cap=h.logit_cap)
+
+
+class Gemma2(Gemma):
     name = "gemma2"
     hf_architectures = ("Gemma2ForCausalLM",)
     hyper = Gemma2Hyper
@@ -59,9 +74,6 @@ class Gemma2(Family):
         "tie_word_embeddings": (True,),  # GGUF has no head for it
     }
     only_gguf = {"rope.scaling.type": ("none",), "attention.sliding_window_pattern": (_PERIOD,)}
-    keeps_head_dim = True
-    act = "gelu"
-    post_norms = True
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         if windows_every(fields, _PERIOD) != _PERIOD:
@@ -86,18 +98,9 @@ class Gemma2(Family):
     def layer(self, h: Hyper, i: int) -> list[TensorName]:
         return [*four_norms(h), *decoder.attention(h), *self.feed_forward(h, i)]
 
-    def final_norm(self, h: Hyper) -> TensorName:
-        return offset(super().final_norm(h))
-
-    def embedding_scale(self, h: Hyper) -> float:
-        return float(h.dim**0.5)
-
     def attention_options(self, h: Gemma2Hyper, i: int) -> dict[str, Any]:
         window = h.window if (i + 1) % _PERIOD else 0
         return {"window": window, "scale": h.query_scalar**-0.5, "cap": h.attention_cap}
-
-    def logits(self, h: Gemma2Hyper, g: GraphBuilder, x: Value) -> None:
-        g.logits(x, h.head, cap=h.logit_cap)
 
 
 def offset(name: TensorName) -> TensorName:
@@ -131,10 +134,7 @@ def windows_every(fields: Fields, usual: int) -> int:
     for period in periods:
         if given == ["sliding_attention" if (i + 1) % period else "full_attention" for i in range(layers)]:
             return period
-    raise UnsupportedError(
-        f"{fields.where}: layer_types must be 'full_attention' for each nth layer and 'sliding_attention' for "
-        "all others"
-    )
+    raise UnsupportedError(f"{fields.where}: layer_types must be 'full_attention' in each nth layer alone")
 
 
 def usual_query_scalar(h: Mapping[str, Any], layers_of_27b: int) -> int:
@@ -146,9 +146,7 @@ def usual_query_scalar(h: Mapping[str, Any], layers_of_27b: int) -> int:
 def refuse_other_query_scalar(h: Hyper, given: int, layers_of_27b: int) -> None:
     usual = usual_query_scalar(vars(h), layers_of_27b)
     if given != usual:
-        raise UnsupportedError(
-            f"query_pre_attn_scalar is {given}, which GGUF can't state: llama.cpp would take {usual}"
-        )
+        raise UnsupportedError(f"query_pre_attn_scalar is {given}; GGUF can't state it: {usual} is assumed")
 
 
 family = Gemma2()

@@ -10,8 +10,9 @@ from typing import Any
 from tinsmith.errors import FormatError
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
+from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.models.gemma2 import (
+    Gemma,
     four_norms,
     offset,
     refuse_other_query_scalar,
@@ -38,7 +39,7 @@ class Gemma3Hyper(Hyper):
     logit_cap: float
 
 
-class Gemma3(Family):
+class Gemma3(Gemma):
     name = "gemma3"
     model_type = "gemma3_text"
     hf_architectures = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
@@ -61,10 +62,7 @@ class Gemma3(Family):
         "use_bidirectional_attention": (False,),
     }
     only_gguf = {"rope.scaling.type": ("none", "linear")}
-    keeps_head_dim = True
     head_norms = True
-    act = "gelu"
-    post_norms = True
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         """RoPE settings of layers without a window; the base of the others as `rope_local_base_freq`."""
@@ -129,12 +127,6 @@ class Gemma3(Family):
         heads = [offset(name) for name in decoder.head_norms(h)]
         return [*four_norms(h), *decoder.attention(h), *heads, *self.feed_forward(h, i)]
 
-    def final_norm(self, h: Hyper) -> TensorName:
-        return offset(super().final_norm(h))
-
-    def embedding_scale(self, h: Hyper) -> float:
-        return float(h.dim**0.5)
-
     def rope_table(self, h: Gemma3Hyper, g: GraphBuilder) -> tuple[Value, Value]:
         near = g.rope_table(decoder.frequencies(h.local_base, h.rope_dim))
         return near, g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, h.rope_factor))
@@ -145,9 +137,6 @@ class Gemma3(Family):
     def attention_options(self, h: Gemma3Hyper, i: int) -> dict[str, Any]:
         window = h.window if windowed(h, i) else 0
         return {"window": window, "scale": h.query_scalar**-0.5, "images": True}
-
-    def logits(self, h: Gemma3Hyper, g: GraphBuilder, x: Value) -> None:
-        g.logits(x, h.head, cap=h.logit_cap)
 
 
 def windowed(h: Gemma3Hyper, layer: int) -> bool:

@@ -94,9 +94,7 @@ def kv_heads_of(fields: Fields) -> tuple[Any, int | None]:
     counts = fields.items(key, "whole numbers", lambda one: is_whole(one) and 0 < one < 1 << 31)
     kinds = dict(zip(windowed, counts, strict=True))
     if len(kinds) != 2 or counts != [kinds[narrow] for narrow in windowed]:
-        raise UnsupportedError(
-            f"{fields.named(key)}; supported: one number for the layers with a window, and one for the others"
-        )
+        raise UnsupportedError(f"{fields.named(key)}; supported: one number with a window, and one without")
     return kinds[True], kinds[False]
 
 

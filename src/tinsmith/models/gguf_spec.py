@@ -65,10 +65,7 @@ def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
     if not isinstance(architecture, str):
         raise FormatError(f"{file.path}: no general.architecture; the file is not a language model")
     if architecture == "clip":
-        raise UnsupportedError(
-            f"{file.path}: this is a vision model (mmproj); give the language model's file, and "
-            "this one with it"
-        )
+        raise UnsupportedError(f"{file.path}: this is a vision model; give the language model's file with it")
     family = by_gguf_architecture(architecture, str(file.path))
     with errors_at(file.path):
         return family, family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
@@ -103,10 +100,7 @@ def read_tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -
         parts = [_tensor(file, part) for part in name.gguf_parts]
         if len({part.format for part in parts}) > 1:
             formats = ", ".join(f"{n.gguf} {t.format}" for n, t in zip(name.gguf_parts, parts, strict=True))
-            raise UnsupportedError(
-                f"{file.path}: {formats}: one computed tensor in several formats is not supported; quantize "
-                "its parts alike"
-            )
+            raise UnsupportedError(f"{file.path}: {formats}: parts of one tensor; quantize them alike")
         data = parts[0].data if len(parts) == 1 else b"".join(part.data for part in parts)
         tensors[name.role] = Tensor(parts[0].format, name.all_rows, name.inputs, data)
     return tensors
@@ -117,9 +111,7 @@ def _tensor(file: gguf.Gguf, name: TensorName) -> Tensor:
     if stored is None:
         raise FormatError(f"{file.path}: tensor {name.gguf!r} is missing; the file is incomplete")
     if stored.shape != name.gguf_shape:
-        raise FormatError(
-            f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}"
-        )
+        raise FormatError(f"{file.path}: {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}")
     allowed = ("F32",) if name.all_rows == 1 else tuple(WEIGHT_FORMATS)
     if stored.type.name not in allowed:
         raise UnsupportedError(

@@ -92,9 +92,7 @@ class GraniteHybrid(Granite):
         fields.refuse("layers", h["layers"])
         width = fields.count("ssm.inner_size")
         if width % h["dim"]:
-            raise FormatError(
-                f"{fields.where}: ssm.inner_size {width} is not a multiple of embedding_length {h['dim']}"
-            )
+            raise FormatError(f"{fields.where}: ssm.inner_size {width} is no multiple of the width {h['dim']}")
         return attention_scale(fields, h) | {
             "attention": tuple(fields.get("attention_layers")),
             "rotates": bool(fields.get("rope.scaling.finetuned")),
@@ -133,8 +131,7 @@ class GraniteHybrid(Granite):
         super().check(h, where)
         if not 0 < len(h.attention) < h.layers:
             raise UnsupportedError(
-                f"{where}: {len(h.attention)} of {h.layers} layers are attention; supported: some, or all "
-                "with RoPE"
+                f"{where}: {len(h.attention)} of {h.layers} layers are attention; some or all with RoPE"
             )
         mamba2.check(h, where)
         if h.ffn_dim % 16:

@@ -42,9 +42,7 @@ def load_hf(folder: Path, *, mtp: bool = False) -> Spec:
     if not isinstance(architectures, list) or not architectures:
         raise FormatError(f"{path}: no architectures; the folder is not a language model")
     if config.get("quantization_config"):
-        raise UnsupportedError(
-            f"{path}: quantization_config is not supported; give the float model, or a GGUF file"
-        )
+        raise UnsupportedError(f"{path}: quantization_config is not supported; give the float model or a GGUF")
     whole, architecture = config, str(architectures[0])
     family = _family_of(config, architecture, str(path))
     config = _config_of(config)
@@ -171,9 +169,7 @@ def save_hf(spec: Spec, folder: str | Path) -> None:
     vision_tensors = spec.vision.tensors if spec.vision else {}
     for role, tensor in [*spec.tensors.items(), *vision_tensors.items()]:
         if tensor.format not in FLOATS:
-            raise UnsupportedError(
-                f"{role} is {tensor.format}; folders support {', '.join(FLOATS)}; dequantize first"
-            )
+            raise UnsupportedError(f"{role} is {tensor.format}; dequantize it to {', '.join(FLOATS)} first")
     tokenizer = spec.tokenizer
     named = {f"{key}_token_id": getattr(tokenizer, key) for key in ("bos", "eos", "pad")}
     dtype = FLOATS[spec.tensors["embed"].format]

@@ -97,8 +97,6 @@ class Lfm2(Family):
         super().check(h, where)
         if not h.attention:
             raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
-        if h.taps < 2:
-            raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
         if h.dim % 16:
             raise UnsupportedError(f"{where}: {h.dim} channels are convolved; supported: multiples of 16")
 

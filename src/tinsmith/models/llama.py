@@ -99,9 +99,7 @@ def _scaling_of(given: list[float], h: Mapping[str, Any]) -> dict[str, Any]:
         same = zip(given, expected, strict=False)
         if len(given) == len(expected) and all(abs(a - b) <= 1e-5 * b for a, b in same):
             return settings
-    raise UnsupportedError(
-        f"{_FACTORS} does not hold the divisors of Llama 3's rotation, the only ones supported"
-    )
+    raise UnsupportedError(f"{_FACTORS} has other divisors than Llama 3's, the only ones supported")
 
 
 family = Llama()

@@ -167,17 +167,11 @@ class Qwen35(Family):
 
     def check(self, h: Any, where: str) -> None:
         if h.value_heads % h.key_heads:
-            raise FormatError(
-                f"{where}: {h.value_heads} value heads can't share {h.key_heads} key heads evenly"
-            )
+            raise FormatError(f"{where}: {h.value_heads} value heads can't share {h.key_heads} key heads")
         if h.value_heads < 2:
             raise UnsupportedError(f"{where}: linear attention of one value head; supported: 2 and more")
         if h.state_dim % 16:
-            raise UnsupportedError(
-                f"{where}: linear attention's heads have {h.state_dim} values; supported: multiples of 16"
-            )
-        if h.taps < 2:
-            raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
+            raise UnsupportedError(f"{where}: heads of {h.state_dim} values; supported: multiples of 16")
         if h.period > h.layers:
             raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
         if 2 * sum(h.sections) != h.rope_dim:
@@ -334,10 +328,7 @@ def _period(fields: Fields) -> int:
     layers = len(types)
     period = types.index("full_attention") + 1 if "full_attention" in types else layers + 1
     if types != ["full_attention" if (i + 1) % period == 0 else "linear_attention" for i in range(layers)]:
-        raise UnsupportedError(
-            f"{fields.named('layer_types')}; supported: 'full_attention' in each nth layer, "
-            "'linear_attention' in all others"
-        )
+        raise UnsupportedError(f"{fields.named('layer_types')}; supported: 'full_attention' in each nth layer")
     return period
 
 

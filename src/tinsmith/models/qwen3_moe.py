@@ -52,9 +52,7 @@ class Qwen3Moe(Mixture, Qwen3):
 
     def more_to_gguf(self, h: MoeHyper) -> dict[str, Any]:
         if not h.normalize:
-            raise UnsupportedError(
-                "norm_topk_prob is false, which GGUF can't state: a qwen3moe's expert weights add up to 1"
-            )
+            raise UnsupportedError("norm_topk_prob is false; a qwen3moe's expert weights add up to 1 in GGUF")
         return {}
 
     def feed_forward(self, h: MoeHyper, i: int) -> list[TensorName]:

@@ -70,7 +70,7 @@ class Qwen3Vl(Qwen3):
             )
         if h.deep > h.layers:
             raise UnsupportedError(
-                f"{where}: states of {h.deep} encoder layers need as many layers; there are {h.layers}"
+                f"{where}: states of {h.deep} encoder layers need as many; there are {h.layers}"
             )
 
     def rope_table(self, h: Qwen3VlHyper, g: GraphBuilder) -> Value:

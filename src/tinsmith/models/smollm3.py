@@ -34,9 +34,7 @@ class SmolLM3(Family):
         layers = fields.count("num_hidden_layers")
         given, expected = fields.get("no_rope_layers"), [int(rotates(i)) for i in range(layers)]
         if given is not None and given != expected:
-            raise UnsupportedError(
-                f"{fields.where}: no_rope_layers must leave out every {_INTERVAL}th layer, as llama.cpp does"
-            )
+            raise UnsupportedError(f"{fields.where}: no_rope_layers must leave out every {_INTERVAL}th layer")
         return {}
 
     def more_to_hf(self, h: Hyper) -> dict[str, Any]:

@@ -200,12 +200,8 @@ def of(path: Path, preset: str | None = None, context: int = 0, *, mtp: bool = F
     if path.is_file() and path.suffix == ".tin":
         contents = of_tin(path)
         if preset is not None and preset != contents.format:
-            raise InputError(
-                f"{path}: a tin keeps its format {contents.format}; plan its GGUF or folder for {preset}"
-            )
+            raise InputError(f"{path}: a tin keeps its format {contents.format}; plan its GGUF for {preset}")
         if mtp and contents.mtp is None:
-            raise InputError(
-                f"{path}: a tin has the layer that predicts a further token, or not: this one has none"
-            )
+            raise InputError(f"{path}: this tin has no multi-token prediction layer; leave out mtp")
         return contents
     return Base(models.load(path, mtp=mtp), path.stem, context).contents(preset)

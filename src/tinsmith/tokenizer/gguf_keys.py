@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.fields import METADATA, Fields, is_text, is_whole
+from tinsmith.fields import METADATA, Fields, is_string, is_whole
 from tinsmith.formats import gguf
 from tinsmith.spec import Tokenizer
 from tinsmith.tokenizer import sentencepiece
@@ -37,9 +37,7 @@ def read(meta: Mapping[str, Any]) -> Tokenizer:
     name = meta.get("tokenizer.ggml.model")
     model = _MODELS.get(name) if isinstance(name, str) else None
     if model is None:
-        raise UnsupportedError(
-            f"tokenizer.ggml.model {name!r} is not supported; supported: {', '.join(_MODELS)}"
-        )
+        raise UnsupportedError(f"tokenizer.ggml.model is {name!r}; supported: {', '.join(_MODELS)}")
     tokens = _strings(meta, "tokenizer.ggml.tokens")
     types = _types(meta, model, len(tokens))
     ids = {
@@ -86,9 +84,7 @@ def _spaces(meta: Mapping[str, Any], t: Tokenizer, prefix: bool) -> dict[str, An
     """The fields of models that write spaces as U+2581."""
     for key in ("remove_extra_whitespaces", "precompiled_charsmap"):
         if t.model == "unigram" and meta.get(f"tokenizer.ggml.{key}"):
-            raise UnsupportedError(
-                f"tokenizer.ggml.{key} is not supported: it rewrites the text before tokenization"
-            )
+            raise UnsupportedError(f"tokenizer.ggml.{key} is not supported: it rewrites the text first")
     scores = None
     if not t.merges:
         fields, count = Fields(meta, METADATA, "tokenizer.ggml."), len(t.tokens)
@@ -124,9 +120,7 @@ def _types(meta: Mapping[str, Any], model: str, count: int) -> list[str]:
     absent = ("unknown", "byte") if model == "bpe" else ()
     allowed = {number: name for number, name in _TYPES.items() if name not in absent}
     if unknown := set(numbers) - allowed.keys():
-        raise UnsupportedError(
-            f"token type {min(unknown)} is not supported in this tokenizer; supported: {allowed}"
-        )
+        raise UnsupportedError(f"token type {min(unknown)} is not supported here; supported: {allowed}")
     return [_TYPES[number] for number in numbers]
 
 
@@ -138,7 +132,7 @@ def text(meta: Mapping[str, Any], key: str) -> str | None:
 
 
 def _strings(meta: Mapping[str, Any], key: str) -> list[str]:
-    return Fields(meta, METADATA).items(key, "texts", is_text)
+    return Fields(meta, METADATA).items(key, "texts", is_string)
 
 
 def _merge(text: str) -> tuple[str, str]:

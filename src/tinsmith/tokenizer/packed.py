@@ -126,9 +126,7 @@ def check(t: Tokenizer) -> None:
     if (t.model == "bpe" and (t.prefix != "none" or t.split_spaces)) or (
         t.model != "bpe" and (t.nfc or t.ignore_merges)
     ):
-        raise UnsupportedError(
-            f"tokenizer {t.model!r}: these rules for spaces, merges and normal forms are not supported"
-        )
+        raise UnsupportedError(f"tokenizer {t.model!r}: these space, merge and NFC rules are not supported")
 
 
 def matched(t: Tokenizer) -> list[bool]:

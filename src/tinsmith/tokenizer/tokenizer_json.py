@@ -109,9 +109,7 @@ def _kind(path: Path, whole: Mapping[str, Any], model: Mapping[str, Any]) -> str
             raise UnsupportedError(f"{path}: model.ignore_merges is only supported in a byte-level tokenizer")
         return "sentencepiece"
     if model.get("byte_fallback"):
-        raise UnsupportedError(
-            f"{path}: model.byte_fallback is true, which a byte-level tokenizer has no use for"
-        )
+        raise UnsupportedError(f"{path}: model.byte_fallback is true in a byte-level tokenizer, not supported")
     return "bpe"
 
 

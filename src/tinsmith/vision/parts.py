@@ -262,15 +262,12 @@ def checked(vision: Vision, where: str) -> Vision:
     limits.append(("merge", vision.joint.merge, sizes.side))
     for name, given, most in limits:
         if not 0 < given <= most:
-            raise FormatError(f"{where}: {name} of a vision model is {given}; it must be from 1 to {most}")
+            raise FormatError(f"{where}: a vision model of {name} {given}; it must be from 1 to {most}")
     if sizes.dim % sizes.heads:
         raise FormatError(f"{where}: the encoder's width {sizes.dim} is no multiple of its {sizes.heads} heads")
     deep = getattr(sizes, "deep", ())
     if list(deep) != sorted(set(deep)) or not all(layer < sizes.layers for layer in deep):
-        raise FormatError(
-            f"{where}: the projector takes states of layers {list(deep)}; they must be of the encoder's "
-            f"{sizes.layers}, in order"
-        )
+        raise FormatError(f"{where}: states of layers {list(deep)}; give some of {sizes.layers}, in order")
     if not all(0 < one < math.inf for one in rules.std):
         raise FormatError(f"{where}: the images' std is {list(rules.std)}; each must be more than 0")
     return vision
