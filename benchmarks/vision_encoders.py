@@ -171,11 +171,11 @@ def tinsmith_run(out: Path, kind: str, threads: int, facts: dict[str, Any]) -> R
     import numpy
 
     import tinsmith
-    from tinsmith import _core
     from tinsmith.compiler.program import read_program
     from tinsmith.compiler.vision import PROGRAM
     from tinsmith.formats.tin import Tin
     from tinsmith.plan.memory import vision_bytes
+    from tinsmith.runtime.vision import VisionEncoder
 
     side = EDGE // PATCH
     cut = normalized().reshape(side, PATCH, side, PATCH, 3).transpose(0, 2, 1, 3, 4)
@@ -185,21 +185,11 @@ def tinsmith_run(out: Path, kind: str, threads: int, facts: dict[str, Any]) -> R
     planned = vision_bytes(read_program(Tin(path).entry(PROGRAM)))
     anonymous()  # reading takes memory of its own the first time
     before = anonymous()
-    encoder = _core.Encoder(core, 0, threads, 100)
-
-    def encode() -> None:
-        encoder.begin(patches, side, side)
-        encoder.step(0)
-        encoder.states()
-
-    encode()
-    facts["memory"] = {
-        "planned": planned,
-        "size": encoder.info()["memory_bytes"],
-        "taken": anonymous() - before,
-    }
+    encoder = VisionEncoder(core, threads=threads)
+    encoder.encode(patches, side, side)
+    facts["memory"] = {"planned": planned, "size": encoder.memory, "taken": anonymous() - before}
     facts["isa"] = core.info()["isa"]
-    return encode
+    return lambda: void(encoder.encode(patches, side, side))
 
 
 def void(_: object) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.models.tiny_models import tiny_spec, with_vision
-from tests.runtime.vision_encoder import VisionEncoder
 from tinsmith import _core
 from tinsmith.compiler import build_tin, selftest
 from tinsmith.compiler.build import build_image
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats import tin as tins
 from tinsmith.formats.tin import Tin
+from tinsmith.runtime.vision import VisionEncoder
 from tinsmith.system.files import map_file
 
 HEADER = struct.Struct("<2I96s2I32s")  # magic, version, tin_pixels_rules, tokens, bytes of the image, digest

@@ -224,5 +224,4 @@ def test_a_session_tells_of_its_last_event_alone(model: Model) -> None:
 def test_the_modules_hide_no_name_of_the_package() -> None:
     import tinsmith.runtime.scheduler  # loads what there is of these
 
-    public = [name for names in tinsmith.runtime._HOMES.values() for name in names]
-    assert all(callable(getattr(tinsmith.runtime, name)) for name in public)
+    assert all(callable(getattr(tinsmith.runtime, name)) for name in tinsmith.runtime.__all__)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.runtime.vision_encoder import VisionEncoder
 from tests.vision.vision_models import CASES, given_rows, save_random
 from tinsmith import _core, models
 from tinsmith.compiler.build import build_image
@@ -21,6 +20,7 @@ from tinsmith.formats.tin import Tin
 from tinsmith.plan import contents, memory
 from tinsmith.plan.memory import encoder_kv, vision_bytes
 from tinsmith.quant import vision as quant_vision
+from tinsmith.runtime.vision import VisionEncoder
 from tinsmith.spec import Spec
 
 PATCH, SIDE = 8, 2

@@ -170,14 +170,14 @@ def test_image_answer_satisfies_the_constraint(seeing: Running, more: dict[str, 
 
 def test_image_embeddings_are_cached(seeing: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """And never on the batch's thread."""
-    vision = seeing.state.find("eyes").served.model.vision
-    plain, threads = vision.encode, []
+    encoder = seeing.state.find("eyes").served.model.vision._encoder
+    plain, threads = encoder.encode, []
 
     def encode(*given: Any) -> bytes:
         threads.append(threading.current_thread().name)
         return plain(*given)
 
-    monkeypatch.setattr(vision, "encode", encode)
+    monkeypatch.setattr(encoder, "encode", encode)
     for _ in range(2):
         assert post(seeing, "/v1/chat/completions", chat(url(coded(7)))).status_code == 200
     tiles = len(seeing.alone["eyes"].render(asking(photo(50, 40, 7))).tiles)  # type: ignore[attr-defined]

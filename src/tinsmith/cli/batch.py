@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,6 @@ from tinsmith.system import progress
 if TYPE_CHECKING:
     from tinsmith.batch.executors import Executor, WorkerConfig
     from tinsmith.batch.settings import Settings
-    from tinsmith.system.progress import Display
 
 HELP = "answer every row of a file, and resume after a crash"
 SECTION = "run"
@@ -83,13 +82,21 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     from tinsmith.batch import run as engine
+    from tinsmith.batch.cache import Cache
+    from tinsmith.batch.executors import WorkerConfig
 
     if args.check:
         return _check(args)
-    job = _job(args)
-    display = progress.display()
+    display, adapters = progress.display(), _model.scales(args.adapter)
+    job = WorkerConfig(
+        file=Path(args.file),
+        settings=_settings(args, adapters or None),
+        loading=values(args, *LOADING),
+        adapters=_paths(adapters),
+        **values(args, "slots", "retry", "cache"),
+    )
     batch = engine.Batch(
-        Path(args.file),
+        job.file,
         args.given,
         args.out,
         job.settings,
@@ -98,7 +105,10 @@ def run(args: Args) -> int:
         args.retry,
         job.adapters,
     )
-    with _merged(args.cache, display):
+    # Closed after the workers' caches, which leaves one file.
+    with closing(Cache(args.cache)) if args.cache else nullcontext() as cache:
+        if cache and (taken := cache.merge()):
+            display.line(f"{args.cache}: {taken:,} answers of other machines")
         counts = engine.run(batch, lambda settings: _executor(args, replace(job, settings=settings)), display)
     failed = f", {counts.failed:,} of them failed" if counts.failed else ""
     display.line(f"{args.out}: {counts.items:,} items{failed}, {counts.tokens:,} tokens")
@@ -127,36 +137,6 @@ def _check(args: Args) -> int:
     equal = "all equal" if not result.differ else f"{result.differ} differ"
     print(f"{args.out}: {result.items} answers computed again, {equal}")
     return int(result.differ > 0)
-
-
-@contextmanager
-def _merged(folder: Path | None, display: Display) -> Iterator[None]:
-    """Takes what other machines put into the cache, and leaves it as one file."""
-    if folder is None:
-        yield
-        return
-    from tinsmith.batch.cache import Cache
-
-    cache = Cache(folder)
-    try:
-        if taken := cache.merge():
-            display.line(f"{folder}: {taken:,} answers of other machines")
-        yield
-    finally:
-        cache.close()  # last, and so what is beside the file goes into it
-
-
-def _job(args: Args) -> WorkerConfig:
-    from tinsmith.batch.executors import WorkerConfig
-
-    adapters = _model.scales(args.adapter)
-    return WorkerConfig(
-        file=Path(args.file),
-        settings=_settings(args, adapters or None),
-        loading=values(args, *LOADING),
-        adapters=_paths(adapters),
-        **values(args, "slots", "retry", "cache"),
-    )
 
 
 def _paths(names: Iterable[str]) -> dict[str, str]:

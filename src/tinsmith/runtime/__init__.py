@@ -29,6 +29,7 @@ _HOMES = {
     "runtime.model": ("Model", "ModelInfo"),
     "runtime.opening": ("load",),
 }
+__all__ = sorted(name for names in _HOMES.values() for name in names)
 
 
 def __getattr__(name: str) -> object:

@@ -36,6 +36,40 @@ def control_of(texts: Iterable[str]) -> FindControl:
     return find
 
 
+class VisionEncoder:
+    """core: a model with vision; else raises RuntimeFault (TIN_ERR_UNSUPPORTED). patches: most of an image, for
+    which it plans memory; 0: the model's maximum. Not thread-safe.
+
+    patch: floats of a patch, [row][column][red, green, blue]; side: of the square of patches per state; width:
+    floats of a state; memory: planned bytes, all that it takes."""
+
+    def __init__(self, core: _core.Model, *, patches: int = 0, threads: int = 1, duty_cycle: int = 100) -> None:
+        self._core = _core.Encoder(core, patches, threads, duty_cycle)
+        info = self._core.info()
+        self.patch, self.side, self.width = info["patch"], info["side"], info["width"]
+        self.patches = patches or info["patches"]
+        self.memory = info["memory_bytes"]
+
+    def begin(self, patches: Buffer, height: int, width: int) -> None:
+        """patches: float32 [height * width][patch], in rows from the top left; drops the previous image."""
+        self._core.begin(patches, height, width)
+
+    def step(self, budget_ns: int = 0) -> bool:
+        """Computes for this long (0: to the end); returns whether the states are complete."""
+        return self._core.step(budget_ns) == _core.STEP_DONE
+
+    @property
+    def states(self) -> bytes:
+        """float32 [height * width / side^2][width] of the image; b"" before they are complete."""
+        return self._core.states() or b""
+
+    def encode(self, patches: Buffer, height: int, width: int) -> bytes:
+        """The states of an image."""
+        self.begin(patches, height, width)
+        self.step()
+        return self.states
+
+
 class VisionModel:
     """Turns images into the rows of a prompt, and writes the text around them."""
 
@@ -49,17 +83,17 @@ class VisionModel:
         }
 
     @cached_property
-    def _encoder(self) -> _core.Encoder:
-        return _core.Encoder(self._core, 0, self._threads, self._duty_cycle)
+    def _encoder(self) -> VisionEncoder:
+        return VisionEncoder(self._core, threads=self._threads, duty_cycle=self._duty_cycle)
 
     @property
     def memory(self) -> int:
         """Bytes that the encoder takes; the first access plans them."""
-        return int(self._encoder.info()["memory_bytes"])
+        return self._encoder.memory
 
     @cached_property
     def _rule(self) -> bytes:
-        return pixels.rules(self.vision, self._encoder.info()["patches"])
+        return pixels.rules(self.vision, self._encoder.patches)
 
     def tokenize(self, text: str) -> list[int]:
         """Reads control tokens written in the text as such."""
@@ -83,7 +117,7 @@ class VisionModel:
 
         def rows(tile: pixels.Tile) -> bytes:
             end = tile.first + tile.height * tile.width
-            return self.encode(b"".join(patches()[tile.first : end]), tile.height, tile.width)
+            return self._encoder.encode(b"".join(patches()[tile.first : end]), tile.height, tile.width)
 
         tiles = [
             Tile(
@@ -101,15 +135,9 @@ class VisionModel:
                 f"manifest.json: vision: tokens have no {missing}, which an image begins with"
             ) from None
 
-    def encode(self, patches: Buffer, height: int, width: int) -> bytes:
-        """The states of a tile. patches: float32, in rows from the top left."""
-        self._encoder.begin(patches, height, width)
-        self._encoder.step(0)
-        return self._encoder.states() or b""
-
     def patches(self, image: Image) -> list[memoryview]:
-        patch = self._encoder.info()["patch"]
-        return list(pixels.patches(self._rule, image.rgb, image.width, image.height, patch))
+        sizes = image.width, image.height
+        return list(pixels.patches(self._rule, image.rgb, *sizes, self._encoder.patch))
 
     def placed(self, ids: Sequence[int], tiles: Sequence[Tile]) -> list[int | Tile]:
         """A prompt's tokens with tiles in place of their image tokens."""
