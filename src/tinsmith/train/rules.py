@@ -88,12 +88,9 @@ def _chosen(rate: float, parameters: int, steps: int) -> str:
 
 
 def _sized(parameters: int) -> str:
-    return f"{_size(parameters)} parameters{_beyond(parameters)}"
+    size = f"{parameters / 1e6:.0f} million" if parameters >= 1e7 else f"{parameters:,}"
+    return f"{size} parameters{_beyond(parameters)}"
 
 
 def _beyond(parameters: int) -> str:
     return ", extrapolated from 135 million" if parameters > 1.1 * SWEPT[1] else ""
-
-
-def _size(parameters: int) -> str:
-    return f"{parameters / 1e6:.0f} million" if parameters >= 1e7 else f"{parameters:,}"

@@ -220,7 +220,8 @@ class Trainee(ABC):
         return None
 
     def loss(self, batch: Sequence[Any]) -> Tensor:
-        """The batch's mean loss, for the backward pass."""
+        """The batch's mean loss, for the backward pass. An override that is no mean of its parts' losses turns
+        `splits` off."""
         losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared))
         return losses.mean()
 
