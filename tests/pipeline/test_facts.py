@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tinsmith.pipeline.facts import from_json
+from tinsmith.pipeline.stage import from_json
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,8 @@ from typing import Any, Generic, TextIO, TypeVar
 
 from tinsmith import __version__, hub
 from tinsmith.errors import FormatError, InputError
-from tinsmith.pipeline.facts import digest_of, from_json
 from tinsmith.pipeline.recipe.values import Recipe
-from tinsmith.pipeline.stage import Facts, Made, Reporter
+from tinsmith.pipeline.stage import Facts, Made, Reporter, digest_of, from_json
 from tinsmith.system import files, reading
 from tinsmith.system.machine import cpu
 from tinsmith.system.memory import total

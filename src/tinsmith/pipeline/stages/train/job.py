@@ -14,9 +14,9 @@ from tinsmith.constraint import Constraint
 from tinsmith.data.augment import origin
 from tinsmith.data.readers import Example
 from tinsmith.pipeline import contents, update
-from tinsmith.pipeline.facts import digest_of
 from tinsmith.pipeline.prepared import Prepared, load_base
 from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.pipeline.stage import digest_of
 from tinsmith.pipeline.stages.train.options import options
 from tinsmith.spec import Spec
 from tinsmith.system import files

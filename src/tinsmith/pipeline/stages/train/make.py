@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
 from tinsmith.pipeline import formats, update
-from tinsmith.pipeline.facts import digest_of
 from tinsmith.pipeline.prepared import ANSWER, Prepared, load_base
-from tinsmith.pipeline.stage import Made, Reporter
+from tinsmith.pipeline.stage import Made, Reporter, digest_of
 from tinsmith.pipeline.stages.train import progress
 from tinsmith.pipeline.stages.train.job import (
     Inputs,
