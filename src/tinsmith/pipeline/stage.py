@@ -1,5 +1,4 @@
-"""A stage's reporter, and the form of its results: facts are dataclasses of plain values, lists, dicts and
-further dataclasses."""
+"""A stage's reporter, and the form of its results: dataclasses of JSON values and of dataclasses."""
 
 from __future__ import annotations
 

@@ -155,8 +155,7 @@ def _swap(task: Task, example: Example, partners: Mapping[Place, Mapping[str | i
 def measure(
     table: Table, change: Change | str, chosen: Mapping[str, Answered | None]
 ) -> tuple[Changed | None, dict[str, Any]]:
-    """The answers of retrieval, tuned and both, and their entry in compare.json. chosen: the system of each of
-    these three."""
+    """Answers after the change, and their entry in compare.json. chosen: the systems by role."""
     if isinstance(change, str) or any(chosen.get(role) is None for role in ("retrieval", "tuned", "both")):
         why = change if isinstance(change, str) else "no system retrieves"
         return None, {"items": 0, "why": why}

@@ -63,8 +63,7 @@ def compare(
 
 
 def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) -> Table:
-    """Every system's answers. Prompted systems go first: they are quick, and their faults show before the
-    training."""
+    """Every system's answers. Prompted systems go first: their faults show before the training."""
     data = prepared(run)
     items = stratified(data.examples("test"), chosen.items)
     most = train_sizes(run, chosen)[-1]

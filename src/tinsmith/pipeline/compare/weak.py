@@ -1,5 +1,4 @@
-"""The parts, labels and arguments with more errors than their share, and the items that one system alone gets
-wrong."""
+"""Groups of items with more errors than their share, and items that one system alone gets wrong."""
 
 from __future__ import annotations
 

@@ -267,8 +267,7 @@ class RecipeFile(TomlFile):
             yield "train", "qat", f"is none of [build] formats, {', '.join(built)}; give one of them"
 
     def _of_constraint(self, tables: dict[str, Any]) -> Iterator[Mistake]:
-        """There is one source, and the other keys apply to it. Where one follows from the task,
-        `max_backtracks` may stand alone."""
+        """One source, and keys that apply to it; `max_backtracks` alone where one follows from the task."""
         given, data = self._given("constraint"), tables["data"]
         if tables["constraint"].unconstrained:
             if len(given) > 1:

@@ -65,8 +65,7 @@ def load(
 def read(
     path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
 ) -> RecipeFile:
-    """devices: names of targets or TOML files, in place of `[build] target`; update: keys of `[update]`, in
-    place of its own."""
+    """devices: names or TOML files, in place of `[build] target`; update: keys of `[update]`, likewise."""
     file = RecipeFile(path)
     if devices:
         own = [str(files.resolved(one)) if one.endswith(".toml") else one for one in devices]

@@ -61,8 +61,7 @@ def figures(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) 
 
 
 def thresholds(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
-    """The log probability from which a system's answers are given, by label; empty where the recipe asks for
-    none."""
+    """The abstention threshold of a system, by label; empty where the recipe asks for none."""
     found = {
         label: systems[name]["abstention"]
         for label, name in names.items()
@@ -171,8 +170,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
 def write(
     data: Prepared, source: Path, out: Path, digest: str, metrics: dict[str, Any], facts: dict[str, Any]
 ) -> None:
-    """A tin with its metrics, the recipe and the whole bill of materials. digest: of its GGUF; facts: more of
-    its manifest."""
+    """A tin with metrics, recipe and bill of materials. digest: of its GGUF; facts: more of its manifest."""
     built, recipe = tin.Tin(source).manifest, data.recipe
     bill = dataclasses.replace(
         contents.bill(data),

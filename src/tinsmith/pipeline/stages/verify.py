@@ -53,8 +53,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Verified]:
 
 
 def check_prompts(data: Prepared) -> list[list[Message]]:
-    """The first validation examples as conversations, without images: the GGUF of a language model takes
-    none."""
+    """The first validation examples as conversations, without images: a language model's GGUF takes none."""
     return [
         [*data.conversation(blind), {"role": "assistant", "content": example.output}]
         for example in data.examples("validation")[:CHECK_PROMPTS]

@@ -89,8 +89,7 @@ def plan(inputs: Inputs, job: Job) -> Plan:
 
 
 def without_first(made: Sequence[Example], count: int) -> list[Example]:
-    """The augmented examples of those after the first `count`, which are numbered anew, and off-topic
-    examples."""
+    """The augmented examples of those after the first `count`, numbered anew, and off-topic examples."""
     kept = []
     for row in made:
         number = origin(row)

@@ -79,8 +79,7 @@ class Trained:
 
 
 def of_train(prepared: Prepared) -> dict[str, Any]:
-    """The parts of data and recipe that decide the result. The device is not one: another trains the same
-    model."""
+    """The parts of data and recipe that decide the result. The device does not: it trains the same model."""
     recipe, base, examples = prepared.recipe, prepared.base, prepared.counts["train"]
     teacher, made = teacher_path(recipe, base.path), prepared.is_augmented
     scored = [files.sha256_file(path) for path in reward_files(recipe)]

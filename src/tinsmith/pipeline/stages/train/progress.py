@@ -22,8 +22,7 @@ from tinsmith.train.events import (
 
 
 class Progress:
-    """Shows training's events: steps move the bar, the others are lines. found: a validation's result in
-    words."""
+    """Shows training's events: steps move the bar, others are lines. found: a validation's result in words."""
 
     def __init__(self, reporter: Reporter, found: Callable[[float], str]) -> None:
         self.reporter, self.found = reporter, found
