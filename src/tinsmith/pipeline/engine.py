@@ -424,9 +424,7 @@ def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: 
     """Brings each task, then the stage `goal` of the whole, up to date. Only tasks have the stage `train`, and
     `build` ends with the adapters beside the base. All data is prepared before any task trains."""
     if goal == MERGE.name:
-        raise InputError(
-            f"{recipe.path}: the adapters of several tasks stand beside the base; nothing is merged"
-        )
+        raise InputError(f"{recipe.path}: the adapters of several tasks go beside the base; nothing is merged")
     assert recipe.router  # of a recipe with tasks
     compares = goal in (EVALUATE_TASKS.name, REPORT_TASKS.name) and recipe.router.compare
     with opened(recipe, folder, display) as run:

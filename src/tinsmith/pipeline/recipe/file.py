@@ -136,9 +136,7 @@ class RecipeFile(TomlFile):
         names = [entry.name for entries in read.values() for entry in entries]
         for name in names:
             if names.count(name) > 1:
-                raise self.error(
-                    "compare", None, f'two systems are called "{name}"; give each a name of its own'
-                )
+                raise self.error("compare", None, f'two systems are called "{name}"; give each its own name')
         return replace(compare, **read)
 
     def _of_scratch(self) -> Iterator[Mistake]:

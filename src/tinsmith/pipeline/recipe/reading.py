@@ -29,9 +29,14 @@ TOGETHER = Data(
 def load(
     path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
 ) -> Recipe:
-    """Reads and checks a recipe; RecipeError names the file, line, table and key of the first mistake. devices,
-    update: as of read."""
-    file = read(path, devices, update)
+    """Reads and checks a recipe; RecipeError names the file, line, table and key of the first mistake. devices:
+    names or TOML files, in place of `[build] target`; update: keys of `[update]`, likewise."""
+    file = RecipeFile(path)
+    if devices:
+        own = [str(files.resolved(one)) if one.endswith(".toml") else one for one in devices]
+        file.given.setdefault("build", {})["target"] = own
+    if update and isinstance(file.given.setdefault("update", {}), dict):
+        file.given["update"] |= update
     if TASK not in file.given:
         return Recipe(file.path, file.sha256, **file.tables())
     views = _views(file)
@@ -60,19 +65,6 @@ def load(
     )
     alone = {view.name: _alone(whole, view.name, own) for view, own in zip(views, tables, strict=True)}
     return dataclasses.replace(whole, tasks=alone)
-
-
-def read(
-    path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
-) -> RecipeFile:
-    """devices: names or TOML files, in place of `[build] target`; update: keys of `[update]`, likewise."""
-    file = RecipeFile(path)
-    if devices:
-        own = [str(files.resolved(one)) if one.endswith(".toml") else one for one in devices]
-        file.given.setdefault("build", {})["target"] = own
-    if update and isinstance(file.given.setdefault("update", {}), dict):
-        file.given["update"] |= update
-    return file
 
 
 def _learns_together(train: Train) -> bool:
@@ -162,9 +154,7 @@ class _TaskFile(RecipeFile):
                 TASK, "name", f"got {show(given)}; give {NAME.allowed}" if "name" in self.entry else "missing"
             )
         if given in names:
-            raise super().error(
-                TASK, "name", f"another task is called {show(given)}; give each a name of its own"
-            )
+            raise super().error(TASK, "name", f"another task is called {show(given)}; give each its own name")
         known = ("name", *OWN)
         for key, value in self.entry.items():
             if key not in known:
@@ -188,9 +178,7 @@ class _TaskFile(RecipeFile):
         if method in methods.names() and not methods.by_name(method).is_beside:
             raise self.error("train", "method", f'"{method}" trains no adapter that can stand beside the base')
         if "train" not in self.given.get("data", {}):
-            raise self.error(
-                "data", "train", "missing; the router learns from it which prompts are this task's"
-            )
+            raise self.error("data", "train", "missing; the router learns this task's prompts from it")
 
     def error(self, table: str | None, key: str | None, what: str) -> InputError:
         if table in OWN and not (table in SHARED and key not in self.own.get(table, {})):
