@@ -178,7 +178,7 @@ class _TaskFile(RecipeFile):
         if method in methods.names() and not methods.by_name(method).is_beside:
             raise self.error("train", "method", f'"{method}" trains no adapter that can stand beside the base')
         if "train" not in self.given.get("data", {}):
-            raise self.error("data", "train", "missing; the router learns this task's prompts from it")
+            raise self.error("data", "train", "missing; the router learns from it which prompts are the task's")
 
     def error(self, table: str | None, key: str | None, what: str) -> InputError:
         if table in OWN and not (table in SHARED and key not in self.own.get(table, {})):
