@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,32 +149,24 @@ class _TaskFile(RecipeFile):
 
     def check_own(self, names: Sequence[str]) -> None:
         """What no table of the task says alone. names: of the tasks before it."""
-        given = self.entry.get("name")
+        fail, given, known = partial(super().error, TASK), self.entry.get("name"), ("name", *OWN)
+        if "name" not in self.entry:
+            raise fail("name", "missing")
         if not NAME.accepts(given):
-            raise super().error(
-                TASK, "name", f"got {show(given)}; give {NAME.allowed}" if "name" in self.entry else "missing"
-            )
+            raise fail("name", f"got {show(given)}; give {NAME.allowed}")
         if given in names:
-            raise super().error(TASK, "name", f"another task is called {show(given)}; give each its own name")
-        known = ("name", *OWN)
+            raise fail("name", f"another task is called {show(given)}; give each its own name")
         for key, value in self.entry.items():
             if key not in known:
-                what = f"no such key{nearest(key, known)}; a task takes {', '.join(known)}"
-                raise super().error(TASK, key, what)
+                raise fail(key, f"no such key{nearest(key, known)}; a task takes {', '.join(known)}")
             if key in OWN and not isinstance(value, dict):
-                raise super().error(TASK, key, f"got {show(value)}; write [task.{key}]")
-        train = self.given["train"]
+                raise fail(key, f"got {show(value)}; write [task.{key}]")
+        train, beside = self.given["train"], "a task's adapter stands beside the base"
         if "qat" in train:
-            raise self.error(
-                "train", "qat", "is for merged files; a task's adapter stands beside the base, leave it out"
-            )
+            raise self.error("train", "qat", f"is for merged files; {beside}, leave it out")
         parts = train.get("parts")
         if isinstance(parts, list) and set(parts) & set(PARTS) - {LANGUAGE}:
-            raise self.error(
-                "train",
-                "parts",
-                f'a task\'s adapter stands beside the base, of which it changes "{LANGUAGE}" alone',
-            )
+            raise self.error("train", "parts", f'{beside}, of which it changes "{LANGUAGE}" alone')
         method = train.get("method", methods.DEFAULT)
         if method in methods.names() and not methods.by_name(method).is_beside:
             raise self.error("train", "method", f'"{method}" trains no adapter that can stand beside the base')

@@ -92,11 +92,8 @@ def flat(
     }
     for name, share in (("router", router), ("router off topic", router["off_topic"])):
         if share:
-            found[name] = {
-                "items": share["prompts"],
-                "exact": share["right"],
-                "exact_interval": share["interval"],
-            }
+            keys = {"items": "prompts", "exact": "right", "exact_interval": "interval"}
+            found[name] = {key: share[of] for key, of in keys.items()}
     return found
 
 
@@ -145,14 +142,8 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
         outputs.append(folder / source.name)
         adapted = inputs.adapted[weights]
         work = adapted.with_suffix(".sealing")
-        write(
-            inputs.data,
-            source,
-            work,
-            inputs.ggufs[weights],
-            flat(inputs.systems, inputs.router[weights], weights),
-            {},
-        )
+        every = flat(inputs.systems, inputs.router[weights], weights)
+        write(inputs.data, source, work, inputs.ggufs[weights], every, {})
         found = task_figures(inputs.systems, weights)
         facts = {
             name: {"metrics": found[name], **thresholds(inputs.systems[name], file_systems(weights, NAMED))}

@@ -84,12 +84,9 @@ def of_train(prepared: Prepared) -> dict[str, Any]:
     teacher, made = teacher_path(recipe, base.path), prepared.is_augmented
     scored = [files.sha256_file(path) for path in reward_files(recipe)]
     is_grpo = "reward" in methods.by_name(recipe.train.method).keys
-    stated = dataclasses.asdict(recipe.train)
+    stated = dataclasses.asdict(recipe.train) | {"epochs": recipe.passes(examples, made)}
+    stated["originals_once"] = recipe.reads_originals_once(examples, made)
     del stated["device"]
-    stated |= {
-        "epochs": recipe.passes(examples, made),
-        "originals_once": recipe.reads_originals_once(examples, made),
-    }
     return {
         "train": stated,
         "qat": formats.prepare_digests(prepared),
