@@ -189,15 +189,7 @@ DATA = Stage("data", (), Data, read_data, data_digests.of_one, data.make)
 BASELINES = Stage(
     "baselines", ("data",), Measured, read_baselines, baselines.digests, baselines.make, check=check_training
 )
-TRAIN = Stage(
-    "train",
-    ("data",),
-    Trained,
-    read_train,
-    lambda inputs: dict(inputs.decides),
-    train.make,
-    outlives_version=True,
-)
+TRAIN = Stage("train", ("data",), Trained, read_train, train.digests, train.make, outlives_version=True)
 MERGE = Stage("merge", ("data", "train"), merge.Merged, read_merge, merge.digests, merge.make)
 BUILD = Stage("build", ("data", "train", "merge"), Built, read_build, build.digests, build.make, ships=True)
 VERIFY = Stage("verify", ("data", "build"), verify.Verified, read_verify, verify.digests, verify.make)
@@ -205,14 +197,8 @@ EVALUATE = Stage(
     "evaluate", ("data", "merge", "build", "verify"), Measured, read_evaluate, evaluate.digests, evaluate.make
 )
 SEAL = Stage("seal", ("data", "build", "evaluate"), Nothing, read_seal, seal.digests, seal.make, ships=True)
-REPORT = Stage(
-    "report",
-    ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal"),
-    Nothing,
-    read_report,
-    report.digests,
-    report.make,
-)
+_ALL = ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal")
+REPORT = Stage("report", _ALL, Nothing, read_report, report.digests, report.make)
 STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
 
 
@@ -332,13 +318,9 @@ SEAL_TASKS = Stage(
     seal.make_of_tasks,
     ships=True,
 )
+_ALL_OF_TASKS = ("data", "build", "verify", "adapters", "evaluate", "seal")
 REPORT_TASKS = Stage(
-    "report",
-    ("data", "build", "verify", "adapters", "evaluate", "seal"),
-    Nothing,
-    read_report_of_tasks,
-    report.digests,
-    report.make_of_tasks,
+    "report", _ALL_OF_TASKS, Nothing, read_report_of_tasks, report.digests, report.make_of_tasks
 )
 STAGES_OF_TASKS = (DATA_TASKS, BUILD_OF_BASE, VERIFY, ADAPTERS, EVALUATE_TASKS, SEAL_TASKS, REPORT_TASKS)
 UNMERGED = ("data", "baselines", "train")  # the goals of a method that has no model to build from

@@ -176,19 +176,18 @@ def lines(found: dict[str, Any]) -> list[str]:
         low, high = one["exact_interval"]
         against = one["against"].get("best_prompted", {})
         tokens = (one["prompt_tokens"], one["generated_tokens"])
-        rows.append(
-            (
-                one["title"],
-                percent(one["exact"]),
-                f"{percent(low)}–{percent(high)}",
-                times(against["errors"]) if against else "best",
-                times(against["cost"]) if against else "prompted",
-                figure(one["ms_per_item"]),
-                "+".join(figure(count) for count in tokens),
-                price(one["cost_per_100000"]),
-                f"{against['p']:.2g}" if against else "–",
-            )
+        cells = (
+            one["title"],
+            percent(one["exact"]),
+            f"{percent(low)}–{percent(high)}",
+            times(against["errors"]) if against else "best",
+            times(against["cost"]) if against else "prompted",
+            figure(one["ms_per_item"]),
+            "+".join(figure(count) for count in tokens),
+            price(one["cost_per_100000"]),
+            f"{against['p']:.2g}" if against else "–",
         )
+        rows.append(cells)
     told, verdict = pages.aligned(rows), found["verdict"]
     told += ["", f"verdict: {verdict['words']}"]
     told += [f"  because {reason}" for reason in verdict["reasons"]]

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tinsmith.data.splits import SPLITS
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
 from tinsmith.pipeline.recipe.file import RecipeFile
@@ -85,13 +86,8 @@ def _alone(whole: Recipe, name: str, tables: Mapping[str, Any]) -> Recipe:
 
 def joint(whole: Recipe, folder: Path) -> Recipe:
     """One adapter for all tasks, on the joined data of the run in `folder`, without a constraint."""
-    data = dataclasses.replace(
-        whole.data,
-        train=str(folder / str(whole.data.train)),
-        validation=str(folder / str(whole.data.validation)),
-        test=str(folder / str(whole.data.test)),
-        licenses=None,
-    )
+    paths: dict[str, Any] = {split: str(folder / getattr(whole.data, split)) for split in SPLITS}
+    data = dataclasses.replace(whole.data, licenses=None, **paths)
     return dataclasses.replace(
         whole,
         data=data,

@@ -124,6 +124,10 @@ def _of_update(prepared: Prepared) -> dict[str, Any]:
     return {"update": found}
 
 
+def digests(inputs: Inputs) -> dict[str, Any]:
+    return dict(inputs.decides)
+
+
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Trained]:
     together.call()
     result, outcome, qat = train(inputs, folder, reporter)
