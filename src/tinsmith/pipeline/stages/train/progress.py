@@ -10,6 +10,7 @@ from tinsmith.train.events import (
     START,
     Event,
     Preparing,
+    Replayed,
     Rolled,
     Seeded,
     Started,
@@ -50,6 +51,8 @@ class Progress:
             name = "the mean of all seeds" if event.seed is None else f"seed {event.seed}"
             found = f"validation loss {event.loss:.4f}, {self.found(event.exact)}"
             self._note(f"{name}{' is kept' if event.kept else ''}: {found}")
+        elif isinstance(event, Replayed):
+            self._note(f"epoch {event.epoch}: {event.count:,} of {event.known:,} old examples replayed")
         elif isinstance(event, Rolled):
             learned = f"{event.prompts - event.alike} of {event.prompts} prompts learned"
             self.latest = f", reward {event.reward:.3f}, {learned}"
