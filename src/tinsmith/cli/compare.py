@@ -21,7 +21,7 @@ def run(args: Args) -> int:
 
     from tinsmith.cli._terminal import shown
     from tinsmith.pipeline import recipe as recipes
-    from tinsmith.pipeline.compare import page
+    from tinsmith.pipeline.compare import document
     from tinsmith.pipeline.compare.make import compare
 
     recipe = recipes.load(args.recipe)
@@ -29,7 +29,7 @@ def run(args: Args) -> int:
     if args.json:
         print(json.dumps(found, ensure_ascii=False))
         return 0
-    for line in page.lines(found):
+    for line in document.lines(found):
         print(shown(line))
     print(path)
     return 0

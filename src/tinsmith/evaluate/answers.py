@@ -99,8 +99,7 @@ class Answer:
 
 
 class AnswerFile:
-    """A job's answers on disk. Opening the file keeps the answers that an interrupted worker wrote for the
-    job."""
+    """A job's answers on disk. Opening the file keeps what an interrupted worker wrote for the job."""
 
     _SYNC_EVERY = 16
 

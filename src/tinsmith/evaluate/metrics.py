@@ -52,7 +52,6 @@ def _fractions(grades: Sequence[Grade]) -> dict[str, Any]:
 
 
 def confusion(pairs: Iterable[tuple[str, str]], second: str) -> list[dict[str, Any]]:
-    """How often each pair of an expected name and another occurs, most frequent first. second: the other's
-    key."""
+    """Counts the pairs of an expected name and another, most frequent first. second: the other's key."""
     ordered = sorted(Counter(pairs).items(), key=lambda pair: (-pair[1], pair[0]))
     return [{"expected": expected, second: other, "count": count} for (expected, other), count in ordered]

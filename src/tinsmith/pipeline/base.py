@@ -73,9 +73,7 @@ def paired(recipe: Recipe, model: Path, vision: Path, folder: Path) -> Path:
     if not vision.is_file():
         raise InputError(f"{where}: {vision}: no such file; give the .gguf of the vision model")
     if model.is_dir():
-        raise InputError(
-            f"{where}: {model} is a folder, which has its own vision model; an mmproj is for a .gguf"
-        )
+        raise InputError(f"{where}: {model} is a folder, with its own vision model; an mmproj is for a .gguf")
     licenses = hub.license_text(model)
     with files.atomic_folder(folder, PAIRED) as draft:
         for source, name in ((model, MODEL), (vision, PAIRED)):

@@ -36,8 +36,7 @@ def add(
 
 
 def extra(data: Prepared, measured: Mapping[str, Any]) -> Extra:
-    """What a task's adapter brings beside its factors: its constraint, its data's licences, and where it is
-    from."""
+    """A task's constraint, its data's licences and its provenance, which stand beside the adapter's factors."""
     of_base = shipping.licenses(Path(data.base.path))
     entries = {name: size for name, size in contents.entries(data).items() if name not in of_base}
     facts = {"data": data.model_data, "recipe": data.recipe.model_digest, **measured}

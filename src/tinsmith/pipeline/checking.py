@@ -74,8 +74,7 @@ def _rules(
 
 
 def _base(recipe: Recipe) -> bases.Base | None:
-    """None for a model from scratch, whose tokens are not there yet, and where it can't be had without a
-    network."""
+    """None for a model from scratch, which has no tokens yet, and for one that needs a network."""
     if recipe.base is None:
         return None
     try:

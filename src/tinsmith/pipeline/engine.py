@@ -50,9 +50,7 @@ from tinsmith.pipeline.stages.adapters import Adapted
 from tinsmith.pipeline.stages.build import UNSEALED, Built
 from tinsmith.pipeline.stages.data import digests as data_digests
 from tinsmith.pipeline.stages.data import make as data
-from tinsmith.pipeline.stages.data import tasks as data_tasks
 from tinsmith.pipeline.stages.evaluate import make as evaluate
-from tinsmith.pipeline.stages.evaluate import tasks as evaluate_tasks
 from tinsmith.pipeline.stages.report import make as report
 from tinsmith.pipeline.stages.train import job, plan
 from tinsmith.pipeline.stages.train import make as train
@@ -208,14 +206,8 @@ EVALUATE = Stage(
     "evaluate", ("data", "merge", "build", "verify"), Measured, read_evaluate, evaluate.digests, evaluate.make
 )
 SEAL = Stage("seal", ("data", "build", "evaluate"), Nothing, read_seal, seal.digests, seal.make, ships=True)
-REPORT = Stage(
-    "report",
-    ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal"),
-    Nothing,
-    read_report,
-    report.digests,
-    report.make,
-)
+_ALL = ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal")
+REPORT = Stage("report", _ALL, Nothing, read_report, report.digests, report.make)
 STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
 
 
@@ -271,17 +263,17 @@ def adapted(run: Run) -> dict[str, Path]:
     return {weights: run.folder / adapters.FOLDER / name for weights, name in made.tins.items()}
 
 
-def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.TasksInputs:
+def read_evaluate_of_tasks(run: Run) -> evaluate.TasksInputs:
     made, others = run.done(ADAPTERS), compared(run)
     found = by_name(made)
     every = others.get(TOGETHER)
-    return evaluate_tasks.TasksInputs(
+    return evaluate.TasksInputs(
         data=prepared(run),
         tasks=_prepared_tasks(run),
         tins={weights: Model(path, found[path.name]) for weights, path in adapted(run).items()},
         answers={name: one.folder / measuring.FOLDER for name, one in task_runs(run).items()},
         own={name: one.done(EVALUATE).facts.systems for name, one in others.items() if name != TOGETHER},
-        joint=evaluate_tasks.Joint(prepared(every), every.folder / measuring.FOLDER) if every else None,
+        joint=evaluate.Joint(prepared(every), every.folder / measuring.FOLDER) if every else None,
         compared={name: one.done(EVALUATE).inputs_sha256 for name, one in others.items()},
         digests=made.digests,
     )
@@ -311,7 +303,7 @@ def read_report_of_tasks(run: Run) -> report.TasksInputs:
     return report.TasksInputs(prepared(run), records, machine(), versions(), tasks, bool(others))
 
 
-DATA_TASKS = Stage("data", (), Data, read_data_of_tasks, data_digests.of_tasks, data_tasks.make_of_tasks)
+DATA_TASKS = Stage("data", (), Data, read_data_of_tasks, data_digests.of_tasks, data.make_of_tasks)
 BUILD_OF_BASE = Stage(
     "build", ("data",), Built, read_build_of_base, build.digests_of_base, build.make_of_base, ships=True
 )
@@ -321,10 +313,10 @@ ADAPTERS = Stage(
 EVALUATE_TASKS = Stage(
     "evaluate",
     ("data", "verify", "adapters"),
-    evaluate_tasks.MeasuredTasks,
+    evaluate.MeasuredTasks,
     read_evaluate_of_tasks,
-    evaluate_tasks.digests_of_tasks,
-    evaluate_tasks.make_of_tasks,
+    evaluate.digests_of_tasks,
+    evaluate.make_of_tasks,
 )
 SEAL_TASKS = Stage(
     "seal",
@@ -335,13 +327,9 @@ SEAL_TASKS = Stage(
     seal.make_of_tasks,
     ships=True,
 )
+_ALL_OF_TASKS = ("data", "build", "verify", "adapters", "evaluate", "seal")
 REPORT_TASKS = Stage(
-    "report",
-    ("data", "build", "verify", "adapters", "evaluate", "seal"),
-    Nothing,
-    read_report_of_tasks,
-    report.digests,
-    report.make_of_tasks,
+    "report", _ALL_OF_TASKS, Nothing, read_report_of_tasks, report.digests, report.make_of_tasks
 )
 STAGES_OF_TASKS = (DATA_TASKS, BUILD_OF_BASE, VERIFY, ADAPTERS, EVALUATE_TASKS, SEAL_TASKS, REPORT_TASKS)
 UNMERGED = ("data", "baselines", "train")  # the goals of a method that has no model to build from
@@ -427,9 +415,7 @@ def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: 
     """Brings each task, then the stage `goal` of the whole, up to date. Only tasks have the stage `train`, and
     `build` ends with the adapters beside the base. All data is prepared before any task trains."""
     if goal == MERGE.name:
-        raise InputError(
-            f"{recipe.path}: the adapters of several tasks stand beside the base; nothing is merged"
-        )
+        raise InputError(f"{recipe.path}: the adapters of several tasks go beside the base; nothing is merged")
     assert recipe.router  # of a recipe with tasks
     compares = goal in (EVALUATE_TASKS.name, REPORT_TASKS.name) and recipe.router.compare
     with opened(recipe, folder, display) as run:

@@ -37,9 +37,8 @@ def split_paths(recipe: Recipe) -> dict[str, Path]:
     """The recipe's files by split, with those splits that the folder or file of `train` holds too."""
     paths = named_paths(recipe)
     held = sources(paths[LEARNED]) if LEARNED in paths else {}
-    return {
-        split: paths.get(split, paths.get(LEARNED, Path())) for split in SPLITS if split in {**paths, **held}
-    }
+    paths = {**{split: paths[LEARNED] for split in held}, **paths}
+    return {split: paths[split] for split in SPLITS if split in paths}
 
 
 def beside(recipe: Recipe) -> dict[str, Path]:

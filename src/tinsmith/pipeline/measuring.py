@@ -71,8 +71,7 @@ class Asking:
     def measured(
         self, name: str, model: Model, prompted: Sequence[Item], **options: Any
     ) -> tuple[Outcome, dict[str, Any]]:
-        """A system's answers to the test items, and its entry in report.json. options: further fields of the
-        job."""
+        """A system's answers to the test items, and its entry in report.json. options: more fields of a Job."""
         items, abstains = test_items(self.data), self.data.recipe.eval.max_error is not None and name != TUNED
         outcome = self.ask(name, model, prompted, items, confidence=abstains, **options)
         entry = result(self.data, outcome, items)
@@ -111,8 +110,7 @@ class Asking:
     def ask(
         self, name: str, model: Model, items: Sequence[Item], weighed: Sequence[Example] = (), **options: Any
     ) -> Outcome:
-        """weighed: the examples that the items ask for, where the task's measures are wanted; options: further
-        fields of the job."""
+        """weighed: the items' examples, if the task's measures are wanted; options: more fields of a Job."""
         settings, (path, digest), task = self.data.recipe.eval, model, self.data.task
         if weighed and task.weighs == "expected":
             pairs = zip(items, weighed, strict=True)

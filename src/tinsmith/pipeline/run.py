@@ -55,8 +55,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Record(Generic[Facts]):
-    """A finished stage in run.json. outputs: by their name relative to the run's folder, or by their absolute
-    path outside it."""
+    """A finished stage in run.json. outputs: by their name in the run's folder, or by their absolute path."""
 
     inputs: dict[str, Any]
     inputs_sha256: str
@@ -249,8 +248,7 @@ class Run:
         )
 
     def _own_name(self, path: Path) -> PurePath | None:
-        """The name of a path in the run's folder; None for other paths, run.json, and a cache of models
-        there."""
+        """The name of a path in the run's folder; None for others, run.json, and a cache of models there."""
         if not path.is_relative_to(self.folder) or path == self.folder / STATE:
             return None
         if any(files.is_inside(path, place) for place in hub.places()):

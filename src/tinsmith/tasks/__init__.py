@@ -119,13 +119,11 @@ class Task(ABC):
         return []
 
     def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
-        """The instruction for an untrained model; empty for none. tools: the functions' descriptions, as JSON
-        values."""
+        """The instruction for an untrained model; empty for none. tools: descriptions of functions, as JSON."""
         return ""
 
     def messages(self, example: Example, system: str = "") -> list[Message]:
-        """The conversation up to the answer. system: the recipe's system prompt, which an example's
-        replaces."""
+        """The conversation up to the answer. system: the recipe's prompt, which an example's own replaces."""
         turns: list[Message] = [{"role": turn.role, "content": turn.content} for turn in example.turns]
         own = turns[:1] if turns and turns[0]["role"] == "system" else []
         asked: list[Message] = [*turns[len(own) :], {"role": example.role, "content": _content(example)}]

@@ -102,29 +102,22 @@ def _partners(
 ) -> dict[Place, dict[str | int | float, str]]:
     counts: dict[Place, Counter[str]] = defaultdict(Counter)
     said: dict[Place, Counter[str]] = defaultdict(Counter)
-    for example in (*train, *items):
+    learned: dict[Place, Counter[str]] = defaultdict(Counter)
+    for number, example in enumerate((*train, *items)):
         for place, value in _values(task, example.output):
             counts[place][value] += 1
             said[place][value] += _says(example, value)
-    learned = Counter(pair for example in train for pair in _values(task, example.output))
-    distinct = Counter(place for place, _ in learned)
-    closed = {
-        place
-        for place, count in distinct.items()
-        if sum(times for (of, _), times in learned.items() if of == place) >= OFTEN * count
-    }
+            learned[place][value] += number < len(train)
     partners: dict[Place, dict[str | int | float, str]] = {}
     for place, found in counts.items():
-        if place not in closed:
+        known = +learned[place]
+        if known.total() < OFTEN * len(known):
             continue
-        free = [
-            value
-            for value, count in found.most_common()
-            if (place, value) in learned and said[place][value] <= SAID * count
-        ]
+        free = [one for one, count in found.most_common() if one in known and said[place][one] <= SAID * count]
         pairs = list(zip(free[::2], free[1::2], strict=False))
-        partners[place] = {one: other for pair in pairs for one, other in (pair, pair[::-1])}
-    return {place: pairs for place, pairs in partners.items() if pairs}
+        if pairs:
+            partners[place] = {one: other for pair in pairs for one, other in (pair, pair[::-1])}
+    return partners
 
 
 def _values(task: Task, output: str) -> list[tuple[Place, str]]:
@@ -155,8 +148,7 @@ def _swap(task: Task, example: Example, partners: Mapping[Place, Mapping[str | i
 def measure(
     table: Table, change: Change | str, chosen: Mapping[str, Answered | None]
 ) -> tuple[Changed | None, dict[str, Any]]:
-    """The answers of retrieval, tuned and both, and their entry in compare.json. chosen: the system of each of
-    these three."""
+    """Answers after the change, and their entry in compare.json. chosen: the systems by role."""
     if isinstance(change, str) or any(chosen.get(role) is None for role in ("retrieval", "tuned", "both")):
         why = change if isinstance(change, str) else "no system retrieves"
         return None, {"items": 0, "why": why}

@@ -17,7 +17,7 @@ from tinsmith.evaluate.baselines import stratified
 from tinsmith.evaluate.doubling import Doubling
 from tinsmith.evaluate.page import environment
 from tinsmith.pipeline import engine
-from tinsmith.pipeline.compare import asking, change, document, page, settings, weak
+from tinsmith.pipeline.compare import asking, change, document, settings, weak
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table, Tin
 from tinsmith.pipeline.compare.document import Chosen
 from tinsmith.pipeline.compare.settings import FORMAT, Settings
@@ -58,13 +58,12 @@ def compare(
         found = composed(run, table, recipe, labels, chosen)
         found["seconds"] = round(time.monotonic() - begun, 1)
         files.write_text(run.folder / JSON, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-        files.write_text(run.folder / PAGE, page.html(found))
+        files.write_text(run.folder / PAGE, document.html(found))
         return run.folder / PAGE, found
 
 
 def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) -> Table:
-    """Every system's answers. Prompted systems go first: they are quick, and their faults show before the
-    training."""
+    """Every system's answers. Prompted systems go first: their faults show before the training."""
     data = prepared(run)
     items = stratified(data.examples("test"), chosen.items)
     most = train_sizes(run, chosen)[-1]

@@ -136,9 +136,7 @@ class RecipeFile(TomlFile):
         names = [entry.name for entries in read.values() for entry in entries]
         for name in names:
             if names.count(name) > 1:
-                raise self.error(
-                    "compare", None, f'two systems are called "{name}"; give each a name of its own'
-                )
+                raise self.error("compare", None, f'two systems are called "{name}"; give each its own name')
         return replace(compare, **read)
 
     def _of_scratch(self) -> Iterator[Mistake]:
@@ -267,8 +265,7 @@ class RecipeFile(TomlFile):
             yield "train", "qat", f"is none of [build] formats, {', '.join(built)}; give one of them"
 
     def _of_constraint(self, tables: dict[str, Any]) -> Iterator[Mistake]:
-        """There is one source, and the other keys apply to it. Where one follows from the task,
-        `max_backtracks` may stand alone."""
+        """One source, and keys that apply to it; `max_backtracks` alone where one follows from the task."""
         given, data = self._given("constraint"), tables["data"]
         if tables["constraint"].unconstrained:
             if len(given) > 1:

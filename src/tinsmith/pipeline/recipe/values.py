@@ -83,8 +83,7 @@ class Recipe:
         return default_label_epochs(examples) if is_labelled and method.name == methods.DEFAULT else EPOCHS
 
     def reads_originals_once(self, examples: int, made: bool) -> bool:
-        """Whether originals, so many, are read in the first epoch only. made: whether there are augmented
-        examples."""
+        """Whether so many originals are read in the first epoch only. made: there are augmented examples."""
         stated = self.train.originals_once
         return stated if stated is not None else made and default_originals_once(examples)
 

@@ -44,8 +44,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Adapted:
-    """By the preset of the files' weights. tins: their names, in FOLDER; routers: the figures of a
-    Fitted."""
+    """By the preset of the files' weights. tins: their names, in FOLDER; routers: the figures of a Fitted."""
 
     tins: dict[str, str]
     routers: dict[str, dict[str, Any]]

@@ -58,8 +58,7 @@ class BaseInputs:
 
 @dataclass(frozen=True)
 class Built:
-    """ggufs, tins: file names by the preset of their weights, the tins' in UNSEALED; front: what AUTO could
-    choose from, by size."""
+    """ggufs, tins: file names by preset, the tins' in UNSEALED; front: AUTO's options, by size."""
 
     ggufs: dict[str, str]
     tins: dict[str, str]

@@ -53,10 +53,6 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Verified]:
 
 
 def check_prompts(data: Prepared) -> list[list[Message]]:
-    """The first validation examples as conversations, without images: the GGUF of a language model takes
-    none."""
-    return [
-        [*data.conversation(blind), {"role": "assistant", "content": example.output}]
-        for example in data.examples("validation")[:CHECK_PROMPTS]
-        for blind in [replace(example, images=())]
-    ]
+    """The first validation examples as conversations, without images: a language model's GGUF takes none."""
+    rows = [replace(row, images=()) for row in data.examples("validation")[:CHECK_PROMPTS]]
+    return [[*data.conversation(row), {"role": "assistant", "content": row.output}] for row in rows]

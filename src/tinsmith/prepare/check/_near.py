@@ -36,8 +36,7 @@ Change = tuple[Words, Words]  # words of the first text, and their replacement
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows with equal or nearly equal outputs. same: equal inputs except for case, spacing and
-    punctuation."""
+    """Two rows with equal or nearly equal outputs. same: equal inputs but for case, spacing and punctuation."""
 
     first: int
     second: int

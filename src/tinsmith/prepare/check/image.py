@@ -71,8 +71,7 @@ def images(data: Data) -> Images:
 
 
 def _sketch(image: ImageSource) -> tuple[int, bytes]:
-    """The hash, one bit for each of 8 x 8 pixels that is darker than its right neighbour; and the small
-    copy."""
+    """The hash, a bit for each of 8 x 8 pixels that is darker than its right neighbour; and the small copy."""
     from PIL.Image import Resampling
 
     gray = image.pixels().convert("L")

@@ -33,8 +33,7 @@ class Read:
 
 
 def read(recipe: Recipe, folder: Path, reporter: Reporter) -> Read:
-    """Reads every split, reports how its rows are read, and makes the splits that the recipe has no file
-    for."""
+    """Reads every split, reports how its rows are read, and makes splits that the recipe has no file for."""
     paths = split_paths(recipe)
     found = {split: _read(recipe, split, path, reporter) for split, path in paths.items()}
     _note_system(recipe, found, reporter)

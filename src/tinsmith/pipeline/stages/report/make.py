@@ -1,5 +1,4 @@
-"""The report stage of one task or of several: report.json for programs, report.html for people, of the same
-figures."""
+"""The report stage of one task or of several: report.json for programs, report.html for people."""
 
 from __future__ import annotations
 
