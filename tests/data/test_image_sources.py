@@ -143,7 +143,7 @@ def test_pixels_are_upright_opaque_rgb(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by 90 degrees
     turned = ImageSource(str(paint(tmp_path / "b.jpg", exif=exif)))
-    assert turned.size() == turned.pixels().size == SIZE[::-1]
+    assert turned.size() == SIZE and turned.pixels().size == SIZE[::-1]
     Image.new("RGBA", SIZE, (0, 0, 0, 0)).save(tmp_path / "c.png")
     assert ImageSource(str(tmp_path / "c.png")).pixels().getpixel((0, 0)) == (255, 255, 255)
     Image.new("I;16", SIZE, 0x8012).save(tmp_path / "d.png")

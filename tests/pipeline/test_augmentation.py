@@ -25,8 +25,8 @@ from tinsmith.pipeline.prepared import AUGMENTED, Augmentation
 from tinsmith.pipeline.recipe import load
 from tinsmith.pipeline.run import Run
 from tinsmith.pipeline.stages.data import augmentation
-from tinsmith.pipeline.stages.train.job import without_first
 from tinsmith.pipeline.stages.train.options import options as train_options
+from tinsmith.pipeline.stages.train.plan import without_first
 from tinsmith.system.progress import display
 
 RECIPE = f"""\

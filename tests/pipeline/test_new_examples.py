@@ -17,7 +17,7 @@ from tinsmith.pipeline import engine, recipe, update
 from tinsmith.pipeline.prepared import Augmentation, Base, New, Prepared, split_name
 from tinsmith.pipeline.run import Run
 from tinsmith.pipeline.stages.data import joining
-from tinsmith.pipeline.stages.train.make import of_train
+from tinsmith.pipeline.stages.train.digests import of_train
 from tinsmith.pipeline.stages.train.options import options
 from tinsmith.system import progress
 

@@ -14,7 +14,7 @@ from tinsmith.pipeline import engine, recipe, update
 from tinsmith.pipeline.engine import STAGES
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.pipeline.stages.train import make as training
-from tinsmith.pipeline.stages.train.job import Inputs
+from tinsmith.pipeline.stages.train.plan import Inputs
 from tinsmith.system.progress import Silent
 from tinsmith.train.steps import together
 

@@ -71,7 +71,13 @@ class ImageSource:
         return reading.read_bytes(self.path, DataError, most=MOST_BYTES)
 
     def size(self) -> tuple[int, int]:
-        """Width and height of `pixels`, by the header. Raises DataError for no image, or a too large one."""
+        """Width and height in pixels, by the header. Raises DataError for no image, or a too large one."""
+        with self._opened() as image:
+            width, height = image.size
+            return width, height
+
+    def upright_size(self) -> tuple[int, int]:
+        """The size of `pixels`, after EXIF's rotation, from the header alone."""
         with self._opened() as image:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION, 1) in _TURNED

@@ -93,6 +93,8 @@ class GrpoTrainee(AdapterTrainee):
         return Sampler(self.spec, self.room, self.constraint, torch.get_num_threads())
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
+        self.seen: list[tuple[float, int]] = []
+        self.weights: list[float] = []
         sampler = self.sampler
 
         def allows(text: str) -> bool:
@@ -103,8 +105,7 @@ class GrpoTrainee(AdapterTrainee):
 
     def items(self, batch: Sequence[TokenSequence], step: int) -> list[Rollout]:
         """Answers to the batch's prompts, of those whose answers differ in reward."""
-        self.seen: list[tuple[float, int]] = []
-        self.weights: list[float] = []
+        self.seen, self.weights = [], []
         options, sampler = self.options, self.sampler
         sampler.take(self.network)
         chance, count = random.Random(f"{options.run_seed}/rollouts/{step}"), options.rollouts

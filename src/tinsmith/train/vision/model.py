@@ -46,7 +46,7 @@ class Preprocessor:
 
     def cut(self, image: ImageSource) -> Cut:
         """Raises DataError for an image that is too long and narrow."""
-        width, height = image.size()
+        width, height = image.upright_size()
         try:
             return pixels.cut(self.vision, self.rule, width, height)
         except RuntimeFault as fault:
