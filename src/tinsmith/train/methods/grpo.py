@@ -60,6 +60,8 @@ class GrpoTrainee(AdapterTrainee):
         # An example's data for rewards, besides the prompt's tokens.
         given = [asdict(replace(one, where=None)) for one in (*self.asked.values(), *self.judged)]
         self.digest += hashlib.sha256(json.dumps(given, default=str).encode()).hexdigest() + job.reward_digest
+        self.seen: list[tuple[float, int]] = []
+        self.weights: list[float] = []
 
     def epoch(self, number: int) -> list[list[TokenSequence]]:
         """The lesson's prompts, in an order that depends on the epoch."""
@@ -93,8 +95,6 @@ class GrpoTrainee(AdapterTrainee):
         return Sampler(self.spec, self.room, self.constraint, torch.get_num_threads())
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
-        self.seen: list[tuple[float, int]] = []
-        self.weights: list[float] = []
         sampler = self.sampler
 
         def allows(text: str) -> bool:
