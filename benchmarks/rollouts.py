@@ -107,7 +107,7 @@ def trainee_of(args: argparse.Namespace, folder: Path) -> GrpoTrainee:
 
 def ours(trainee: GrpoTrainee) -> Callable[[], int]:
     def roll() -> int:
-        trainee.drawn(trainee.epochs[0][0], 0)
+        trainee.items(trainee.epochs[0][0], 0)
         assert trainee.told
         return round(trainee.told.tokens * trainee.told.prompts * trainee.options.rollouts)
 

@@ -57,7 +57,7 @@ def trained(folder: Path, name: str) -> tuple[float, float]:
     if name == "full":
         options = replace(options, qat=None)
     result = train(name, Job(make_spec(), examples, examples[:6], options, folder, encode))
-    return result.curve[0][1], result.curve[-1][1]
+    return result.curve[0].loss, result.curve[-1].loss
 
 
 def checks() -> Iterator[tuple[str, bool]]:

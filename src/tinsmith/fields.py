@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import reprlib
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+
+METADATA = "GGUF metadata"
 
 
 class Fields:
@@ -34,11 +36,16 @@ class Fields:
             raise FormatError(f"{self.named(key)}; it must be a whole number from 1 to {most}")
         return given
 
-    def length(self, key: str) -> int:
-        given = self.get(key)
-        if not isinstance(given, list):
-            raise FormatError(f"{self.named(key)}; it must be a list")
-        return len(given)
+    def items(
+        self, key: str, what: str, accepts: Callable[[Any], bool], count: int | None = None, default: Any = None
+    ) -> list[Any]:
+        """A list of `what`: of `count` items, if given, all of which `accepts` takes."""
+        given = self.get(key, default)
+        counted = isinstance(given, list) and count in (None, len(given))
+        if not counted or not all(map(accepts, given)):
+            number = "" if count is None else f"{count} "
+            raise FormatError(f"{self.named(key)}; it must be a list of {number}{what}")
+        return list(given)
 
     def real(self, key: str, default: float | None = None) -> float:
         given = self.get(key)
@@ -62,6 +69,14 @@ class Fields:
         if given is not None and given not in allowed:
             known = ", ".join(repr(one) for one in allowed)
             raise UnsupportedError(f"{self.named(key)}, which is not supported; supported: {known}")
+
+
+def is_whole(given: Any) -> bool:
+    return type(given) is int
+
+
+def is_string(given: Any) -> bool:
+    return isinstance(given, str)
 
 
 @contextmanager

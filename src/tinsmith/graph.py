@@ -185,14 +185,7 @@ class GraphBuilder:
         return self._op("ROUTE", width, logits, u=numbers, f=(scale,))
 
     def route_sigmoid(
-        self,
-        logits: Value,
-        bias: str,
-        chosen: int,
-        *,
-        normalize: bool,
-        scale: float = 1.0,
-        added: float = 0.0,
+        self, logits: Value, bias: str, chosen: int, *, normalize: bool, scale: float, added: float
     ) -> Value:
         """route by each expert's sigmoid: sigmoid + bias chooses, the weights are without bias; normalize: over
         the sum of the chosen + added."""
@@ -208,9 +201,7 @@ class GraphBuilder:
         """Each part times its expert's matrix; weight: all experts' matrices, concatenated by rows."""
         chosen, rows = routes.width // _core.ROUTE_WIDTH, self.graph.tensors[weight].rows // experts
         if rows % _core.TILE:
-            raise UnsupportedError(
-                f"{weight}: an expert has {rows} rows; the native runtime needs a multiple of {_core.TILE}"
-            )
+            raise UnsupportedError(f"{weight}: an expert has {rows} rows; supported: multiples of {_core.TILE}")
         return self._op("EXPERT_MATMUL", chosen * rows, parts, routes, tensors=[weight], u=(chosen,))
 
     def expert_sum(self, parts: Value, routes: Value, residual: Value) -> Value:

@@ -58,17 +58,21 @@ def inverse(order: Sequence[int]) -> list[int]:
 
 def rows_in_order(tensor: Tensor, order: Sequence[int]) -> Tensor:
     """Row i is the tensor's row order[i]; any format."""
-    view = memoryview(tensor.data).cast("B")
-    width = len(view) // tensor.rows
-    data = b"".join(view[row * width : (row + 1) * width] for row in order)
-    return Tensor(tensor.format, tensor.rows, tensor.inputs, data)
+    return Tensor(tensor.format, tensor.rows, tensor.inputs, reordered(tensor.data, row_bytes(tensor), order))
 
 
-def reordered(data: Buffer, width: int, order: Sequence[int]) -> bytes:
+def row_bytes(tensor: Tensor) -> int:
+    return memoryview(tensor.data).nbytes // tensor.rows
+
+
+def reordered(data: Buffer, width: int, order: Sequence[int]) -> Buffer:
     """Rows of `width` bytes: row i of each run of len(order) rows is the data's row order[i] of that run."""
+    if len(order) == 1:
+        return data
+    view = memoryview(data).cast("B")
     return b"".join(
-        data[run + row * width : run + (row + 1) * width]
-        for run in range(0, len(data), len(order) * width)
+        view[run + row * width : run + (row + 1) * width]
+        for run in range(0, len(view), len(order) * width)
         for row in order
     )
 
@@ -98,9 +102,7 @@ def columns_in_order(tensor: Tensor, order: Sequence[int], run: int) -> Tensor:
 def transposed(tensor: Tensor) -> Tensor:
     """Row i is the tensor's column i; float formats."""
     if tensor.format not in _BYTES:
-        raise UnsupportedError(
-            f"a matrix of {tensor.format} can't be transposed; supported: {', '.join(_BYTES)}"
-        )
+        raise UnsupportedError(f"a {tensor.format} matrix can't be transposed; supported: {', '.join(_BYTES)}")
     view = memoryview(tensor.data).cast("B")
     values = view.cast("I") if _BYTES[tensor.format] == 4 else view.cast("H")
     data = b"".join(values[column :: tensor.inputs].tobytes() for column in range(tensor.inputs))

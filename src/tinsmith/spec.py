@@ -9,8 +9,10 @@ which a GGUF of the llama family stores permuted; its reader puts them back, its
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from tinsmith.errors import InputError
 
 Buffer = bytes | bytearray | memoryview
 
@@ -167,12 +169,16 @@ class Spec:
     general: dict[str, Any] = field(default_factory=dict)
     # What of the file was left out on purpose, a line each.
     notes: tuple[str, ...] = ()
-    # Further chat templates by name ("tool_use", …), which are carried and not used.
-    named_templates: dict[str, str] = field(default_factory=dict)
     # The SHA-256 of the checkpoint that the weights were made from, in hexadecimal, where the file says it.
     source: str | None = None
     # None for a model of text alone.
     vision: Vision | None = None
+
+    def with_context(self, context: int) -> Spec:
+        """With sessions of at most `context` tokens; 0 for the model's own. Raises InputError for more."""
+        if context > self.hyper.context:
+            raise InputError(f"context {context} is longer than the base's {self.hyper.context} tokens")
+        return replace(self, hyper=replace(self.hyper, context=context)) if context else self
 
     @property
     def parameters(self) -> int:

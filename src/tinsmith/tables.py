@@ -48,21 +48,14 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def whole(low: int, high: int) -> Kind:
-    return Kind(f"a whole number from {low} to {high}", lambda v: is_whole(v) and low <= v <= high)
-
-
-def multiple(step: int, low: int, high: int) -> Kind:
-    return Kind(
-        f"a multiple of {step} from {low} to {high}",
-        lambda v: is_whole(v) and low <= v <= high and v % step == 0,
-    )
+def whole(low: int, high: int, step: int = 1) -> Kind:
+    what = "whole number" if step == 1 else f"multiple of {step}"
+    return Kind(f"a {what} from {low} to {high}", lambda v: is_whole(v) and low <= v <= high and v % step == 0)
 
 
 def number(low: float, high: float) -> Kind:
     return Kind(
-        f"a number from {low} to {high}",
-        lambda v: (is_whole(v) or isinstance(v, float)) and low <= v <= high,
+        f"a number from {low} to {high}", lambda v: (is_whole(v) or isinstance(v, float)) and low <= v <= high
     )
 
 

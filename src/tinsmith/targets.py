@@ -7,7 +7,7 @@ same file. Nothing here, or anywhere else, decides by a device's name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,8 @@ def _or_none(value: Any) -> Any:
 
 
 # A text that "none" takes away again from what inherits it.
-WORD = Kind(TEXT.allowed, is_text, _or_none)
-EMULATOR = Kind(choice(EMULATORS).allowed, choice(EMULATORS).accepts, _or_none)
+WORD = replace(TEXT, read=_or_none)
+EMULATOR = replace(choice(EMULATORS), read=_or_none)
 WORDS = Kind(
     'a list of texts, such as ["-O2"]', lambda v: isinstance(v, list) and all(is_text(word) for word in v)
 )
@@ -214,7 +214,6 @@ def read(path: str | Path) -> Target:
     """Raises TargetError, which names the file, line, table and key of the first mistake."""
     file = _TargetFile(path)
     given, source = file.merged(())
-    title = given.pop("title", file.path.stem)
     tables = {
         name: file.table(name, cls, given.get(name, {}))
         for name, cls in TABLES.items()
@@ -223,7 +222,7 @@ def read(path: str | Path) -> Target:
     file.check_regions(tables.get("firmware"))
     return Target(
         name=file.path.stem,
-        title=title,
+        title=file.top.get("title", file.path.stem),
         aliases=file.aliases(),
         source=source,
         path=file.path,
@@ -259,11 +258,8 @@ class _TargetFile(TomlFile):
             if parent in (*seen, self.path):
                 raise self.error(None, "inherits", f"{parent.stem} inherits this file; a circle has no begin")
             tables, source = _TargetFile(parent).merged((*seen, self.path))
-            tables.pop("title", None)
         for name, table in self.given.items():
             tables[name] = {**tables.get(name, {}), **table}
-        if "title" in self.top:
-            tables["title"] = self.top["title"]
         return tables, source | self.sources
 
     def _parent(self) -> Path | None:
@@ -271,13 +267,11 @@ class _TargetFile(TomlFile):
         name = self.top.get("inherits")
         if name is None:
             return None
-        places = [place / f"{name}.toml" for place in (self.path.parent, folder())]
-        path = next((place.resolve() for place in places if place.is_file()), None)
-        if path is None:
-            raise self.error(
-                None, "inherits", f"no such target{nearest(name, names())}; there are {', '.join(names())}"
-            )
-        return path
+        for place in (self.path.parent, folder()):
+            if (path := place / f"{name}.toml").is_file():
+                return path.resolve()
+        what = f"no such target{nearest(name, names())}; there are {', '.join(names())}"
+        raise self.error(None, "inherits", what)
 
     def _flat(self, given: Any) -> dict[str, str]:
         """`cpu = "…"` is for all facts of the table, `cpu.cores = "…"` for one."""
@@ -313,8 +307,5 @@ class _TargetFile(TomlFile):
             for key in facts:
                 stated = key in self.given.get(table, {})
                 if stated and table not in self.sources and f"{table}.{key}" not in self.sources:
-                    raise self.error(
-                        table,
-                        key,
-                        f'is stated without a source; say where from in [source]: "{table}.{key}" = "…"',
-                    )
+                    what = f'is stated without a source; say where from in [source]: "{table}.{key}" = "…"'
+                    raise self.error(table, key, what)

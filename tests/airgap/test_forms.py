@@ -89,7 +89,7 @@ def test_a_date_is_taken_from_the_environment(
     head = package.read_bytes()[8:68]
     assert int(head[16:28]) == late
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "400000000")  # before the key was made
-    with pytest.raises(InputError, match="is before the key"):
+    with pytest.raises(InputError, match="before the key"):
         make(tmp_path / "early", "deb")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     with pytest.raises(InputError, match="SOURCE_DATE_EPOCH=yesterday: give seconds"):

@@ -144,7 +144,7 @@ def test_what_is_packed_for_another_target_is_given(tin: Path, tmp_path: Path) -
         (["{tin}", "--unsigned", "--out", "{tmp}"], "exists; remove it"),
         (["{tin}", "--unsigned", "--target", "toaster"], "toaster"),
         (["{tin}", "--unsigned", "--prompt", "two\nlines"], "one line"),
-        (["{tin}", "--unsigned", "--runtime", "{tmp}/nothing"], "no files there"),
+        (["{tin}", "--unsigned", "--runtime", "{tmp}/nothing"], "no files"),
         (["{tmp}/my model.tin", "--unsigned"], "rename it"),
         (["{tin}", "--unsigned", "--out", "{tmp}/$(id)"], "can't be a pack's name"),
         (["{tin}", "--unsigned", "--out", "{tmp}/-rf"], "can't be a pack's name"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
-import time
 from typing import Any
 
 import pytest
@@ -67,13 +65,10 @@ def test_what_may_pass_is_tried_again(status: int, waits: list[float]) -> None:
 
 
 def test_it_waits_as_long_as_the_server_asks(waits: list[float]) -> None:
-    date = email.utils.formatdate(time.time() + 30, usegmt=True)
-    busy = [Reply(status=429, headers={"Retry-After": when}) for when in ("7", date, "soon")]
+    busy = [Reply(status=429, headers={"Retry-After": when}) for when in ("7", "soon")]
     with serving(in_order(*busy, says("yes"))) as server:
         assert Endpoint(server.url, "tiny").ask(MESSAGES, 5).text == "yes"
-    assert waits[0] == 7
-    assert 20 < waits[1] <= 31
-    assert waits[2] == 2.0
+    assert waits == [7.0, 1.0]
 
 
 def test_it_gives_up_with_one_line(waits: list[float]) -> None:
@@ -104,7 +99,7 @@ def test_a_redirect_is_not_followed() -> None:
         for status in (301, 302, 303, 307, 308):
             with (
                 serving(in_order(Reply(status=status, headers={"Location": place}))) as server,
-                pytest.raises(InputError, match="redirects to http://localhost:.*not followed; give that"),
+                pytest.raises(InputError, match="redirects to http://localhost:.*; give that"),
             ):
                 Endpoint(server.url, "tiny", KEY).ask(MESSAGES, 5)
         assert other.asked == []
@@ -215,7 +210,7 @@ def test_a_slow_server_is_left(drips: bool, monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(InputError, match="no address of an API; give one such as http") as error:
+    with pytest.raises(InputError, match="no address of an API; give http") as error:
         Endpoint(url, "tiny")
     assert str(error.value).isprintable()
 

@@ -14,6 +14,7 @@ from tinsmith.constraint import apart, limits
 from tinsmith.errors import ConstraintError
 from tinsmith.runtime.images import ImageLimits
 from tinsmith.serve.limits import Limits
+from tinsmith.system import limited
 
 Run = Callable[..., int]
 
@@ -80,14 +81,13 @@ def test_a_row_beyond_a_limit_fails_and_the_others_are_answered(
 
 
 def test_a_process_that_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SECONDS", 60.0)
-    monkeypatch.setattr(apart, "_WALL", 0.2)
-    compiler = apart.Apart()
+    monkeypatch.setattr(limited, "WALL", 0.01)
+    compiler = apart.Apart(seconds=20)
     try:
         assert compiler.compiled({"schema": {"enum": [1]}}).kind == "schema"
-        with pytest.raises(ConstraintError, match="too much time or memory"):
+        with pytest.raises(ConstraintError, match="compiling takes over 20 seconds"):
             compiler.compiled({"schema": slow(900)})
-        monkeypatch.setattr(apart, "_WALL", 60.0)
+        monkeypatch.setattr(limited, "WALL", 10)
         assert compiler.compiled({"schema": {"enum": [2]}}).kind == "schema"
     finally:
         compiler.close()

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def state(worker: Worker) -> str:
 
 
 def test_a_worker_answers_and_stops(gguf: Path) -> None:
-    with Worker("native", gguf, None) as worker:
+    with closing(Worker("native", gguf, None)) as worker:
         assert worker.opened["facts"]["format"] == "Q8_0"
         for _ in range(2):
             worker.call("prepare", 2, 0, 8, 4)
@@ -46,7 +47,7 @@ def test_an_error_comes_back_as_what_it_was(gguf: Path, tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_is_an_error(gguf: Path) -> None:
-    with Worker("native", gguf, None) as worker:
+    with closing(Worker("native", gguf, None)) as worker:
         assert worker._process.pid is not None
         os.kill(worker._process.pid, signal.SIGKILL)
         worker._process.join()

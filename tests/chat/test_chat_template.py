@@ -431,16 +431,12 @@ def test_a_saved_tokenizer_renders_alike_in_transformers(tmp_path: Path) -> None
 
 def test_templates_survive_both_kinds_of_file_byte_for_byte(tmp_path: Path) -> None:
     odd = "\r\n{# é\u2028 #}\t{{ 'x' }}\n\n"
-    named = {"tool_use": odd, "rag": "{{ messages }}"}
-    spec = replace(tiny_spec(family.by_name("llama")), chat_template=odd, named_templates=named)
+    spec = replace(tiny_spec(family.by_name("llama")), chat_template=odd)
     models.save_gguf(spec, tmp_path / "a.gguf")
     models.save_hf(spec, tmp_path / "a")
     for path in (tmp_path / "a.gguf", tmp_path / "a"):
-        again = models.load(path)
-        assert (again.chat_template, again.named_templates) == (odd, named)
+        assert models.load(path).chat_template == odd
     (tmp_path / "a" / "chat_template.jinja").write_bytes(odd.encode())
     assert models.load(tmp_path / "a").chat_template == odd
     fields = pytest.importorskip("gguf").GGUFReader(tmp_path / "a.gguf").fields
     assert fields["tokenizer.chat_template"].contents() == odd
-    assert fields["tokenizer.chat_template.tool_use"].contents() == odd
-    assert fields["tokenizer.chat_templates"].contents() == list(named)

@@ -247,7 +247,7 @@ def test_a_models_format_is_detected(
     [
         ([], "#: the list of tools is empty"),
         ({"name": "x"}, "#: tools must be a list"),
-        ([3], "#/0: a tool must be an object"),
+        ([3], "#/0: a tool is an object with name and parameters, got int"),
         ([{"type": "browser", "function": {}}], "#/0/type: 'browser' is not a kind of tool"),
         ([{"function": {"name": ""}}], "#/0/function/name: a tool needs a name"),
         ([{"name": "a"}, {"name": "a"}], "#/1: a second tool is named 'a'"),

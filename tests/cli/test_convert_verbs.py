@@ -66,7 +66,7 @@ def test_an_importance_matrix_is_used(spec: Spec, tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (["--type", "q9"], "--type Q9: unknown weight format; give one of F32, F16, BF16, Q8_0"),
+        (["--type", "q9"], "--type q9: give a weight format, one of F32, F16, BF16, Q8_0"),
         (["--type", "q8_0", "--threads", "-1"], "--threads -1: give a whole number, at least 0"),
         (["--type", "q8_0", "--imatrix", "gone.dat"], "gone.dat: no such file"),
         (["--type", "q8_0"], "gone.gguf: no such file"),

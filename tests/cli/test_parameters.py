@@ -102,8 +102,8 @@ def test_a_kind_reads(given: Any, kind: Kind, text: str, value: object) -> None:
         (Number(), "nan", "give a number"),
         (Size(), "90 potatoes", "give a number of bytes, or a size such as 16MiB or 90MB"),
         (Wholes(), "1,x", "give whole numbers separated by commas, such as 1,2,3"),
-        (Format(), "Q9", "unknown weight format; give one of F32, F16"),
-        (Format(), "AUTO", "unknown weight format; give one of F32, F16"),
+        (Format(), "Q9", "give a weight format, one of F32, F16"),
+        (Format(), "AUTO", "give a weight format, one of F32, F16"),
     ],
 )
 def test_a_kind_refuses(given: Any, kind: Kind, text: str, message: str) -> None:

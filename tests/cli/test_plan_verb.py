@@ -40,7 +40,7 @@ def test_a_table_for_people(tin: Path, tmp_path: Path, capsys: pytest.CaptureFix
     "arguments, message",
     [
         (["--target", "rpi6"], "no such target"),
-        (["--target", "rpi5", "--format", "q9"], "unknown weight format"),
+        (["--target", "rpi5", "--format", "q9"], "q9: give a weight format, one of"),
         (["--target", "rpi5", "--format", "q8_0"], "a tin keeps its format"),
         (["--target", "rpi5", "--kv", "q4"], "give one of f16, q8"),
         (["--target", "rpi5", "--context", "-1"], "--context -1"),

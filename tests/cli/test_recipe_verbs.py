@@ -53,7 +53,7 @@ def test_build_seals_a_schema_into_a_model(tmp_path: Path, capsys: pytest.Captur
 
 def test_build_lists_the_formats(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["build", "a.gguf", "--format", "q9"]) == 2
-    assert "Q9: unknown weight format; give one of F32, F16, BF16, Q8_0, Q6_K" in capsys.readouterr().err
+    assert "q9: give a weight format, one of F32, F16, BF16, Q8_0, Q6_K" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -102,13 +102,9 @@ def test_a_chat_is_learned_as_it_was_asked(
         read_examples(log, "classify")
 
 
-def test_an_empty_answer_is_to_be_written(
-    tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_empty_answer_is_to_be_written(tin: Path, tmp_path: Path) -> None:
     log = tmp_path / "unsure.jsonl"
     assert cli.main(["run", str(tin), "hi", "--regex", "()", "--log-unsure", str(log), "--unsure", "1.1"]) == 0
-    said = f"{log}: the answer is empty; fill in the row's output before training"
-    assert said in capsys.readouterr().err
     with pytest.raises(DataError, match=r'unsure.jsonl:1: "output" is empty; write a text, or leave the row'):
         read_examples(log, "chat")
 

@@ -39,7 +39,7 @@ def test_every_format_comes_back(name: str, tmp_path: Path, monkeypatch: pytest.
     """Also in pieces, of rows that fill no whole number of tiles."""
     sizes = dict(hidden_size=256, intermediate_size=256, num_hidden_layers=1, num_attention_heads=16)
     spec = tiny_spec(family.by_name("llama"), **sizes)
-    for module in ("weights", "unpack"):
+    for module in ("program", "unpack"):
         monkeypatch.setattr(f"tinsmith.compiler.{module}._PIECE", 1)
     returned(in_format(spec, name), tmp_path)
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
+from tinsmith.constraint.automata.dfa import Dfa
+from tinsmith.constraint.grammar import Expr, Machine
+
 NO_STATE = 0xFFFF
 NO_END = 0xFFFFFFFF
 HEADER = struct.Struct("<8I32x")
@@ -144,3 +147,8 @@ class Oracle:
     def allows(self, prefix: bytes) -> bool:
         """Whether a text begins with it."""
         return bool(self.walk(prefix))
+
+
+def one_byte(*ranges: tuple[int, int]) -> Expr:
+    """One byte of these ranges, in ascending order."""
+    return Machine(Dfa((tuple((low, high, 1) for low, high in ranges), ()), frozenset((1,))))

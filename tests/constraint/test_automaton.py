@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.constraint.oracle import Oracle
-from tinsmith.constraint.automata.dfa import Dfa, words
+from tests.constraint.oracle import Oracle, one_byte
+from tinsmith.constraint.automata.dfa import words
 from tinsmith.constraint.grammar import (
     EMPTY,
     NOTHING,
@@ -23,7 +23,6 @@ from tinsmith.constraint.grammar import (
     Grammar,
     Literal,
     Machine,
-    OneByte,
     Ref,
     Repeat,
     Sequence,
@@ -60,8 +59,6 @@ def _texts(expr: Expr, rules: dict[str, Texts], longest: int) -> Texts:
     match expr:
         case Literal(data):
             return frozenset((data,)) if len(data) <= longest else frozenset()
-        case OneByte(ranges):
-            return frozenset(bytes((byte,)) for low, high in ranges for byte in range(low, high + 1))
         case Machine(dfa):
             every = (bytes(t) for k in range(longest + 1) for t in product(ALPHABET, repeat=k))
             return frozenset(t for t in every if dfa.accepts_all(t))
@@ -118,7 +115,7 @@ def same(rules: dict[str, Expr], longest: int = LONGEST) -> Oracle:
 NAMES = ("start", "x", "y", "z")
 LEAVES = st.one_of(
     st.text("ab", max_size=2).map(text),
-    st.sampled_from([OneByte(((97, 98),)), OneByte(((98, 98),)), NOTHING]),
+    st.sampled_from([one_byte((97, 98)), one_byte((98, 98)), NOTHING]),
     st.sampled_from(NAMES).map(Ref),
     st.lists(st.text("ab", max_size=3).map(str.encode), min_size=1, max_size=3).map(
         lambda t: Machine(words(t))
@@ -282,16 +279,10 @@ def test_control_tokens_are_bytes() -> None:
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"x": A}, "no rule 'start'"),
-        ({"start": sequence([A, Ref("nowhere")])}, "'start' refers to 'nowhere'"),
         ({"start": NOTHING}, "no text satisfies"),
         ({"start": sequence([A, START])}, "no text satisfies"),
         ({"start": sequence([A, X]), "x": sequence([START, B])}, "no text satisfies"),
-        ({"start": Repeat(A, 3, 2)}, "a repeat of 3 to 2 times"),
-        ({"start": Repeat(A, 0, 2**31 + 1)}, "bounds are 0 to 2147483648"),
         ({"start": Repeat(Repeat(text("aa"), 2**31, 2**31), 2, 2)}, "shortest text has"),
-        ({"start": OneByte(((97, 256),))}, "no range of bytes"),
-        ({"start": Machine(Dfa((((97, 300, 0),),), frozenset((0,))))}, "is over bytes"),
         ({"start": Literal(b"a" * 300_000)}, "250,000 states"),
         ({"start": sequence([Repeat(choice([A, B])), A, *[choice([A, B])] * 30])}, "60,000 states"),
         ({f"r{k}" if k else "start": Ref(f"r{k + 1}") for k in range(60_000)}, "50,000 rules"),
@@ -332,7 +323,7 @@ def test_the_same_grammar_gives_the_same_bytes() -> None:
 import hashlib
 from tinsmith.constraint.machine.automaton import compile_grammar
 from tinsmith.constraint.grammar import *
-word = Repeat(OneByte(((97, 122),)), 1, 90)
+word = Repeat(Machine(Dfa((((97, 122, 1),), ()), frozenset((1,)))), 1, 90)
 value = choice([text("null"), Ref("array"), Ref("object"), sequence([text('"'), Ref("word"), text('"')])])
 rules = {
     "start": Ref("value"), "value": value, "word": word,
@@ -363,5 +354,5 @@ def test_format_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         compile_grammar(grammar, "gbnf")
     monkeypatch.setattr(automaton, "MOST_BYTES", 100)
     monkeypatch.setattr(automaton, "MOST_CALLS", 100)
-    with pytest.raises(ConstraintError, match="MiB of at most 0"):
+    with pytest.raises(ConstraintError, match="MiB of 0"):
         compile_grammar(grammar, "gbnf")

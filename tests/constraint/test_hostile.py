@@ -165,7 +165,7 @@ SCHEMAS: dict[str, tuple[Make, str]] = {
     ),
     "patterns of properties": (
         lambda: {"patternProperties": {f"^.{{{k}}}": {"minimum": k} for k in range(300)}},
-        "more than 64 ways",
+        "over 64 ways",
     ),
     "different items": (
         lambda: {"type": "array", "uniqueItems": True, "items": {"enum": list(range(64))}},

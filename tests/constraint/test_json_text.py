@@ -161,29 +161,6 @@ def test_literal_numbers() -> None:
     assert not oracle(json_text.literal(True)).accepts(b"1")
 
 
-@pytest.mark.parametrize(
-    ("value", "says"),
-    [
-        ("\ud800", "half of a surrogate pair"),
-        ({"\udc00": 1}, "half of a surrogate pair"),
-        (float("nan"), "no number of JSON"),
-        ({1: 2}, "an object's key is 1"),
-        (b"x", "a value of type bytes is not JSON"),
-    ],
-)
-def test_a_literal_that_is_no_json(value: object, says: str) -> None:
-    with pytest.raises(ConstraintError, match=says):
-        json_text.literal(value)
-
-
-def test_a_deep_literal_ends_in_an_error() -> None:
-    value: Any = 1
-    for _ in range(5000):
-        value = [value]
-    with pytest.raises(ConstraintError, match="deeper than 200"):
-        json_text.literal(value)
-
-
 def test_shared_expressions_are_the_same_objects() -> None:
     one, other = Grammar(), Grammar()
     json_text.rules(one)

@@ -170,5 +170,5 @@ def test_what_is_refused_is_named(given: dict[str, Any], says: str) -> None:
 
 
 def test_a_multiple_in_wide_bounds_ends_in_an_error() -> None:
-    with pytest.raises(ConstraintError, match="more than 20,000 states"):
+    with pytest.raises(ConstraintError, match="over 20,000 states"):
         number(step=1999)

@@ -205,9 +205,9 @@ def test_spacing_is_the_formats_unless_asked_for() -> None:
             "#/0/parameters/minProperties: 'minProperties' can't be enforced in the format qwen35",
         ),
         (
-            {"type": "object", "properties": {"a": {"type": "string", "oneOf": [True]}}},
+            {"type": "object", "properties": {"a": {"type": "string", "nullable": True}}},
             "functiongemma",
-            "#/0/parameters/properties/a/oneOf: 'oneOf' can't be enforced",
+            "#/0/parameters/properties/a/nullable: 'nullable' can't be enforced",
         ),
         ({"type": "object", "properties": {"a>": {}}}, "qwen35", "the name 'a>' holds one of"),
         ({"type": "object", "required": ["a"]}, "qwen35", "'a' is not among the properties"),

@@ -59,15 +59,19 @@ def test_stratified_takes_the_parts_evenly() -> None:
 
 
 def test_prompts_share_everything_but_the_end() -> None:
-    prompts = Prompts(by_name("call"), "home", TRAIN, None, shots=2, seed=0)
-    zero, few, near = prompts.zero_shot("hello"), prompts.few_shot("hello"), prompts.retrieval("what time")
+    prompts = Prompts(by_name("call"), "home", TRAIN, None, shots=2)
+    zero, few, near = (
+        prompts.zero_shot(Example("hello", "")),
+        prompts.few_shot(Example("hello", "")),
+        prompts.retrieval(Example("what time", "")),
+    )
     assert zero[0] == few[0]
-    assert near[0] == prompts.retrieval("other")[0]
+    assert near[0] == prompts.retrieval(Example("other", ""))[0]
     assert "FanSet" not in near[0]["content"]
     assert zero[0]["content"].startswith("home\n")
     assert "FanSet(area: string, speed: number)" in zero[0]["content"]
     assert [m["role"] for m in few] == ["system", "user", "assistant", "user", "assistant", "user"]
-    assert few[:-1] == prompts.few_shot("other")[:-1]
+    assert few[:-1] == prompts.few_shot(Example("other", ""))[:-1]
     assert near[-3:] == [
         {"role": "user", "content": TRAIN[3].input},
         {"role": "assistant", "content": TRAIN[3].output},
@@ -76,8 +80,8 @@ def test_prompts_share_everything_but_the_end() -> None:
 
 
 def test_given_tools_are_listed_instead() -> None:
-    prompts = Prompts(by_name("call"), "", TRAIN, [{"name": "Only", "parameters": {}}], shots=1, seed=0)
-    text = prompts.zero_shot("x")[0]["content"]
+    prompts = Prompts(by_name("call"), "", TRAIN, [{"name": "Only", "parameters": {}}], shots=1)
+    text = prompts.zero_shot(Example("x", ""))[0]["content"]
     assert '{"name":"Only","parameters":{}}' in text
     assert "FanSet" not in text
 
@@ -87,11 +91,11 @@ def test_given_tools_are_listed_instead() -> None:
     [("extract", '{"city": "Rome"}', "city"), ("classify", "spam", "labels and nothing else: spam")],
 )
 def test_other_tasks_are_explained(task: str, output: str, explained: str) -> None:
-    prompts = Prompts(by_name(task), "", [Example("a", output)], None, shots=1, seed=0)
-    assert explained in prompts.zero_shot("x")[0]["content"]
+    prompts = Prompts(by_name(task), "", [Example("a", output)], None, shots=1)
+    assert explained in prompts.zero_shot(Example("x", ""))[0]["content"]
 
 
 def test_a_chat_needs_no_instruction() -> None:
-    assert Prompts(by_name("chat"), "", [Example("a", "b")], None, 1, 0).zero_shot("x") == [
+    assert Prompts(by_name("chat"), "", [Example("a", "b")], None, 1).zero_shot(Example("x", "")) == [
         {"role": "user", "content": "x"}
     ]

@@ -39,7 +39,7 @@ def test_no_items_say_nothing() -> None:
 
 def test_summary_by_part() -> None:
     right, wrong = grade(RIGHT), grade("no")
-    summary: dict[str, Any] = metrics.summarize([right, wrong, right, wrong], ["a", "a", "b", None], 2000, 0)
+    summary: dict[str, Any] = metrics.summarize([right, wrong, right, wrong], ["a", "a", "b", None])
     assert summary["items"] == 4
     assert (summary["valid"], summary["exact"]) == (0.5, 0.5)
     low, high = summary["exact_interval"]
@@ -49,7 +49,7 @@ def test_summary_by_part() -> None:
 
 
 def test_a_metric_that_the_task_lacks_is_none() -> None:
-    summary = metrics.summarize([grade("{}", task="extract", output="{}")], [None], 2000, 0)
+    summary = metrics.summarize([grade("{}", task="extract", output="{}")], [None])
     assert summary["function"] is None
     assert summary["function_interval"] is None
     assert summary["parts"] == {}

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tinsmith.evaluate.doubling import Doubling
-from tinsmith.evaluate.paired import Paired, compare
 from tinsmith.evaluate.verdict import BOTH, DONT, MORE, TUNE, Changed, Evidence, Standing, Worst, decide
 
 UNTOLD = Doubling(2000, "2 sizes of training data; a line through them needs 3")
@@ -16,26 +15,21 @@ RISES = Doubling(2000, "", exact=0.9, exact_interval=(0.85, 0.95), gain=0.06, ga
 WEAK = Worst("label refund", 20, 9, 12)
 
 
-def paired(first: int, second: int, items: int = 100) -> Paired:
-    """Of two systems with so many right answers, the lesser one's right ones among the other's."""
-    return compare(
-        [place < first for place in range(items)], [place < second for place in range(items)], 400, 0
-    )
+def right(count: int, items: int = 100) -> list[bool]:
+    """So many right answers; those of the lesser system are among another's."""
+    return [place < count for place in range(items)]
 
 
-def evidence(prompted: int, tuned: int, /, *, both: int = 0, **more: Any) -> Evidence:
-    """Systems with so many of 100 answers right, an item of the prompted one at ten times the tuned's cost."""
+def evidence(
+    prompted: int, tuned: int, /, *, both: int = 0, items: int = 100, costs: Any = (100.0, 10.0), **more: Any
+) -> Evidence:
+    """Systems with so many answers right. costs: of an item of the prompted and of the tuned system."""
     found = Evidence(
-        items=100,
         examples=1000,
-        prompted=Standing("few-shot", prompted / 100, 100.0),
-        retrieval=Standing("retrieval", prompted / 100, 100.0),
-        tuned=Standing("tuned", tuned / 100, 10.0),
-        both=Standing("tuned + retrieval", both / 100, 40.0),
-        tuned_against_prompted=paired(tuned, prompted),
-        retrieval_against_tuned=paired(prompted, tuned),
-        both_against_prompted=paired(both, prompted),
-        both_against_tuned=paired(both, tuned),
+        prompted=Standing("few-shot", right(prompted, items), costs[0]),
+        retrieval=Standing("retrieval", right(prompted, items), 100.0),
+        tuned=Standing("tuned", right(tuned, items), costs[1]),
+        both=Standing("tuned + retrieval", right(both, items), 40.0),
         doubling=UNTOLD,
         worst=[WEAK],
     )
@@ -44,16 +38,7 @@ def evidence(prompted: int, tuned: int, /, *, both: int = 0, **more: Any) -> Evi
 
 def changed(retrieval: int, tuned: int, both: int, stated: bool = True) -> Changed:
     """Of 40 answers that changed."""
-    return Changed(
-        items=40,
-        retrieval=retrieval / 40,
-        tuned=tuned / 40,
-        both=both / 40,
-        kept=0.8,
-        retrieval_ahead=paired(retrieval, tuned, 40),
-        both_ahead=paired(both, tuned, 40),
-        stated=stated,
-    )
+    return Changed(right(retrieval, 40), right(tuned, 40), right(both, 40), kept=0.8, stated=stated)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +58,8 @@ def changed(retrieval: int, tuned: int, both: int, stated: bool = True) -> Chang
         # As good, and cheaper by ten; or within what can't be told of as good.
         (evidence(90, 90), TUNE),
         (evidence(90, 86), DONT),
-        (evidence(90, 90, tuned=Standing("tuned", 0.9, 80.0)), DONT),
-        (evidence(90, 90, prompted=Standing("few-shot", 0.9, None)), DONT),
+        (evidence(90, 90, costs=(100.0, 80.0)), DONT),
+        (evidence(90, 90, costs=(None, 10.0)), DONT),
         # What is right changes: the recipe says so, or it was only tried.
         (evidence(80, 82, changed=changed(30, 2, 5)), DONT),
         (evidence(80, 98, both=97, changed=changed(30, 2, 28)), BOTH),

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from tinsmith.evaluate import remote
 from tinsmith.evaluate.answers import AnswerFile
 from tinsmith.formats import gguf, safetensors, tin
 from tinsmith.hub import wheels
+from tinsmith.prepare import check
 from tinsmith.prepare.check.rows import Data, Row
 from tinsmith.prepare.documents import passages
 from tinsmith.prepare.documents.kinds import Block, kinds
@@ -525,7 +525,7 @@ row(
 def template(text: str) -> None:
     """As the process that renders templates answers."""
     for asked in ({"do": "render", "given": {"x": "b"}}, {"do": "examine"}):
-        jinja.answer(json.dumps({**asked, "template": text}).encode())
+        jinja.answer({**asked, "template": text})
 
 
 _TEMPLATES: dict[str, Callable[[int], str]] = {
@@ -593,8 +593,7 @@ READERS["session: tokens"] = (saved, lambda given: given[0].restore(given[1]))
 
 def checked(name: str, rows: list[Row]) -> None:
     data = Data(rows=rows, faults=[], task=tasks.by_name("chat"))
-    for check in import_module(f"tinsmith.prepare.check.{name}").CHECKS:
-        list(check.find(data))
+    list(check.by_name(name).find(data))
 
 
 def asked(texts: list[str]) -> list[Row]:

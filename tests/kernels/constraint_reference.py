@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
-from tests.constraint.oracle import NO_STATE, Configuration, Oracle
+from tests.constraint.oracle import NO_STATE, Configuration, Oracle, one_byte
 from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, compiler, quant
 from tinsmith.constraint.grammar import (
     Expr,
     Grammar,
-    OneByte,
     Ref,
     Repeat,
     choice,
@@ -211,7 +210,7 @@ def grammar(start: Expr, spacing: json_text.Spacing = "compact", **rules: Expr) 
     return compile_grammar(made, "gbnf").data
 
 
-DIGIT, LETTER = OneByte(((48, 57),)), OneByte(((97, 122),))
+DIGIT, LETTER = one_byte((48, 57)), one_byte((97, 122))
 STRING, CHARACTER, INTEGER = (Ref(name) for name in (json_text.STRING, json_text.CHARACTER, json_text.INTEGER))
 AB = choice((text("ab"), text("a"), text("aab")))
 GRAMMARS: dict[str, Callable[[], bytes]] = {

@@ -7,10 +7,10 @@ import random
 
 import pytest
 
+from tests.constraint.oracle import one_byte
 from tests.kernels.constraint_reference import INTEGER, LETTER, STRING, Vocabulary, grammar, ids
 from tinsmith import _core
 from tinsmith.constraint.grammar import (
-    OneByte,
     Repeat,
     choice,
     sequence,
@@ -78,7 +78,7 @@ def test_forced_tokens_of_choices_are_the_tokenizers_own(smol: Vocabulary, seed:
 @pytest.mark.parametrize("seed", range(12))
 def test_forced_tokens_between_free_text_are_the_tokenizers_own(smol: Vocabulary, seed: int) -> None:
     rng = random.Random(seed)
-    free = {"letters": LETTER, "blanks": OneByte(((32, 32), (65, 70), (97, 110)))}
+    free = {"letters": LETTER, "blanks": one_byte((32, 32), (65, 70), (97, 110))}
     pieces = [(rng.choice(WORDS) + rng.choice(TAILS), rng.choice(list(free))) for _ in range(6)]
     data = grammar(sequence([part for word, kind in pieces for part in (text(word), Repeat(free[kind], 0, 4))]))
 

@@ -230,12 +230,8 @@ def test_encoding_is_deterministic_and_checked(small: Tokenizer) -> None:
         types = [added if token == "!" else kind for token, kind in zip(small.tokens, small.types, strict=True)]
         with pytest.raises(FormatError, match=f"'!' is a byte of text and a {added} token too"):
             encode(replace(small, types=types))
-    with pytest.raises(FormatError, match="eos is 9999"):
+    with pytest.raises(FormatError, match="names the token 9999"):
         encode(replace(small, eos=9999))
-    with pytest.raises(FormatError, match="token types"):
-        encode(replace(small, types=small.types[1:]))
-    with pytest.raises(FormatError, match="'bite'; known: normal"):
-        encode(replace(small, types=["bite", *small.types[1:]]))
 
 
 def words(data: bytes, at: int, *values: int) -> bytes:

@@ -191,7 +191,7 @@ def test_merges_in_a_gguf_of_gemma_4(core: ctypes.CDLL, tmp_path: Path) -> None:
             wanted = theirs.tokenize(text.encode(), add_bos=False, special=True)
             assert ours.encode(text, SPECIAL) == wanted, ascii(text)
     del held["tokenizer.ggml.merges"]
-    with pytest.raises(FormatError, match="merges must be an array"):
+    with pytest.raises(FormatError, match="merges is .*; it must be a list of texts"):
         _gguf_tokenizer.read(held)
 
 

@@ -12,7 +12,7 @@ from unittest import mock
 from tests.models.tiny_models import tiny_spec
 from tinsmith.compiler import build_image
 from tinsmith.graph import GraphBuilder, Value
-from tinsmith.models import Spec, Tensor, qwen35
+from tinsmith.models import Spec, Tensor
 from tinsmith.models.qwen35 import Qwen35, Qwen35Hyper
 
 
@@ -57,7 +57,7 @@ def _predicting_alone() -> Iterator[None]:
             plain(self, replace(h, mtp=0), g)
         embedded = g.graph.ops[0].outputs[0]
         assert embedded is not None
-        self.predict(h, g, embedded, g.before(hidden[0]), qwen35._table(h, g))
+        self.predict(h, g, embedded, g.before(hidden[0]), self.rope_table(h, g))
 
     with (
         mock.patch.object(Qwen35, "graph", graph),

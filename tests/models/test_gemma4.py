@@ -150,7 +150,6 @@ def test_configs_of_older_and_newer_transformers() -> None:
         ({"use_bidirectional_attention": "all"}, "use_bidirectional_attention is 'all'"),
         ({"vocab_size_per_layer_input": 300}, "vocab_size_per_layer_input is 300.*266"),
         ({"layer_types": TYPES[::-1] * 3}, "layer_types.*full_attention for the last"),
-        ({"layer_types": ["chunked_attention"] * 6}, "layer_types.*chunked_attention"),
         ({"layer_types": [TYPES[0]] * 4 + [TYPES[1]] * 2}, "num_kv_shared_layers"),
     ],
 )
@@ -160,6 +159,8 @@ def test_unsupported_features_are_named(change: dict[str, Any], message: str) ->
 
 
 def test_wrong_sizes_are_named() -> None:
+    with pytest.raises(FormatError, match=r"layer_types.*chunked_attention.*a list of 6 of full_attention"):
+        read(layer_types=["chunked_attention"] * 6)
     with pytest.raises(FormatError, match="num_kv_shared_layers is 6"):
         read(num_kv_shared_layers=6)
     rope = config_of("gemma4")["rope_parameters"]

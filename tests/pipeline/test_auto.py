@@ -18,7 +18,7 @@ from tinsmith.plan import fit
 from tinsmith.plan.contents import Base, of_tin
 from tinsmith.plan.memory import Options
 from tinsmith.quant import shipping
-from tinsmith.search import auto, choice, text
+from tinsmith.search import auto, text
 from tinsmith.search.budget import Budget
 from tinsmith.system import progress
 
@@ -71,7 +71,7 @@ def test_a_model_is_built_within_its_budget(folder: Path, capsys: pytest.Capture
     assert "no choice of formats keeps a file of 9,000 bytes; the smallest file has" in told
     assert "a weight; give more room, or a smaller base" in told
     assert cli.main(["build", str(folder / "home.toml"), "--bits", "4"]) != 0
-    assert "a recipe states its budgets in [build]; leave out --bits" in capsys.readouterr().err
+    assert "[data] and [constraint]; leave out --bits" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("short", ["storage", "ram"])
@@ -91,7 +91,7 @@ def test_a_device_is_a_budget(folder: Path, tmp_path: Path, short: str) -> None:
     display = progress.PlainDisplay()
     spec = shipping.prepared(spec, "home", context)
     search = auto.Search(spec, ids, tmp_path, display)
-    chosen = choice.of_search(search, Budget(memory=room), display)
+    chosen = auto.of_search(search, Budget(memory=room), display)
     built = shipping.build_files(spec, tmp_path, [chosen.weights()], display)
     planned = plan.memory_of(of_tin(built["AUTO"][1]), device, Options(context=context))
     assert fit.fits(planned, device)

@@ -12,7 +12,7 @@ from tests.models.predicting import predicting_spec
 from tests.models.tiny_models import tiny_spec
 from tests.models.tiny_recipes import BASE, call, write_home
 from tinsmith import models
-from tinsmith.compiler.mtp import PROGRAM
+from tinsmith.compiler.build import MTP_PROGRAM
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.pipeline import engine, recipe
@@ -49,7 +49,7 @@ def test_it_is_the_bases_beside_what_was_trained(tmp_path: Path, method: str) ->
     run = made(tmp_path, method, base)
     assert somebodys.read_bytes() == b"mine" and somebodys.name not in run.done(engine.BUILD).outputs
     (sealed,) = engine.unsealed(run, run.done(engine.BUILD)).values()
-    assert PROGRAM in Tin(sealed).names
+    assert MTP_PROGRAM in Tin(sealed).names
     merged = models.load(tmp_path / "run" / "merged", mtp=True)
     for role, tensor in base.tensors.items():
         kept = bytes(merged.tensors[role].data) == bytes(tensor.data)

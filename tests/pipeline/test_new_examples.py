@@ -14,7 +14,7 @@ from tinsmith import cli
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.pipeline import engine, recipe, update
-from tinsmith.pipeline.prepared import Base, New, Prepared, split_name
+from tinsmith.pipeline.prepared import Augmentation, Base, New, Prepared, split_name
 from tinsmith.pipeline.run import Run
 from tinsmith.pipeline.stages.data import joining
 from tinsmith.pipeline.stages.train.digests import of_train
@@ -161,11 +161,12 @@ def test_whether_new_examples_are_read_again_decides_a_training(folder: Path) ->
     """Also beside so many old ones that those are not, whose digest a stated key leaves as it is."""
     base = Base(None, "", "", 0, "llama", None, None)
     new, digests = New(5, 1, 0, 0), {split_name("test"): ""}
+    made = Augmentation(1, 1, {}, {}, {}, {})
     found = []
     for stated in ("", "originals_once = true\n"):
         (folder / "many.toml").write_text(RECIPE + stated + UPDATE)
         loaded = recipe.load(folder / "many.toml")
-        data = Prepared(loaded, base, {}, digests, {"train": 2005}, is_augmented=True, new=new)
+        data = Prepared(base, None, 0, {"train": 2005}, 0, made, new, recipe=loaded, files={}, digests=digests)
         assert loaded.reads_originals_once(2005, True)
         found.append(of_train(data)["update"])
     assert found[0] != found[1]

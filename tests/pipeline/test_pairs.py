@@ -96,7 +96,7 @@ def test_a_recipe_names_both(tmp_path: Path) -> None:
     assert sorted(file.name for file in place.iterdir()) == ["mmproj.gguf", "model.gguf"]
     recipe = recipes.load(tmp_path / "recipe.toml")
     assert recipe.base is not None
-    assert recipe.base.stated["mmproj"] == "half.gguf"
+    assert recipe.base.mmproj == "half.gguf"
     # A recipe without is what it was before the key was there.
 
 

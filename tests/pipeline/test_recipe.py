@@ -9,7 +9,6 @@ import pytest
 from tests.models.tiny_recipes import BASE
 from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe
-from tinsmith.pipeline.recipe import compare as compare_tables
 from tinsmith.pipeline.recipe import file as recipe_file
 from tinsmith.pipeline.recipe import tables as recipe_tables
 from tinsmith.pipeline.stages.train.options import options as train_options
@@ -298,7 +297,7 @@ def test_every_key_and_default_is_documented() -> None:
             keys = re.findall(r"^\| `(\w+)` \| [^|]+ \| (.*?) \|", section.split("\n### ")[0], flags=re.M)
             assert not documented.get(table, {}).keys() & dict(keys), table
             documented.setdefault(table, {}).update(keys)
-    listed = {f"compare.{name}": cls for name, cls in compare_tables.LISTED.items()}
+    listed = {f"compare.{name}": cls for name, cls in recipe_tables.LISTED.items()}
     tables = {**recipe_file.TABLES, **listed, "router": recipe_tables.Router}
     assert documented.pop("task") == {}
     assert set(documented) == set(tables)
@@ -316,5 +315,5 @@ def test_every_key_and_default_is_documented() -> None:
 
 
 def test_a_recipe_has_few_keys() -> None:
-    tables = (*recipe_file.TABLES.values(), *compare_tables.LISTED.values(), recipe_tables.Router)
+    tables = (*recipe_file.TABLES.values(), *recipe_tables.LISTED.values(), recipe_tables.Router)
     assert sum(len(dataclasses.fields(cls)) for cls in tables) <= 110

@@ -139,7 +139,7 @@ def test_a_format_that_is_stated_is_built_from_what_was_prepared_for_it(folder: 
         goal="build",
     )
     origins = engine.BUILD.inputs(run).origins
-    names = [(origin.model.folder.name, origin.formats) for origin in origins]
+    names = [(origin.model.path.name, origin.formats) for origin in origins]
     assert names == [("merged", ["F16"]), ("merged-qat", ["Q8_0"])]
 
 

@@ -268,7 +268,7 @@ def test_nothing_is_merged(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_too_few_prompts_are_refused_before_anything_runs(made: Path, folder: Path, tmp_path: Path) -> None:
+def test_too_few_prompts_are_refused_before_training(made: Path, folder: Path, tmp_path: Path) -> None:
     data = folder / "data"
     (data / "empty.txt").write_text("\n")
     (data / "three.txt").write_text("what?\n\nwhy?\nwhen?\n")
@@ -280,7 +280,7 @@ def test_too_few_prompts_are_refused_before_anything_runs(made: Path, folder: Pa
         (folder / "few.toml").write_text(RECIPE.replace(f"data/{file}.txt", f"data/{name}.txt"))
         with pytest.raises(DataError, match=rf"few\.toml: \[router\] {key}: .*{message}"):
             engine.make(recipe.load(folder / "few.toml"), tmp_path / "run", progress.PlainDisplay())
-        assert not list((tmp_path / "run").rglob("*.jsonl"))
+        assert not list((tmp_path / "run").rglob("adapter"))
     (folder / "few.toml").write_text(RECIPE.replace("off.txt", "none.txt").replace("command =", "# "))
     with pytest.raises(DataError, match=r"none\.txt: no such file"):
         engine.make(recipe.load(folder / "few.toml"), tmp_path / "run", progress.PlainDisplay())

@@ -13,7 +13,7 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.pipeline import engine, recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.pipeline.stages.train import make as training
-from tinsmith.pipeline.stages.train.outputs import Qat, Trained
+from tinsmith.pipeline.stages.train.make import Qat, Trained
 from tinsmith.pipeline.stages.train.progress import Progress
 from tinsmith.system import progress
 from tinsmith.train import methods
@@ -118,7 +118,7 @@ def said(capsys: pytest.CaptureFixture[str], method: str, *events: Event) -> lis
 
 def test_a_reward_is_no_share(capsys: pytest.CaptureFixture[str]) -> None:
     """A function of the user's gives any numbers."""
-    step = Step(1, 1, 1, -1e-9, 0.1, 5.0, 0.0)
+    step = Step(1, 1, 1, -1e-9, 0.1, 5.0)
     rolled = Rolled(1, prompts=8, alike=1, failed=0, reward=352.5, tokens=2.0)
     validated = Validated(1, 1, 0.5, 353.0, True)
     assert said(capsys, "grpo", validated, rolled, step) == [
@@ -128,7 +128,7 @@ def test_a_reward_is_no_share(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_steps_and_time_are_of_a_seed(capsys: pytest.CaptureFixture[str]) -> None:
-    step, validated = Step(1, 1, 1, 2.0, 0.1, 5.0, 0.0), Validated(1, 1, 0.5, 0.25, True)
+    step, validated = Step(1, 1, 1, 2.0, 0.1, 5.0), Validated(1, 1, 0.5, 0.25, True)
     events = [Started(0, 1, 0.1, "why", seed=3), step, validated, Started(0, 1, 0.1, "why", seed=4), step]
     assert said(capsys, "lora", *events) == [
         "train: seed 3: 1 step, why",
@@ -140,10 +140,10 @@ def test_steps_and_time_are_of_a_seed(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_search_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    tried = Trying(3, 3, 0.002, step=8, steps=8, done=20, count=20, loss=1.25, tokens_per_second=1500.0)
-    step = Step(1, 1, 1, 2.0, 0.1, 5.0, 0.0)
+    tried = Trying(3, 3, 0.002, done=20, count=20, loss=1.25)
+    step = Step(1, 1, 1, 2.0, 0.1, 5.0)
     assert said(capsys, "lora", tried, Started(0, 1, 0.1, "why"), step) == [
-        "train: 20 of 20, trial 3 of 3, rate 0.002, step 8 of 8, loss 1.250, 1,500 tokens/s",
+        "train: 20 of 20, trial 3 of 3, rate 0.002, loss 1.250",
         "train: 1 step, why",
         "train: 1 of 1, loss 2.000, 5 tokens/s",
     ]

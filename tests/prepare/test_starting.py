@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -60,21 +59,4 @@ def test_the_command(
     assert "exists and can't be replaced" in capsys.readouterr().err
     assert cli.main(["init", "poetry"]) == 2
     assert 'task "poetry" has no starter; there are call, chat, classify, extract' in capsys.readouterr().err
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    assert cli.main(["init"]) == 2
-    assert "give a task: one of call, chat" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_it_asks_on_a_terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    answers = io.StringIO("classify\ntopics\n\n")
-    monkeypatch.setattr(answers, "isatty", lambda: True)
-    monkeypatch.setattr("sys.stdin", answers)
-    assert cli.main(["init"]) == 0
-    assert capsys.readouterr().err == (
-        "Task (call, chat, classify, extract) [call]: Folder [classify]: Base model [smollm2-135m-instruct]: "
-    )
-    assert starting.BASE in (tmp_path / "topics" / "recipe.toml").read_text("utf-8")

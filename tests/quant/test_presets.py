@@ -95,7 +95,7 @@ def test_what_cannot_be_is_refused_by_name(spec: Spec) -> None:
     large = Tensor("F32", 2, 32, struct.pack("<64f", *[1e30] * 64))
     with pytest.raises(FormatError, match="can't be quantized to Q8_0: a weight is not finite, or too large"):
         quant.apply(replace(spec, tensors={"embed": large}), "Q8_0")
-    with pytest.raises(FormatError, match="layers.0.q: the importance matrix has 3 inputs, the tensor 64"):
+    with pytest.raises(FormatError, match="layers.0.q: importance of 3 inputs for 64"):
         quant.apply(spec, "Q8_0", {"layers.0.q": bytes(12)})
 
 

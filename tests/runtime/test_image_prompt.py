@@ -23,7 +23,7 @@ from tinsmith.models import Spec
 from tinsmith.runtime import Model
 from tinsmith.runtime.generation import TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt, Tile
-from tinsmith.runtime.receipt import Receipt, question, recomputed
+from tinsmith.runtime.receipt import question, recomputed
 from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.vision.parts import View
 
@@ -156,7 +156,6 @@ def test_a_receipt_names_the_images(made: Made) -> None:
         assert isinstance(one.tokens, ImagePrompt)
         told = json.loads(json.dumps(made_receipt.as_dict()))
         assert len(told["image"]) == len(one.tokens.tiles)
-        assert Receipt.of_dict(told) == made_receipt
     assert recomputed(model, asked)[0][1] == answers[0][1]
 
 

@@ -129,7 +129,7 @@ def test_a_free_generation_follows_a_constrained_one(model: Model) -> None:
 
 
 def test_drafts_and_constraints_exclude_each_other(model: Model) -> None:
-    with pytest.raises(InputError, match="a draft needs an unconstrained answer"):
+    with pytest.raises(InputError, match="a draft is checked at temperature 0"):
         model.generate([5, 70], draft=[70], constraint=tinsmith.regex("a"))
     with pytest.raises(InputError, match="token ids can't be healed"):
         model.generate([5, 70], heal=True)
@@ -211,8 +211,8 @@ def test_calibration_divides_by_prompts_without_content(model: Model) -> None:
         (["a"], False, "at least two"),
         ("ab", False, "at least two"),
         (["a", "a"], False, "different texts"),
-        ([1, 2], False, r"options are \[1, 2\]; give texts"),
-        (None, False, "at least two options"),
+        ([1, 2], False, r"options are \[1, 2\]; give at least two different texts"),
+        (None, False, "give at least two different texts"),
         (["a", ""], False, "none of them empty"),
         (["a", "b"], [], r"calibrate is \[\]; give a list"),
         (["a", "b"], "N/A", "calibrate is 'N/A'; give a list"),

@@ -17,7 +17,7 @@ from tests.models.random_adapters import compiled
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.constraint.makers import choices, schema
-from tinsmith.errors import FormatError, InputError, UnsupportedError
+from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
 from tinsmith.runtime.adapters import aligned
@@ -138,7 +138,8 @@ def test_its_lines_are_as_the_book_says(data: memoryview, tmp_path: Path) -> Non
     text += f"output {hashlib.sha256(output).hexdigest()}\nfinish {answer.finish}\n"
     text += f"logits {hashlib.sha256(struct.pack(f'<{len(chosen)}f', *chosen)).hexdigest()}\n"
     assert made.digest == hashlib.sha256(text.encode()).hexdigest()
-    assert Receipt.of_dict(json.loads(json.dumps(made.as_dict()))) == made
+    told = json.loads(json.dumps(made.as_dict()))
+    assert (told["seed"], told["stop"], told["digest"]) == ("9", ["61", "c3bc"], made.digest)
 
 
 def test_every_input_changes_the_receipt(data: memoryview) -> None:
@@ -203,17 +204,9 @@ def test_differences_are_named(data: memoryview) -> None:
     assert difference(logits, made) == "the same tokens, by other logits"
 
 
-def test_invalid_receipts_are_rejected(data: memoryview) -> None:
+def test_a_receipt_needs_the_choices(data: memoryview) -> None:
     model = loaded(data)
     asked = TokenRequest(tokens=[5, 6, 7], max_tokens=6, sampling=Sampling())
-    ((_, made),) = recomputed(model, [asked])
-    told = made.as_dict()
-    for wrong in ({**told, "seed": "1"}, {**told, "digest": "0"}, {**told, "finish": "ü"}):
-        with pytest.raises(FormatError, match="receipt digest mismatch"):
-            Receipt.of_dict(wrong)
-    for wrong in ({}, {**told, "seed": 1}, {"digest": made.digest}):
-        with pytest.raises(FormatError, match="not a receipt"):
-            Receipt.of_dict(wrong)
     answer: Completion = model.generate([5, 6, 7], max_tokens=6)
     with pytest.raises(InputError, match="0 choices for an answer of 6 tokens; give record=True"):
         receipt(model, asked, answer)

@@ -95,9 +95,9 @@ def test_invalid_penalties_are_rejected(model: Model) -> None:
         ({"logit_bias": {5: math.inf}}, "logit_bias of token 5 is inf"),
         ({"logit_bias": [5]}, "logit_bias is not a mapping"),
         ({"tops": 65}, "tops is 65; give a whole number from 0 to 64"),
-        ({"draft": [5], "presence_penalty": 1}, "a draft can only be checked at temperature 0 without"),
-        ({"draft": [5], "logit_bias": {5: 1}}, "a draft can only be checked at temperature 0 without"),
-        ({"draft": [5], "record": True}, "leave out the draft, or the record"),
+        ({"draft": [5], "presence_penalty": 1}, "a draft is checked at temperature 0, without"),
+        ({"draft": [5], "logit_bias": {5: 1}}, "a draft is checked at temperature 0, without"),
+        ({"draft": [5], "record": True}, "leave out the draft, or these"),
     ]
     for options, message in wrong:
         with pytest.raises(InputError, match=message):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.serve.served import ASKED, CONTEXT, Running, post, running
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.fair_queue import FairLimiter, FairQueue, FairThreadPool
+from tinsmith.serve.fair_queue import FairQueue, FairThreadPool
 from tinsmith.serve.limits import Limits
 
 KEYS = ["a-key-of-some-length", "another-key-of-some-length"]
@@ -84,18 +85,15 @@ def test_slots_are_never_exceeded_or_lost(calls: list[tuple[str, str]]) -> None:
         assert (len(fair), fair.used) == (len(waiting), len(taken))
 
 
-def test_limiter_admits_other_clients_first() -> None:
+def test_pool_admits_other_clients_first() -> None:
     order: list[str] = []
 
-    async def one(gate: FairLimiter, scope: str) -> None:
-        async with gate.slot(scope):
-            order.append(scope)
-            await asyncio.sleep(0)
-
     async def all_of_them() -> None:
-        gate = FairLimiter(1, max_waiting=5, what="tests")
-        await asyncio.gather(*(one(gate, scope) for scope in "aaaab"))
-        assert gate.waiting == 0
+        gate = FairThreadPool(1, max_waiting=5, what="tests")
+        await asyncio.gather(*(gate.run(scope, partial(order.append, scope)) for scope in "aaaab"))
+        while gate.waiting:
+            await asyncio.sleep(0)
+        gate.close()
 
     asyncio.run(all_of_them())
     assert order == ["a", "b", "a", "a", "a"]
@@ -103,13 +101,14 @@ def test_limiter_admits_other_clients_first() -> None:
 
 def test_cancelled_task_holds_no_slot() -> None:
     async def all_of_them() -> None:
-        gate = FairLimiter(1, max_waiting=5, what="tests")
-        async with gate.slot("a"):
-            tasks = [asyncio.create_task(gate._acquire(scope)) for scope in "bcd"]
-            await asyncio.sleep(0)
-            tasks[0].cancel()
-            await asyncio.sleep(0)
-            assert gate.waiting == 3
+        gate = FairThreadPool(1, max_waiting=5, what="tests")
+        await gate._acquire("a")
+        tasks = [asyncio.create_task(gate._acquire(scope)) for scope in "bcd"]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.sleep(0)
+        assert gate.waiting == 3
+        gate._release("a")
         tasks[1].cancel()  # in the moment between its place and its turn
         await asyncio.wait_for(tasks[2], 5)
         assert gate.waiting == 1
@@ -119,15 +118,15 @@ def test_cancelled_task_holds_no_slot() -> None:
 
 def test_too_many_waiting_tasks_of_a_client_are_rejected() -> None:
     async def all_of_them() -> None:
-        gate = FairLimiter(1, max_waiting=2, what="tests")
-        async with gate.slot("a"):
-            tasks = [asyncio.create_task(gate._acquire(scope)) for scope in "aab"]
-            await asyncio.sleep(0)
-            with pytest.raises(ApiError, match="2 tests of this client are waiting") as refused:
-                await gate._acquire("a")
-            assert (refused.value.status, refused.value.retry_after) == (429, 1)
-            for task in tasks:
-                task.cancel()
+        gate = FairThreadPool(1, max_waiting=2, what="tests")
+        await gate._acquire("a")
+        tasks = [asyncio.create_task(gate._acquire(scope)) for scope in "aab"]
+        await asyncio.sleep(0)
+        with pytest.raises(ApiError, match="2 tests of this client are waiting") as refused:
+            await gate._acquire("a")
+        assert (refused.value.status, refused.value.retry_after) == (429, 1)
+        for task in tasks:
+            task.cancel()
 
     asyncio.run(all_of_them())
 
@@ -196,7 +195,7 @@ def test_free_slot_goes_to_the_key_without_one(shared: Running) -> None:
 
 
 def test_schemas_of_one_key_do_not_block_anothers(shared: Running) -> None:
-    gate = shared.state.compiler._limiter
+    gate = shared.state.compiler.threads
     with waiting(shared, [("/tinsmith/check", {"schema": {**SLOW, "title": str(k)}}) for k in range(6)]):
         until(lambda: gate.waiting == 6)
         assert ask(shared, "/tinsmith/check", {"schema": {"const": 5}}, KEYS[1]).status_code == 200

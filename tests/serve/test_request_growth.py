@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.growth import growth
 from tinsmith.chat.tool_formats import by_name, read_tools
-from tinsmith.runtime.offers import Offer, terms
+from tinsmith.runtime.calls import Offer, terms
 from tinsmith.serve.api import chat, messages, ollama, responses
 from tinsmith.serve.fields import validate
 from tinsmith.serve.stream_parser import AnswerParser

@@ -47,7 +47,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> limited.Child:
 def test_one_child_answers_all_requests_whatever_is_printed(child: limited.Child) -> None:
     first = child.ask({"do": "", "text": "a\nb\udcff"}, 10)
     assert first == child.ask({"do": "", "text": "a\nb\udcff"}, 10) and first["noted"] == "a\nb\udcff"
-    assert child.close() == 0
+    child.close()
 
 
 @needs_limits

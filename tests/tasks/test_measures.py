@@ -18,7 +18,7 @@ import pytest
 from tinsmith import tasks
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
-from tinsmith.tasks import _calibration, _compare, chat
+from tinsmith.tasks import _compare, _scores, chat
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 sacrebleu = pytest.importorskip("sacrebleu")
@@ -101,9 +101,9 @@ def test_the_calibration_error_is_as_numpy_has_it() -> None:
         inside = (confidences > low) & (confidences <= high) if low else confidences <= high
         if inside.any():
             oracle += inside.mean() * abs(right[inside].mean() - confidences[inside].mean())
-    bins = _calibration.reliability(confidences.tolist(), right.tolist())
+    bins = _scores.reliability(confidences.tolist(), right.tolist())
     assert sum(held["items"] for held in bins) == 503
-    assert _calibration.error(bins) == pytest.approx(oracle)
+    assert _scores.calibration_error(bins) == pytest.approx(oracle)
 
 
 def test_calibration_is_of_the_likeliest_label() -> None:

@@ -129,29 +129,12 @@ def test_the_template_file_wins_and_lists_are_searched(folder: Path) -> None:
     table["chat_template"] = [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]
     config.write_text(json.dumps(table))
     assert tokenizer_json.read(folder)[1] == "d"
-    assert tokenizer_json.named_templates(folder) == {"tool_use": "t"}
     (folder / "chat_template.jinja").write_bytes(b"file\r\n")
-    (folder / "additional_chat_templates").mkdir()
-    (folder / "additional_chat_templates" / "rag.jinja").write_bytes(b"more")
     assert tokenizer_json.read(folder)[1] == "file\r\n"
-    assert tokenizer_json.named_templates(folder) == {"rag": "more"}
-
-
-def test_named_templates_are_written_as_transformers_reads_them(base: Tokenizer, tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
-
-    named = {"tool_use": "{{ 'tools' }}\n"}
-    tokenizer_json.write(tmp_path, base, "{{ 'plain' }}", 100, named)
-    assert tokenizer_json.read(tmp_path)[1] == "{{ 'plain' }}"
-    assert tokenizer_json.named_templates(tmp_path) == named
-    theirs = AutoTokenizer.from_pretrained(tmp_path)
-    assert theirs.chat_template == {"default": "{{ 'plain' }}", **named}
-    theirs.save_pretrained(tmp_path / "again")
-    assert tokenizer_json.named_templates(tmp_path / "again") == named
-    assert tokenizer_json.read(tmp_path / "again")[1] == "{{ 'plain' }}"
-    (tmp_path / "tokenizer_config.json").write_text('{"chat_template": [{"name": 1}]}')
-    with pytest.raises(FormatError, match="neither text nor a list of named texts"):
-        tokenizer_json.named_templates(tmp_path)
+    (folder / "chat_template.jinja").unlink()
+    config.write_text('{"chat_template": {"name": 1}}')
+    with pytest.raises(FormatError, match="chat_template is .*; it must be a text"):
+        tokenizer_json.read(folder)
 
 
 def test_end_tokens_come_from_the_generation_config(base: Tokenizer, folder: Path) -> None:

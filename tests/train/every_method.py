@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.train.tiny_training import PAIRS, REWARDED, digits, make_spec, train
 from tinsmith import models
-from tinsmith.data.preferences import Pair, Rating
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.train import methods
 from tinsmith.train.options import TrainOptions
@@ -19,8 +19,8 @@ def main(folder: Path) -> None:
     spec = make_spec()
     models.save_hf(spec, folder / "teacher")
     examples = [Example(first + second, f"{i % 7}") for i, (first, second) in enumerate(PAIRS)]
-    pairs = [Pair(example.input, example.output, "x") for example in examples]
-    ratings = [Rating(pair.input, output, output != "x") for pair in pairs for output in pair.outputs]
+    pairs = [Preference(example.input, (example.output, "x")) for example in examples]
+    ratings = [Preference(pair.input, (output,), output != "x") for pair in pairs for output in pair.outputs]
     for name in methods.names():
         options = TrainOptions(epochs=1, rank=2, batch_tokens=40, threads=1, prefix_length=2)
         more: dict[str, Any] = {"texts": ["the lamp in the kitchen is on, and the door is open"] * 8}

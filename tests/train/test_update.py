@@ -17,7 +17,7 @@ from tests.train.tiny_training import encode, killed_and_resumed, make_spec, tra
 from tests.train.updating import NEW, OLD, ROWS, make_plan, train_one
 from tinsmith import cli
 from tinsmith.chat import chat_template
-from tinsmith.data.preferences import Pair, Rating
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, RecipeError
 from tinsmith.pipeline import recipe
@@ -85,8 +85,8 @@ def test_training_goes_on_from_the_adapter(spec: Spec, learned: Path, tmp_path: 
     options = replace(OPTIONS, epochs=1, learning_rate=1e-4)
     result = train("lora", spec, OLD, OLD, options, tmp_path / "more", start=learned)
     assert result.validations[-1].exact == 1.0
-    assert result.curve[0][1] < 0.5
-    assert train("lora", spec, OLD, OLD, options, tmp_path / "fresh").curve[0][1] > 2
+    assert result.curve[0].loss < 0.5
+    assert train("lora", spec, OLD, OLD, options, tmp_path / "fresh").curve[0].loss > 2
 
 
 @pytest.mark.parametrize("qat", [None, "Q4_0"])
@@ -130,14 +130,14 @@ def test_replay_keeps_what_was_known(spec: Spec, learned: Path, tmp_path: Path) 
 def test_the_reference_is_the_adapter_that_preferences_start_from(
     method: str, spec: Spec, learned: Path, tmp_path: Path
 ) -> None:
-    rows: list[Any] = [Pair(row.input, row.output, "x") for row in OLD]
+    rows: list[Any] = [Preference(row.input, (row.output, "x")) for row in OLD]
     if method == "kto":
-        rows = [Rating(row.input, row.output, n % 2 == 0) for n, row in enumerate(OLD)]
+        rows = [Preference(row.input, (row.output,), n % 2 == 0) for n, row in enumerate(OLD)]
     more = {"preferences": rows, "validation_preferences": rows, "start": learned}
     options = replace(OPTIONS, epochs=1)
     result = train(method, spec, (), (), options, tmp_path, **more)
     # No output is likelier than by the reference yet.
-    assert result.curve[0][1] == pytest.approx(math.log(2) if method == "dpo" else 0.5, abs=0.05)
+    assert result.curve[0].loss == pytest.approx(math.log(2) if method == "dpo" else 0.5, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from tests.train.tiny_training import encode, train
 from tests.train.updating import NEW, OLD, ROWS, make_plan, train_one
-from tinsmith.data.preferences import Pair
+from tinsmith.data.preferences import Preference
 from tinsmith.spec import Spec
 from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
@@ -76,7 +76,7 @@ def test_a_mean_begins_as_the_adapter_that_all_started_from(spec: Spec, tmp_path
 
 
 def test_preferences_of_several_seeds_hold_to_the_adapter(spec: Spec, learned: Path, tmp_path: Path) -> None:
-    pairs = [Pair(row.input, row.output, "x") for row in OLD]
+    pairs = [Preference(row.input, (row.output, "x")) for row in OLD]
     more: dict[str, Any] = {"preferences": pairs, "validation_preferences": pairs, "start": learned}
     options = replace(OPTIONS, seeds=2, learning_rate=1e-6, epochs=1)
     result = train("dpo", spec, (), (), options, tmp_path, **more)

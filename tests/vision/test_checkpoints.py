@@ -117,7 +117,7 @@ def without_a_tensor(folder: Path) -> None:
         (in_json("config.json", lambda table: table.update(image_token_id=5000)), FormatError, "'<image>'"),
         (in_json("config.json", lambda table: table.update(scale_factor=0)), FormatError, "scale_factor is 0"),
         (processor(resample=7), UnsupportedError, "resample is 7.*lanczos"),
-        (processor(image_std=[0.5]), FormatError, "image_std.*three numbers"),
+        (processor(image_std=[0.5]), FormatError, "image_std.*3 numbers"),
         (processor(do_rescale=False), UnsupportedError, "do_rescale is False"),
         (processor(rescale_factor=1.0), UnsupportedError, "rescale_factor is 1.0"),
         (processor(size=5), FormatError, "size is 5; it must be a table"),
@@ -141,11 +141,11 @@ def test_what_is_no_vision_half_is_one_clear_line(
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ([0, 9], r"layers \[0, 9\]; they must be of the encoder's 4, in order"),
+        ([0, 9], r"layers \[0, 9\]; give some of 4, in order"),
         ([2, 0], r"layers \[2, 0\]"),
         ([0, -1], "deepstack_visual_indexes is .*a list of the encoder's layers"),
         (3, "vision_config.*a list deepstack_visual_indexes"),
-        ([0, 1, 2, 3], "states of 4 encoder layers need as many layers; there are 3"),
+        ([0, 1, 2, 3], "states of 4 encoder layers need as many; there are 3"),
     ],
 )
 def test_layers_that_nothing_takes_are_refused(

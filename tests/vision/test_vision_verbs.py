@@ -106,8 +106,8 @@ def test_merging_an_adapter_keeps_the_vision_half(folder_of: Callable[[str], Pat
     ("key", "value", "said"),
     [
         ("image_std", [0.5, 0, 0.5], "std is [0.5, 0.0, 0.5]; each must be more than 0"),
-        ("size", {"longest_edge": 10**7}, "images of longest 10000000; it must be from 1 to 16384"),
-        ("max_image_size", {"longest_edge": 5000}, "images of edge 5000; it must be from 1 to 4096"),
+        ("size", {"longest_edge": 10**7}, "of longest 10000000; it must be from 1 to 16384"),
+        ("max_image_size", {"longest_edge": 5000}, "of edge 5000; it must be from 1 to 4096"),
     ],
 )
 def test_a_rule_that_cuts_no_image_is_refused(

@@ -139,9 +139,7 @@ def check_signed(tin: Path, key: minisign.SecretKey) -> str:
     """Returns the comment of the tin's signature. Raises InputError for an unsigned tin, SignatureError for
     another key's signature."""
     if not Path(f"{tin}{minisign.SUFFIX}").exists():
-        raise InputError(
-            f"{tin}: is not signed; run: tinsmith sign {tin} --key SECRET, or pack it with --unsigned"
-        )
+        raise InputError(f"{tin}: not signed; run: tinsmith sign {tin} --key SECRET, or pack with --unsigned")
     return minisign.require(tin, Tin(tin), key.public)
 
 

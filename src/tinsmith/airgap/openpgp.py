@@ -31,9 +31,7 @@ class Signer:
         """The date of its signatures. Raises InputError for a date before the key's creation."""
         date = tar.epoch() if os.environ.get("SOURCE_DATE_EPOCH") else self.made
         if date < self.made:
-            raise InputError(
-                f"SOURCE_DATE_EPOCH={date}: is before the key of {self.owner}, made in {self.made}"
-            )
+            raise InputError(f"SOURCE_DATE_EPOCH={date}: before the key of {self.owner}, made in {self.made}")
         return date
 
     def sign(self, data: bytes, *options: str) -> bytes:

@@ -154,9 +154,7 @@ def _python_files(files: Mapping[str, Source], machine: str, layout: Layout) -> 
             unpacked = {f"{folder}/{one}": archive.read(one) for one in inside if not one.endswith("/RECORD")}
         for path, data in unpacked.items():
             if contents.setdefault(path, data) != data:
-                raise InputError(
-                    f"{source}: another wheel has a different file at {path}; leave one of them out"
-                )
+                raise InputError(f"{source}: another wheel has a different file at {path}; leave one out")
         if own:
             contents["usr/bin/tinsmith"] = _STARTER.encode()
     return contents

@@ -47,9 +47,7 @@ def beside(folder: Path) -> list[tuple[Source, bytes]]:
 def check_folder(folder: Path) -> Path:
     """Returns the folder of a built runtime. Raises InputError for one without files."""
     if not any(path.is_file() for path in folder.rglob("*")):
-        raise InputError(
-            f"{folder}: no files there; --runtime is a folder with a wheel, libraries or a program"
-        )
+        raise InputError(f"{folder}: no files; --runtime is a folder with a wheel, libraries or a program")
     return folder
 
 
@@ -75,7 +73,5 @@ def license_text() -> str:
 def _metadata(name: str) -> str:
     text = distribution("tinsmith").read_text(name)
     if text is None:
-        raise UnsupportedError(
-            f"this tinsmith was installed without its {name}; install it by pip, and try again"
-        )
+        raise UnsupportedError(f"this tinsmith was installed without its {name}; install it by pip")
     return text

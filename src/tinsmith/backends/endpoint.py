@@ -6,7 +6,6 @@ Standard library only.
 
 from __future__ import annotations
 
-import email.utils
 import http.client
 import json
 import ssl
@@ -147,10 +146,7 @@ class Endpoint:
         while piece := response.read1(_PIECE):
             data += piece
             if len(data) > _MOST:
-                raise InputError(
-                    f"{self.where}: the answer has more than {_MOST:,} bytes; check that it is a chat model's "
-                    "address"
-                )
+                raise InputError(f"{self.where}: more than {_MOST:,} bytes; check that it is a chat model")
             if time.monotonic() > until:
                 raise TimeoutError
         if response.length:
@@ -168,9 +164,7 @@ class Endpoint:
             raise _Failed(message, wait)
         if 300 <= response.status < 400:
             place = self._shown(response.headers.get("Location") or "nowhere")
-            raise InputError(
-                f"{self.where}: redirects to {place}, which is not followed; give that address if you trust it"
-            )
+            raise InputError(f"{self.where}: redirects to {place}; give that address if you trust it")
         advice = {
             401: "check the key",
             403: "check the key and what it may use",
@@ -210,22 +204,13 @@ def _parts(url: str) -> urllib.parse.SplitResult:
     except ValueError:
         known = False
     if not known or not url.isascii() or not url.isprintable() or " " in url or parts.query or parts.fragment:
-        raise InputError(
-            f"{one_line(url.rpartition('@')[2])}: no address of an API; give one such as http://localhost:8080/v1"
-        )
+        raise InputError(f"{one_line(url.rpartition('@')[2])}: no address of an API; give http(s)://HOST/v1")
     return parts
 
 
 def _wait(header: str | None) -> float:
-    """The seconds of a Retry-After, which has seconds or a date."""
-    if header is None:
-        return 0.0
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0
+    """The seconds of a Retry-After; 0 for none and for a date."""
+    return float(header) if header and header.strip().isdecimal() else 0.0
 
 
 def _stated(raw: bytes) -> str:

@@ -164,12 +164,14 @@ def open_engine(path: Path, *, threads: int, gpu_layers: int = 0) -> Opened:
     tensors = file.tensors.values()
     return Opened(
         engine=engine,
-        runtime=f"llama.cpp (llama-cpp-python {api.__version__})",
         tokenizer=tokenizer,
         chat_template=template,
-        name=str(file.get("general.name", "")),
-        family=str(file.get("general.architecture", "")),
-        parameters=api.llama_model_n_params(engine._model),
-        bytes=sum(tensor.size for tensor in tensors),
-        formats=dict(Counter(tensor.type.name for tensor in tensors)),
+        facts={
+            "name": str(file.get("general.name", "")),
+            "family": str(file.get("general.architecture", "")),
+            "parameters": api.llama_model_n_params(engine._model),
+            "weight_bytes": sum(tensor.size for tensor in tensors),
+            "tensors": dict(Counter(tensor.type.name for tensor in tensors)),
+            "backend": f"llama.cpp (llama-cpp-python {api.__version__})",
+        },
     )

@@ -48,14 +48,16 @@ def open_engine(path: Path, *, threads: int) -> Opened:
     files = [file, file.with_name(file.name + ".data")]
     return Opened(
         engine=Onnx(session, onnxruntime, config),
-        runtime=f"onnxruntime {onnxruntime.__version__}",
         tokenizer=tokenizer,
         chat_template=template,
-        name=str(facts.get("name") or folder.resolve().name),
-        family=str(facts.get("family") or config["type"]),
-        parameters=facts.get("parameters", 0),
-        bytes=sum(one.stat().st_size for one in files if one.exists()),
-        formats={facts["precision"]: facts["matrices"]} if facts else {},
+        facts={
+            "name": str(facts.get("name") or folder.resolve().name),
+            "family": str(facts.get("family") or config["type"]),
+            "parameters": facts.get("parameters", 0),
+            "weight_bytes": sum(one.stat().st_size for one in files if one.exists()),
+            "tensors": {facts["precision"]: facts["matrices"]} if facts else {},
+            "backend": f"onnxruntime {onnxruntime.__version__}",
+        },
     )
 
 

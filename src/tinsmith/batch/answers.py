@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from tinsmith.runtime.calls import Toolbox
+from tinsmith.runtime.choice import TokenChoice
+from tinsmith.runtime.generation import Completion, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.calls import Toolbox
-    from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion, TokenRequest
 
 
 @dataclass(frozen=True)

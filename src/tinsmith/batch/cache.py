@@ -15,17 +15,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from tinsmith.errors import InputError
-from tinsmith.runtime.generation import Answer, Completion, Finish
-from tinsmith.runtime.receipt import of_logits
+from tinsmith.runtime.generation import Answer, Completion, Finish, TokenRequest
+from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.receipt import Question, of_logits
 from tinsmith.system import files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.generation import TokenRequest
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.receipt import Question
 
 _FILE = "answers.sqlite"
 _LOCK_SECONDS = 60.0

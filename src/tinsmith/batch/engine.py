@@ -10,27 +10,23 @@ import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.batch.answers import Answer, Request
-from tinsmith.batch.cache import CachedAnswer
+from tinsmith.batch.cache import Cache, CachedAnswer
+from tinsmith.batch.items import Item
 from tinsmith.batch.requests import RequestBuilder
+from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError
+from tinsmith.runtime import Model
 from tinsmith.runtime.adapters import prefix_of, rank_of
-from tinsmith.runtime.receipt import Lines, Question, question, receipt
+from tinsmith.runtime.choice import TokenChoice
+from tinsmith.runtime.generation import Completion
+from tinsmith.runtime.receipt import Question, question, receipt
 from tinsmith.runtime.scheduler import Job, Scheduler
-
-if TYPE_CHECKING:
-    from tinsmith.batch.cache import Cache
-    from tinsmith.batch.items import Item
-    from tinsmith.batch.settings import Settings
-    from tinsmith.runtime import Model
-    from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion
 
 SLOTS = 8
 _WINDOWS = 2  # in flight: one that ends, and one to keep the slots full
-_MAX_HEADS = 64
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,6 @@ class Engine:
         self._jobs: dict[Job, _Pending] = {}
         self._open: list[_OpenWindow] = []
         self._ready: deque[_Pending] = deque()  # for the scheduler
-        self._heads: dict[Lines, Lines] = {}  # shared lines of receipts
 
     @property
     def has_room(self) -> bool:
@@ -142,18 +137,11 @@ class Engine:
                 if sort in pending:
                     opened.counts.known += 1
                 else:
-                    pending[sort] = _Pending(one, self._share_head(key), self._retry)
+                    pending[sort] = _Pending(one, key, self._retry)
                 pending[sort].items.append((opened, k, number))
         self._take_cached(opened, pending)
         self._ready.extend(sorted(pending.values(), key=lambda one: one.request.sort_key))
         self._feed()
-
-    def _share_head(self, key: Question) -> Question:
-        """The same key, sharing the memory of the lines before the input."""
-        head = key.lines[:-1]
-        if len(self._heads) > _MAX_HEADS:
-            self._heads.clear()
-        return Question((*self._heads.setdefault(head, head), key.lines[-1]))
 
     def _take_cached(self, opened: _OpenWindow, pending: dict[tuple[str, int | None], _Pending]) -> None:
         """Answers from the cache, which has no log probabilities."""

@@ -15,16 +15,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, Any, Protocol
 
 from tinsmith.batch.engine import SLOTS, Engine, Window, WindowResult
+from tinsmith.batch.settings import Settings
 from tinsmith.errors import RuntimeFault, TinsmithError
+from tinsmith.runtime import Model
+from tinsmith.spec import Buffer
 from tinsmith.system import children, files
-
-if TYPE_CHECKING:
-    from tinsmith.batch.settings import Settings
-    from tinsmith.runtime import Model
-    from tinsmith.spec import Buffer
 
 _WINDOWS = 2  # per worker: one in progress, one to continue with
 

@@ -103,9 +103,9 @@ class Items:
         try:
             if self.layout == "openai":
                 body = row.values.get("body")
-                if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+                if not isinstance(body, dict):
                     raise DataError(f'{row.where}: "body" must be an object with "messages"')
-                messages = _messages(body["messages"], row.where)
+                messages = _messages(body.get("messages"), row.where)
                 return Item(number, name, self._with_system(messages, row.values, row.where), body)
             return Item(number, name, self._prompt(row.values, row.where))
         except (DataError, InputError) as error:

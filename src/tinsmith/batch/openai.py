@@ -8,27 +8,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.batch.answers import Answer
+from tinsmith.batch.settings import OutputConstraint, Settings
+from tinsmith.chat.tool_formats import Call
+from tinsmith.checks import whole
 from tinsmith.errors import InputError
+from tinsmith.runtime import Model
+from tinsmith.runtime.calls import Offer, read_calls
 from tinsmith.runtime.choice import logprob
+from tinsmith.runtime.generation import stop_texts
 from tinsmith.system import reading
-
-if TYPE_CHECKING:
-    from tinsmith.batch.answers import Answer
-    from tinsmith.batch.settings import OutputConstraint, Settings
-    from tinsmith.chat.tool_formats import Call
-    from tinsmith.runtime import Model
-    from tinsmith.runtime.offers import Offer
 
 _SAMPLING = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 _MORE_SAMPLING = ("top_k", "min_p", "repetition_penalty")  # beyond OpenAI's
 _IGNORED = ("model", "user", "metadata", "store", "safety_identifier", "service_tier")
-_RANGES = {"n": (1, 128), "top_logprobs": (0, 20)}
+_COUNTS = ("n", 1, 128), ("top_logprobs", 0, 20)  # name, least, most
 _REST = ("messages", "max_tokens", "max_completion_tokens", "stop", "logit_bias", "response_format")
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
-_KNOWN = (*_SAMPLING, *_MORE_SAMPLING, *_IGNORED, "stream", *_RANGES, "logprobs", *_REST, *_TOOLS)
-_FINISH = {"stop": "stop", "length": "length", "context": "length", "constraint": "length"}
+_KNOWN = (*_SAMPLING, *_MORE_SAMPLING, *_IGNORED, "stream", "n", "top_logprobs", "logprobs", *_REST, *_TOOLS)
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Of
         common,
         options={**common.options, **options},
         max_tokens=given.get("max_completion_tokens", given.get("max_tokens", common.max_tokens)),
-        stop=_stop(given, common),
+        stop=stop_texts(given.get("stop", common.stop)),
         constraint=_constraint(given.get("response_format", {"type": "text"}), common.constraint),
     )
     offer = _offer(given)
@@ -62,24 +61,13 @@ def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Of
 
 
 def _extras(given: Mapping[str, Any]) -> Extras:
-    for name, (least, most) in _RANGES.items():
-        value = given.get(name, least)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise InputError(f'"{name}" must be a whole number from {least} to {most}, got {str(value)[:40]}')
-    wanted, tops = given.get("logprobs", False), given.get("top_logprobs", 0)
+    count, tops = (whole(f'"{name}"', given.get(name, least), least, most) for name, least, most in _COUNTS)
+    wanted = given.get("logprobs", False)
     if not isinstance(wanted, bool):
         raise InputError(f'"logprobs" must be true or false, got {reading.kind(wanted)}')
     if tops and not wanted:
         raise InputError('"top_logprobs" needs "logprobs": true')
-    return Extras(given.get("n", 1), tops if wanted else None)
-
-
-def _stop(given: Mapping[str, Any], common: Settings) -> tuple[str, ...]:
-    stop = given.get("stop", list(common.stop))
-    texts = [stop] if isinstance(stop, str) else stop
-    if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
-        raise InputError(f'"stop" must be a text or a list of texts, got {reading.kind(stop)}')
-    return tuple(texts)
+    return Extras(count, tops if wanted else None)
 
 
 def _bias(given: Any) -> dict[int, float]:
@@ -107,50 +95,37 @@ def _offer(given: Mapping[str, Any]) -> Offer | None:
         raise InputError('"tool_choice" without "tools"; give tools')
     if not tools or choice == "none":
         return None
-    if not isinstance(tools, list) or not all(isinstance(one, dict) for one in tools):
+    if not isinstance(tools, list):
         raise InputError('"tools" must be a list of functions in OpenAI\'s format')
     if not isinstance(parallel, bool | None):
         raise InputError(f'"parallel_tool_calls" must be true or false, got {reading.kind(parallel)}')
-    if isinstance(choice, dict):
-        choice, allowed = _allowed(choice)
+    match choice:
+        case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [*named]}}:
+            choice, allowed = mode, [_name(one) for one in named]
+        case {"function": _}:
+            choice, allowed = "required", [_name(choice)]
     if choice not in ("auto", "required"):
         raise InputError(
-            f'"tool_choice" is {json.dumps(choice)[:80]}; give none, auto, required, a function or '
-            "allowed_tools"
+            f'"tool_choice" is {json.dumps(choice)[:80]}; give none, auto, required, a function, or '
+            'allowed_tools with "mode" and "tools"'
         )
-    from tinsmith.runtime.offers import Offer
-
     return Offer([_declared(one) for one in tools], choice, parallel, allowed)
 
 
-def _declared(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+def _declared(tool: Any) -> Any:
     """The tool without `strict`, which is always in effect."""
-    function = tool.get("function")
-    if not isinstance(function, dict):
-        return tool
-    kept = {key: value for key, value in function.items() if value is not None and key != "strict"}
-    return {**tool, "function": kept}
+    match tool:
+        case {"function": dict(function)}:
+            kept = {key: value for key, value in function.items() if value is not None and key != "strict"}
+            return {**tool, "function": kept}
+    return tool
 
 
-def _allowed(choice: Mapping[str, Any]) -> tuple[Any, list[str]]:
-    """The choice, and the names of the allowed tools."""
-    if choice.get("type") != "allowed_tools":
-        return "required", _names([choice])
-    given = choice.get("allowed_tools")
-    if not isinstance(given, dict) or not isinstance(given.get("tools"), list):
-        raise InputError('"tool_choice": "allowed_tools" must be an object with "mode" and "tools"')
-    return given.get("mode"), _names(given["tools"])
-
-
-def _names(tools: Sequence[Any]) -> list[str]:
-    names = []
-    for one in tools:
-        function = one.get("function") if isinstance(one, dict) else None
-        name = function.get("name") if isinstance(function, dict) else None
-        if not isinstance(name, str):
-            raise InputError(f'"tool_choice" names the unknown tool {json.dumps(name)[:80]}')
-        names.append(name)
-    return names
+def _name(tool: Any) -> str:
+    match tool:
+        case {"function": {"name": str(name)}}:
+            return name
+    raise InputError(f'"tool_choice" names the unknown tool {json.dumps(tool)[:80]}')
 
 
 def answer_row(
@@ -179,7 +154,7 @@ def _choice(model: Model, answer: Answer, index: int) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": completion.content, "refusal": None}
     if completion.thinking is not None:
         message["reasoning_content"] = completion.thinking
-    finish = _FINISH[completion.finish]
+    finish = "stop" if completion.finish == "stop" else "length"
     if calls := _calls(model, answer):
         listed = [_call(call, k, answer.receipt) for k, call in enumerate(calls)]
         message |= {"content": None, "tool_calls": listed}
@@ -193,8 +168,6 @@ def _calls(model: Model, answer: Answer) -> list[Call]:
     """The answer's calls, without truncated ones."""
     if answer.request.toolbox is None:
         return []
-    from tinsmith.runtime.calls import read_calls
-
     try:
         return read_calls(model, answer.completion, answer.request.toolbox) or []
     except InputError:

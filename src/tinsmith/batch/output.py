@@ -10,16 +10,14 @@ import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.batch import openai
+from tinsmith.batch.items import Items
 from tinsmith.batch.settings import Settings
 from tinsmith.data import containers
 from tinsmith.errors import DataError, InputError, MissingExtraError
 from tinsmith.system import files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.batch.items import Items
 
 LINES, TABLES = (".jsonl", ".ndjson"), (".csv", ".parquet")
 ANSWER = ("item", "text", "finish", "receipt", "value", "error")  # columns, in their order

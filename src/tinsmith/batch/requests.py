@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import tasks
 from tinsmith.batch import openai
 from tinsmith.batch.answers import Answer, Request
+from tinsmith.batch.items import Item, Messages
 from tinsmith.batch.settings import OutputConstraint, Settings
 from tinsmith.chat.roles import normalized
-from tinsmith.constraint import apart
+from tinsmith.constraint import Constraint, apart, makers
 from tinsmith.errors import ConstraintError, InputError
-from tinsmith.runtime.asking import check_room, direct
+from tinsmith.runtime import Model
+from tinsmith.runtime.asking import check_room
+from tinsmith.runtime.calls import Offer, Toolbox, answer_prompt, offered, toolbox
 from tinsmith.runtime.generation import LOOKUP, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt, later
 from tinsmith.runtime.images import decode_images, images_in
-
-if TYPE_CHECKING:
-    from tinsmith.batch.items import Item, Messages
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime import Model
-    from tinsmith.runtime.offers import Offer
-    from tinsmith.runtime.skill import Own
+from tinsmith.runtime.skill import Own
 
 _MAX_CONSTRAINTS = 64  # of items, in memory
 
@@ -73,16 +70,18 @@ class RequestBuilder:
             return [Request(self._token_request(tokens, self.settings, self.constraint))]
         return [self._chat(item.prompt, self.settings, self.constraint)]
 
-    def _chat(self, messages: Messages, settings: Settings, constraint: Constraint | None) -> Request:
-        thinking = self.settings.thinking
-        if thinking is None and constraint is not None:  # which leaves no room for thoughts
-            thinking = direct(self.skill)
+    def _chat(
+        self, messages: Messages, settings: Settings, constraint: Constraint | None, box: Toolbox | None = None
+    ) -> Request:
+        thinking = self.settings.thinking if box is None else None
 
-        def render() -> list[int]:
-            return self.model.render(self._read(messages), thinking=thinking, adapter=self.adapter)
+        def render() -> tuple[list[int], bool]:
+            return answer_prompt(self.model, self._read(messages), box, constraint, thinking, self.adapter)
 
-        token_request = self._token_request(_without_pixels(render), settings, constraint)
-        return Request(token_request, thinks=self.skill.templates.table(thinking).opens_thoughts)
+        tokens, thinks = render()
+        if isinstance(tokens, ImagePrompt):  # a session that needs the pixels renders the prompt again
+            later(tokens, lambda: render()[0])
+        return Request(self._token_request(tokens, settings, constraint), box, thinks)
 
     def _read(self, messages: Messages) -> Any:
         """The messages with decoded images."""
@@ -96,34 +95,29 @@ class RequestBuilder:
         if extras != openai.Extras() and self.settings.shape != "openai":
             raise InputError('"n" and "logprobs" need OpenAI\'s format; leave --shape rows out')
         request = self._openai_request([_plain(one) for one in messages], settings, offer)
-        token_request, with_choices = (
-            replace(request.token_request, tops=extras.tops or 0),
-            extras.tops is not None,
-        )
+        tokens, sampling = request.token_request, request.token_request.sampling
+        seeds = ((sampling.seed + number) % (1 << 64) for number in range(extras.answers))
         return [
-            replace(request, token_request=_with_seed(token_request, number), with_choices=with_choices)
-            for number in range(extras.answers)
+            replace(
+                request,
+                token_request=replace(tokens, tops=extras.tops or 0, sampling=replace(sampling, seed=seed)),
+                with_choices=extras.tops is not None,
+            )
+            for seed in seeds
         ]
 
     def _openai_request(self, messages: Messages, settings: Settings, offer: Offer | None) -> Request:
-        search = self.settings.constraint.search
+        compiled, box = None, None
         if offer is not None:
-            from tinsmith.runtime.calls import prompt_of
-            from tinsmith.runtime.offers import offered
-
             apart.check_size(offer.tools)
-            toolbox = offered(self.model, offer, self.adapter, self._compile_request)
-            tokens = _without_pixels(
-                lambda: prompt_of(self.model, self._read(messages), toolbox, adapter=self.adapter)
-            )
-            token_request = self._token_request(
-                tokens, settings, self.skill.constraint_for(toolbox.constraint, search)
-            )
-            return Request(token_request, toolbox)
-        if settings.constraint is self.settings.constraint:
+            box = offered(self.model, offer, self.adapter, self._compile_request)
+            compiled = box.constraint
+        elif settings.constraint is not self.settings.constraint:
+            compiled = self._compile_request({"schema": settings.constraint.value})
+        if compiled is None:
             return self._chat(messages, settings, self.constraint)
-        constraint = self._compile_request({"schema": settings.constraint.value})
-        return self._chat(messages, settings, self.skill.constraint_for(constraint, search))
+        constraint = self.skill.constraint_for(compiled, self.settings.constraint.search)
+        return self._chat(messages, settings, constraint, box)
 
     def _token_request(
         self, tokens: list[int], settings: Settings, constraint: Constraint | None
@@ -157,24 +151,14 @@ class RequestBuilder:
         return result
 
     def _compile(self, given: OutputConstraint) -> Constraint | Own | None:
-        from tinsmith.constraint import makers
-
         match given.kind:
             case "own":
                 return "own"
             case "unconstrained":
                 return None
-            case "schema":
-                return makers.schema(given.value)
             case "tools":
-                from tinsmith.runtime.calls import toolbox
-
                 return toolbox(self.model, given.value, None, False, False, self.adapter).constraint
-            case "choices":
-                return makers.choices(given.value)
-            case "regex":
-                return makers.regex(given.value)
-        return makers.grammar(given.value, "lark" if given.kind == "lark" else "gbnf")
+        return makers.of_kind(given.kind, given.value)
 
     def close(self) -> None:
         self._compiler.close()
@@ -199,22 +183,6 @@ class RequestBuilder:
 def _sampling(settings: Settings) -> Sampling:
     options: dict[str, Any] = {"lookup": LOOKUP, **settings.options}
     return Sampling(**options)
-
-
-def _with_seed(token_request: TokenRequest, number: int) -> TokenRequest:
-    """The answer of this number to a request for several."""
-    seed = (token_request.sampling.seed + number) % (1 << 64)
-    return (
-        replace(token_request, sampling=replace(token_request.sampling, seed=seed)) if number else token_request
-    )
-
-
-def _without_pixels(render: Callable[[], list[int]]) -> list[int]:
-    """Drops the pixels of a prompt's images: a session that needs them renders the prompt again."""
-    tokens = render()
-    if isinstance(tokens, ImagePrompt):
-        later(tokens, render)
-    return tokens
 
 
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:

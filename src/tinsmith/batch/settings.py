@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinsmith.checks import whole
-from tinsmith.errors import ConstraintError, InputError
+from tinsmith.errors import InputError
 from tinsmith.runtime.generation import Sampling
 from tinsmith.runtime.images import ImageLimits
-from tinsmith.system import reading
 
 Shape = Literal["rows", "openai"]
 SHAPES: tuple[Shape, ...] = ("rows", "openai")
@@ -29,15 +28,6 @@ class OutputConstraint:
     kind: str = "own"  # of KINDS; "own": the file's
     value: Any = None  # a schema, tools, a grammar, an expression or texts
     search: int | None = None  # maximum backtracks; None: the file's, else 0
-
-    @classmethod
-    def of_file(cls, kind: str, path: str) -> OutputConstraint:
-        """Reads a file with a schema, tools or a grammar."""
-        if kind == "grammar":
-            from tinsmith.constraint.makers import grammar_kind
-
-            return cls("lark" if grammar_kind(path) == "lark" else kind, reading.read_text(path))
-        return cls(kind, reading.read_json(path, ConstraintError, unique=True))
 
 
 @dataclass(frozen=True)

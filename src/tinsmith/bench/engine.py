@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
 
 from tinsmith.errors import InputError
 from tinsmith.runtime.engine import NATIVE
@@ -15,43 +13,19 @@ PEERS = {"llama.cpp": "llama", "onnxruntime": "onnx"}
 ENGINES = {NATIVE: "native", **PEERS}
 
 
-class Engine(Protocol):
-    """An open model. Seconds are of the computing alone: no loading, no tokenizing."""
+def module(name: str) -> ModuleType:
+    """An engine's module, loaded in a process of its own, has two functions:
 
-    context: int
-    facts: dict[str, Any]
-    """What the results say of it; `format` where its weights are in another than the file's."""
-
-    def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> dict[str, Any]:
-        """Holds `depth` tokens in the cache and has run once; `prompt` or `generate` more have room.
-
-        Returns the settings that it chose, for the results."""
-
-    def decode(self) -> float:
-        """Seconds for `generate` greedy steps of one token behind the `depth` tokens."""
-
-    def prompt(self) -> float:
-        """Seconds for `prompt` tokens at once behind the `depth` tokens, the last one's logits wanted."""
-
-
-def find_source(name: str, path: Path) -> Path:
-    """What the engine opens for the weights of `path`, made if need be. Nothing is measured here.
-
+    find_source(path): what the engine opens for the weights of `path`, made if need be; nothing is measured.
     Raises MissingExtraError for a peer that is not installed, InputError or UnsupportedError where it has no
     file with these weights.
+
+    open_model(source, isa, duty_cycle): the open model; the last two are for the native engine. It has
+    `context`, `facts` for the results (`format` where its weights are in another than the file's), and three
+    methods, timing the computing alone. prepare(threads, depth, prompt, generate) computes `depth`
+    tokens, runs once, and returns its settings for the results. decode() times `generate` greedy steps behind
+    the `depth` tokens; prompt(), `prompt` tokens at once.
     """
-    source: Path = path if name == NATIVE else _module(name).find_source(path)
-    return source
-
-
-def open_engine(name: str, source: Path, isa: str | None, duty_cycle: int = 100) -> Engine:
-    """source: of find_source. isa, duty_cycle: of the native engine; the others choose their own."""
-    module = _module(name)
-    engine: Engine = module.open_model(source, isa, duty_cycle) if name == NATIVE else module.open_model(source)
-    return engine
-
-
-def _module(name: str) -> ModuleType:
     return import_module(f"tinsmith.bench.{ENGINES[name]}")
 
 

@@ -1,7 +1,6 @@
 """llama.cpp, through the C interface that llama-cpp-python loads.
 
-It runs with repacked weights (its default), batches of 512, and flash attention on or off for prompts and for
-decoding, whichever is faster in each: both are tried.
+It runs with its defaults for repacked weights and flash attention, and batches of 512.
 """
 
 from __future__ import annotations
@@ -17,107 +16,63 @@ from tinsmith.bench.engine import filler
 from tinsmith.errors import InputError, TinsmithError
 
 _BATCH = 512
-_TRIES = 2
-_TRIAL_TOKENS = 16
 
 
 class Llama:
+    """`depth` tokens in a context, to which each measurement rewinds."""
+
     def __init__(self, api: Any, model: Any, facts: dict[str, Any]) -> None:
+        import numpy
+
+        self._argmax = numpy.argmax
         self._api = api
         self._model = model
         self._vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
-        self._contexts: list[_Context] = []
+        self._context: Any = None
         self.context: int = api.llama_model_n_ctx_train(model)
         self.facts = facts
 
     def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> dict[str, Any]:
-        for context in self._contexts:
-            context.free()
+        if self._context:
+            self._api.llama_free(self._context)
         self._tokens, self._generate = filler(prompt, self._vocab), generate
-        held = filler(depth, self._vocab)
+        self._held = filler(depth, self._vocab)
         room = depth + max(prompt, generate)
-        self._contexts = [
-            _Context(self._api, self._model, threads, room, flash, held) for flash in (False, True)
-        ]
-        self._choose()
-        return {"flash_attention": {"prompt": self._prompter.flash, "decode": self._decoder.flash}}
+        parameters = self._api.llama_context_default_params()
+        parameters.n_ctx = room
+        parameters.n_batch = parameters.n_ubatch = _BATCH
+        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.no_perf = True
+        self._context = self._api.llama_init_from_model(self._model, parameters)
+        if not self._context:
+            raise InputError(f"llama.cpp makes no context of {room} tokens; give a smaller --depth or --prompt")
+        self._memory = self._api.llama_get_memory(self._context)
+        self._run(self._held)
+        self.decode()
+        self.prompt()
+        return {}
 
     def adapt(self, path: Path) -> None:
         """Adds an adapter, a GGUF file, in what is measured from now on."""
         adapter = self._api.llama_adapter_lora_init(self._model, str(path).encode())
         if not adapter:
             raise InputError(f"{path}: llama.cpp does not take this adapter")
-        for context in self._contexts:
-            context.adapt(adapter)
-
-    def _choose(self) -> None:
-        """The faster context for each kind of work, after both have run once."""
-        steps = min(self._generate, _TRIAL_TOKENS)
-        decode: dict[_Context, float] = {}
-        prompt: dict[_Context, float] = {}
-        for k in range(1 + _TRIES):
-            for context in self._contexts:
-                seconds = context.decode(self._tokens[0], steps)
-                if k:
-                    decode[context] = min(seconds, decode.get(context, seconds))
-        for context in self._contexts:
-            prompt[context] = context.compute(self._tokens)
-        self._decoder = min(decode, key=lambda context: decode[context])
-        self._prompter = min(prompt, key=lambda context: prompt[context])
-
-    def decode(self) -> float:
-        return self._decoder.decode(self._tokens[0], self._generate)
-
-    def prompt(self) -> float:
-        return self._prompter.compute(self._tokens)
-
-
-class _Context:
-    """A context with some tokens in its cache, to which each measurement rewinds."""
-
-    def __init__(self, api: Any, model: Any, threads: int, room: int, flash: bool, held: list[int]) -> None:
-        import numpy
-
-        self._argmax = numpy.argmax
-        self._api = api
-        self._vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
-        self.flash = flash
-        parameters = api.llama_context_default_params()
-        parameters.n_ctx = room
-        parameters.n_batch = parameters.n_ubatch = _BATCH
-        parameters.n_threads = parameters.n_threads_batch = threads
-        parameters.flash_attn_type = (
-            api.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else api.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        )
-        parameters.no_perf = True
-        self._context = api.llama_init_from_model(model, parameters)
-        if not self._context:
-            raise InputError(f"llama.cpp makes no context of {room} tokens; give a smaller --depth or --prompt")
-        self._memory = api.llama_get_memory(self._context)
-        self._held = held
-        if held:
-            self._run(held)
-
-    def free(self) -> None:
-        self._api.llama_free(self._context)
-
-    def adapt(self, adapter: Any) -> None:
         adapters = (self._api.llama_adapter_lora_p_ctypes * 1)(adapter)
         scales = (ctypes.c_float * 1)(1.0)
         self._check(self._api.llama_set_adapters_lora(self._context, adapters, 1, scales))
 
-    def compute(self, tokens: list[int]) -> float:
+    def prompt(self) -> float:
         self._rewind()
         began = time.perf_counter()
-        self._run(tokens)
+        self._run(self._tokens)
         return time.perf_counter() - began
 
-    def decode(self, token: int, count: int) -> float:
+    def decode(self) -> float:
         self._rewind()
         api = self._api
-        one = (api.llama_token * 1)(token)
+        one = (api.llama_token * 1)(self._tokens[0])
         began = time.perf_counter()
-        for _ in range(count):
+        for _ in range(self._generate):
             self._check(api.llama_decode(self._context, api.llama_batch_get_one(one, 1)))
             logits = api.llama_get_logits_ith(self._context, -1)
             row = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float * self._vocab)).contents
@@ -136,8 +91,7 @@ class _Context:
         if not self._api.llama_memory_seq_rm(self._memory, 0, len(self._held), -1):
             # A recurrent state can't be rewound: its tokens are computed again.
             self._api.llama_memory_clear(self._memory, False)
-            if self._held:
-                self._run(self._held)
+            self._run(self._held)
 
     def _check(self, status: int) -> None:
         if status:
@@ -149,7 +103,7 @@ def find_source(path: Path) -> Path:
     return as_gguf(path)
 
 
-def open_model(gguf: Path) -> Llama:
+def open_model(gguf: Path, isa: str | None = None, duty_cycle: int = 100) -> Llama:
     api = load_api()
     features = api.llama_print_system_info().decode().strip(" |")
     return Llama(api, load_model(api, gguf), {"version": api.__version__, "system": features})

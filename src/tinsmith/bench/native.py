@@ -71,7 +71,11 @@ def _finish(session: _core.Session) -> None:
     assert computed == _core.STEP_LOGITS
 
 
-def open_model(path: Path, isa: str | None, duty_cycle: int = 100) -> Native:
+def find_source(path: Path) -> Path:
+    return path
+
+
+def open_model(path: Path, isa: str | None = None, duty_cycle: int = 100) -> Native:
     return Native(load(path, isa=isa, duty_cycle=duty_cycle))
 
 

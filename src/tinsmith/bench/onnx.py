@@ -95,7 +95,7 @@ def find_source(path: Path) -> Path:
     return exported(path, precision_of(path), ("prune_lm_head=true",))
 
 
-def open_model(folder: Path) -> Onnx:
+def open_model(folder: Path, isa: str | None = None, duty_cycle: int = 100) -> Onnx:
     return Onnx(folder, folder.name.rpartition("-")[2])
 
 

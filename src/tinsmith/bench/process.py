@@ -15,8 +15,7 @@ import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tinsmith import errors
 from tinsmith.errors import TinsmithError
@@ -60,14 +59,6 @@ class Worker:
         self._process.join()
         self._pipe.close()
         self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _answer(self) -> Any:
         try:
@@ -122,7 +113,7 @@ def _open(name: str, arguments: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
         from tinsmith.system.machine import Machine
 
         return Machine(), {}
-    from tinsmith.bench.engine import open_engine
+    from tinsmith.bench.engine import module
 
-    engine = open_engine(name, *arguments)
+    engine = module(name).open_model(*arguments)
     return engine, {"context": engine.context, "facts": engine.facts}

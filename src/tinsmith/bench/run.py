@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tinsmith.bench.engine import PEERS, check_room, find_source
+from tinsmith.bench.engine import PEERS, check_room, module
 from tinsmith.bench.process import Worker
 from tinsmith.errors import InputError
 from tinsmith.runtime.engine import NATIVE
@@ -32,15 +32,6 @@ class Options:
     duty_cycle: int = 100  # of its threads, in percent
 
 
-@dataclass
-class _Times:
-    """Seconds of one engine at one number of threads and one depth, a measurement each."""
-
-    settings: dict[str, Any]
-    prompt: list[float] = field(default_factory=list)
-    decode: list[float] = field(default_factory=list)
-
-
 def run(path: Path, options: Options, display: progress.Display) -> dict[str, Any]:
     """Measures a .gguf or a .tin: {"rows", "ratios", "machine", "engines", "settings"}.
 
@@ -49,13 +40,12 @@ def run(path: Path, options: Options, display: progress.Display) -> dict[str, An
     """
     _check(path, options)
     with ExitStack() as stack:
-        limits = stack.enter_context(Worker("machine"))
+        limits = stack.enter_context(closing(Worker("machine")))
         workers: dict[str, Worker] = {}
         for name in (NATIVE, *options.against):
             display.line(f"bench: opening {name}")
-            workers[name] = stack.enter_context(
-                Worker(name, find_source(name, path), options.isa, options.duty_cycle)
-            )
+            worker = Worker(name, module(name).find_source(path), options.isa, options.duty_cycle)
+            workers[name] = stack.enter_context(closing(worker))
             for depth in options.depths:
                 check_room(workers[name].opened["context"], depth, options.prompt, options.generate)
         facts = {name: worker.opened["facts"] for name, worker in workers.items()}
@@ -103,31 +93,33 @@ def _measure(
     depth: int,
     options: Options,
     measured: list[dict[str, float]],
-) -> dict[str, _Times]:
-    times = {
-        name: _Times(worker.call("prepare", threads, depth, options.prompt, options.generate))
+) -> dict[str, dict[str, Any]]:
+    """By engine: its settings, and the seconds of each `prompt` and `decode`."""
+    room = depth, options.prompt, options.generate
+    times: dict[str, dict[str, Any]] = {
+        name: {"settings": worker.call("prepare", threads, *room), "decode": [], "prompt": []}
         for name, worker in workers.items()
     }
     for _ in range(options.repeat):
         measured.append(limits.call("measure", threads))
         for name, worker in workers.items():
-            times[name].decode.append(worker.call("decode"))
-            times[name].prompt.append(worker.call("prompt"))
+            for kind in ("decode", "prompt"):
+                times[name][kind].append(worker.call(kind))
     return times
 
 
 def _row(
-    name: str, facts: Mapping[str, Any], threads: int, depth: int, options: Options, times: _Times
+    name: str, facts: Mapping[str, Any], threads: int, depth: int, options: Options, times: Mapping[str, Any]
 ) -> dict[str, Any]:
-    decode = options.generate / median(times.decode)
+    decode = options.generate / median(times["decode"])
     row = {
         "engine": name,
         "format": facts[name].get("format", facts[NATIVE]["format"]),
         "threads": threads,
         "depth": depth,
-        "prompt_tok_s": round(options.prompt / median(times.prompt), 1),
+        "prompt_tok_s": round(options.prompt / median(times["prompt"]), 1),
         "decode_tok_s": round(decode, 1),
-        **times.settings,
+        **times["settings"],
     }
     if name == NATIVE:
         row["weight_gb_s"] = round(facts[name]["weight_bytes_per_token"] * decode / 1e9, 2)

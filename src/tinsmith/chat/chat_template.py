@@ -89,9 +89,7 @@ def thinking_switch(template: str) -> str | None:
 def _switch(template: str) -> str:
     switch = thinking_switch(template)
     if switch is None:
-        raise UnsupportedError(
-            "the model's chat template has no switch for thinking; leave the thinking option out"
-        )
+        raise UnsupportedError("the model's chat template has no switch for thinking; leave the option out")
     return switch
 
 

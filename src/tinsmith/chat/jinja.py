@@ -5,18 +5,20 @@ no environment, arguments or open files for a template that escapes Jinja's sand
 tinsmith.
 
 Requests on standard input and replies on standard output are lines of ASCII JSON. The first line of output has
-Jinja's version.
+Jinja's version. Each line of input is {"seconds": limit of CPU time, "request"}.
 
     {"do": "render", "template", "given"}    {"text"}
     {"do": "examine", "template"}            {"free", "dates", "words"}, see `examine`
 
 Other replies are {"refused": why} if the template rejects its input, {"undated": true} if it writes today's
-date, {"invalid": why} for invalid Jinja, {"failed": why} for any other error.
+date, {"invalid": why} for invalid Jinja, {"failed": why} for any other error. Each has the "seconds" of its CPU
+time.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 import time
@@ -38,7 +40,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace as AnyNamespace
 
 MEMORY = 512 << 20  # bytes of address space
-CPU = 60  # seconds per request, which end a process whose parent has died
 MOST_TEXT = 8 << 20  # characters of a rendered conversation
 _SHOWN = 300  # characters of an error
 
@@ -194,15 +195,15 @@ def _shown(text: object) -> str:
     return " ".join(str(text)[: 4 * _SHOWN].split())[:_SHOWN]
 
 
-def answer(line: bytes) -> bytes:
+def answer(request: dict[str, Any]) -> bytes:
+    begin = time.process_time()
     try:
-        request = json.loads(line)
         functions: dict[str, Callable[..., dict[str, Any]]] = {"render": render, "examine": examine}
         reply = functions[request.pop("do")](**request)
     except Exception as error:  # of the template: reported, and the next request is answered
         reason = f"{type(error).__name__}: {_shown(error)}".removesuffix(": ")
         reply = {"failed": "it needs too much memory" if isinstance(error, MemoryError) else reason}
-    return json.dumps(reply).encode("ascii")
+    return json.dumps({**reply, "seconds": time.process_time() - begin}).encode("ascii")
 
 
 def main() -> None:
@@ -213,26 +214,27 @@ def main() -> None:
     replies.write(json.dumps({"jinja2": jinja2.__version__}).encode("ascii") + b"\n")
     replies.flush()
     for line in requests:
-        limit()
-        replies.write(answer(line) + b"\n")
+        message = json.loads(line)
+        limit(message["seconds"])
+        replies.write(answer(message["request"]) + b"\n")
         replies.flush()
 
 
-def _limits() -> Callable[[], None]:
-    """Limits this process's memory. Returns a function that limits the next request's time. Systems without
+def _limits() -> Callable[[float], None]:
+    """Limits this process's memory. Returns a function that limits the next request's CPU time. Systems without
     these limits (Windows; macOS for memory) leave time to the parent, and memory unlimited."""
     try:
         import resource
     except ImportError:
-        return lambda: None
+        return lambda seconds: None
     for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CORE, 0)):
         with suppress(ValueError, OSError):
             resource.setrlimit(kind, (most, most))
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
 
-    def limit() -> None:
+    def limit(seconds: float) -> None:
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + CPU, hard))
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), hard))
 
     return limit
 

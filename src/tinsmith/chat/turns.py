@@ -179,9 +179,7 @@ class TurnTable:
             for word in self.special.get(role, ()):
                 if word in content if word else not content:
                     what = f"holds {word!r}, which" if word else "is empty, and that"
-                    raise InputError(
-                        f"message {number}: its content {what} means something to the chat template"
-                    )
+                    raise InputError(f"message {number}: its content {what} means something to the template")
             if self.strict and not follows(before, role):
                 raise InputError(
                     f"message {number}: role {role} is out of turn; in the chat template user and assistant "
@@ -240,9 +238,7 @@ class Turns:
         """Raises UnsupportedError where the template has no switch."""
         table = self.default if thinking is None else self.thinking if thinking else self.direct
         if table is None:
-            raise UnsupportedError(
-                "this model's chat template has no switch for thinking; leave the thinking option out"
-            )
+            raise UnsupportedError("the model's chat template has no switch for thinking; leave the option out")
         return table
 
     def to_json(self) -> str:

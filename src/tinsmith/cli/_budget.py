@@ -14,8 +14,8 @@ from tinsmith.format_names import AUTO
 from tinsmith.pipeline.recipe.tables import ACCURACIES, BITS
 
 if TYPE_CHECKING:
+    from tinsmith.search.auto import Chosen
     from tinsmith.search.budget import Budget
-    from tinsmith.search.choice import Chosen
     from tinsmith.spec import Spec
     from tinsmith.system.progress import Display
     from tinsmith.targets import Target
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
+NAMES = (*BUDGETS, "bandwidth", "calibration", "images", "thorough", "work")
 SPEEDS = (0.001, 1_000_000)  # tokens a second, least and most
 PARAMETERS = grouped(
     "Type auto: the best format of each tensor within a budget",
@@ -47,9 +48,8 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def given(args: Args) -> list[str]:
-    """Those of these options that were given."""
-    names = (*BUDGETS, "bandwidth", "calibration", "images", "thorough", "work")
+def flags(args: Args, *names: str) -> list[str]:
+    """The flags of those that were given."""
     return [_flag(name) for name in names if getattr(args, name)]
 
 
@@ -85,13 +85,13 @@ def check(args: Args, formats: Sequence[str]) -> None:
 
 def budget(args: Args, room: int | None, devices: Sequence[Target]) -> Budget:
     """devices: the targets; room: bytes that the matrices may take in them."""
-    from tinsmith.search import choice
+    from tinsmith.search import auto
     from tinsmith.search.budget import Budget
 
     return Budget(
         **values(args, "max_size", "bits", "speed", "min_accuracy"),
-        memory=choice.least(args.memory, room),
-        bandwidth=args.bandwidth or choice.bandwidth(devices),
+        memory=auto.least(args.memory, room),
+        bandwidth=args.bandwidth or auto.bandwidth(devices),
     )
 
 
@@ -111,14 +111,14 @@ def search(
 ) -> Chosen:
     """Finds the formats, and prints the Pareto front. overhead: as for Search; room, devices: as for budget;
     gguf: as in its Options."""
-    from tinsmith.search import auto, choice, text
+    from tinsmith.search import auto, text
 
     shown = _shown(args, spec) if args.images else []
     wanted = budget(args, room, devices)
     ids = text.tokens(spec, text.read(args.calibration))
     options = auto.Options(thorough=args.thorough, gguf=gguf or args.max_size is not None)
     measured = auto.Search(spec, ids, folder, display, options, overhead=overhead)
-    chosen = choice.of_search(measured, wanted, display)
+    chosen = auto.of_search(measured, wanted, display)
     if shown:
         from tinsmith.search import vision
 

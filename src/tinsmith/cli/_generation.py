@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tinsmith.cli._command import Args, Option, flag, grouped, one_of, option
 from tinsmith.cli._types import File, Number, Size, Text, Texts, Whole
+from tinsmith.errors import ConstraintError
 from tinsmith.runtime.images import ImageLimits
+from tinsmith.system import reading
 
 PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", *PENALTIES, "seed")
@@ -22,6 +26,7 @@ THINK = flag(
     default=None,
     help="think before the answer, or answer directly (default: as the chat template does)",
 )
+DATE = option("--date", metavar="DATE", help="today's date for a chat template that prints one")
 SAMPLED = [
     option("--max-tokens", Whole(), default=256, help="tokens of the answer at most"),
     option("--temperature", Number(), default=0.0, help="0: always the most likely token"),
@@ -53,18 +58,33 @@ CONSTRAINED = one_of(
 )
 
 
-def image_options(of: str, group: str = "") -> list[Option]:
+def image_options(of: str) -> list[Option]:
     """Those of ImageLimits. of: what has the images."""
     most = ImageLimits()
-    return grouped(
-        group,
+    return [
         option("--max-images", Whole(0), default=most.images, help=f"images of {of} at most"),
         option(
             "--max-image", Size(), default=f"{most.image >> 20}MiB", help="bytes to decode one image at most"
         ),
         option("--max-pixels", Whole(1), default=most.pixels, help=f"pixels of all images of {of} at most"),
-    )
+    ]
 
 
 def image_limits(args: Args) -> ImageLimits:
     return ImageLimits(args.max_images, args.max_image, args.max_pixels)
+
+
+def constraint(args: Args) -> tuple[str, Any]:
+    """The kind of the answer's constraint, as OutputConstraint's, and its value: a schema, a grammar …"""
+    from tinsmith.constraint.makers import grammar_kind
+
+    if args.unconstrained:
+        return "unconstrained", None
+    if args.grammar is not None:
+        kind = "lark" if grammar_kind(args.grammar) == "lark" else "grammar"
+        return kind, reading.read_text(args.grammar)
+    for kind in ("regex", "choices", "schema", "tools"):
+        if (given := getattr(args, kind)) is not None:
+            is_file = kind in ("schema", "tools")
+            return kind, reading.read_json(given, ConstraintError, unique=True) if is_file else given
+    return "own", None

@@ -12,8 +12,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from tinsmith.cli._command import Verb
-from tinsmith.cli._outputs import name_of
+from tinsmith.cli._command import Verb, name_of
 from tinsmith.errors import InputError
 
 FAILED = 2

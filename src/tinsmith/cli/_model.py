@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, Option, argument, option, values
+from tinsmith.cli._command import Args, argument, option, values
 from tinsmith.cli._types import File, Whole, Word, isas
 
 if TYPE_CHECKING:
@@ -23,11 +23,7 @@ KEY = option(
 )
 
 
-def duty_cycle(group: str = "") -> Option:
-    return option("--duty-cycle", Whole(), default=100, group=group, help="CPU duty cycle, in percent")
-
-
-DUTY_CYCLE = duty_cycle()
+DUTY_CYCLE = option("--duty-cycle", Whole(), default=100, help="CPU duty cycle, in percent")
 KV = option(
     "--kv", Word(("f16", "q8")), default="f16", help="type of keys and values: f16, or q8 in half the memory"
 )

@@ -19,6 +19,10 @@ def shown(text: str, stream: TextIO | None = None) -> str:
     return _CONTROL.sub(lambda match: one_line(match[0]), text) if (stream or sys.stdout).isatty() else text
 
 
+def mb(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
 def table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
     """right: the columns that are aligned right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

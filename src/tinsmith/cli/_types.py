@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from tinsmith.format_names import FORMATS
+from tinsmith.system import reading
 
 _SHOWN = 60
 _LONGEST = 4096  # of a path, on Linux
-# A str: a module's attribute, such as "tinsmith.targets:ISAS", that a completion imports.
+# With a colon: a module's attribute, such as "tinsmith.targets:ISAS", that a completion imports.
 Names = Sequence[str] | str
 base_names, tasks, isas = "tinsmith.hub:catalog", "tinsmith.tasks:names", "tinsmith.targets:ISAS"
 
@@ -27,25 +28,33 @@ def shown(value: str) -> str:
     return short if short.strip() and short.isprintable() else repr(short)
 
 
-def listed(names: Names) -> Sequence[str]:
-    if not isinstance(names, str):
-        return names
-    module, _, name = names.partition(":")
-    found = getattr(importlib.import_module(module), name)
-    return list(found() if callable(found) else found)
+def listed(names: Names) -> list[str]:
+    found: list[str] = []
+    for name in [names] if isinstance(names, str) else names:
+        module, colon, attribute = name.partition(":")
+        value = getattr(importlib.import_module(module), attribute) if colon else [name]
+        found += value() if callable(value) else value
+    return found
+
+
+def _filled(text: str) -> str:
+    if not text:  # mostly a shell variable that is not set: no check may be left out for it
+        raise ValueError
+    return text
 
 
 class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
-    """name: the metavar, in lower case. read: the value of a text, or ValueError. allowed: what may be given,
-    after "give "."""
+    """name: the metavar, in lower case. allowed: what may be given, after "give ". read: gives the value of a
+    text, or raises ValueError. names: those that a shell completes."""
 
-    name = "text"
-    allowed = "a text that is not empty"
-
-    def read(self, text: str) -> Any:
-        if not text:  # mostly a shell variable that is not set: no check may be left out for it
-            raise ValueError
-        return text
+    def __init__(
+        self,
+        name: str = "text",
+        allowed: str = "a text that is not empty",
+        read: Callable[[str], Any] = _filled,
+        names: Names = (),
+    ) -> None:
+        self.name, self.allowed, self.read, self.names = name, allowed, read, names
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):  # a default
@@ -56,7 +65,7 @@ class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before cli
             self.fail(f"{shown(value)}: give {self.allowed}", param, ctx)
 
     def completions(self, incomplete: str) -> Sequence[str | CompletionItem]:
-        return ()
+        return listed(self.names)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -68,119 +77,92 @@ class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before cli
         return [item for item in items if item.type != "plain" or item.value.startswith(incomplete)]
 
 
-class Text(Kind):
+def Text() -> Kind:
     """Any text, an empty one too."""
-
-    allowed = "a text"
-
-    def read(self, text: str) -> str:
-        return text
+    return Kind(allowed="a text", read=str)
 
 
-class Whole(Kind):
+def Whole(least: int | None = None) -> Kind:
     """A count, of at least `least` where that is given."""
 
-    name = "n"
-
-    def __init__(self, least: int | None = None) -> None:
-        self.least = least
-        self.allowed = "a whole number" if least is None else f"a whole number, at least {least}"
-
-    def read(self, text: str) -> int:
+    def read(text: str) -> int:
         number = int(text)
-        if self.least is not None and number < self.least:
+        if least is not None and number < least:
             raise ValueError
         return number
 
+    return Kind("n", "a whole number" if least is None else f"a whole number, at least {least}", read)
 
-class FileName(Kind):
+
+def FileName() -> Kind:
     """What files are called: no path."""
+    from tinsmith.tables import NAME
 
-    def __init__(self) -> None:
-        from tinsmith.tables import NAME
-
-        self.kind, self.allowed = NAME, NAME.allowed
-
-    def read(self, text: str) -> str:
-        if not self.kind.accepts(text):
+    def read(text: str) -> str:
+        if not NAME.accepts(text):
             raise ValueError
         return text
 
+    return Kind(allowed=NAME.allowed, read=read)
 
-class Number(Kind):
+
+def Number(least: float = -math.inf, most: float = math.inf) -> Kind:
     """Within these bounds, where they are given."""
 
-    name = "x"
-
-    def __init__(self, least: float = -math.inf, most: float = math.inf) -> None:
-        self.least, self.most = least, most
-        self.allowed = "a number" if math.isinf(least) else f"a number, {least:g} to {most:g}"
-
-    def read(self, text: str) -> float:
+    def read(text: str) -> float:
         number = float(text)
-        if not (math.isfinite(number) and self.least <= number <= self.most):
+        if not (math.isfinite(number) and least <= number <= most):
             raise ValueError
         return number
 
+    return Kind("x", "a number" if math.isinf(least) else f"a number, {least:g} to {most:g}", read)
 
-class Size(Kind):
-    name = "size"
-    allowed = "a number of bytes, or a size such as 16MiB or 90MB"
 
-    def read(self, text: str) -> int:
+def Size() -> Kind:
+    def read(text: str) -> int:
         from tinsmith.tables import bytes_of
 
         return bytes_of(int(text) if text.isdecimal() else text)
 
+    return Kind("size", "a number of bytes, or a size such as 16MiB or 90MB", read)
 
-class Pixels(Kind):
+
+def Pixels() -> Kind:
     """Width and height of an image."""
 
-    name = "wxh"
-    allowed = "a width and a height in pixels, 1 to 65535 each, such as 640x480"
-
-    def read(self, text: str) -> tuple[int, int]:
+    def read(text: str) -> tuple[int, int]:
         width, height = map(int, text.lower().split("x"))
         if not (0 < width <= 65535 and 0 < height <= 65535):
             raise ValueError
         return width, height
 
+    return Kind("wxh", "a width and a height in pixels, 1 to 65535 each, such as 640x480", read)
 
-class Wholes(Kind):
+
+def Wholes() -> Kind:
     """Such as token ids, or numbers of threads."""
-
-    name = "1,2"
     allowed = "whole numbers separated by commas, such as 1,2,3"
-
-    def read(self, text: str) -> list[int]:
-        return [int(item) for item in text.split(",")]
+    return Kind("1,2", allowed, lambda text: [int(item) for item in text.split(",")])
 
 
 class Texts(Kind):
     """names: those that a shell completes."""
 
-    name = "a,b"
-    allowed = "texts separated by commas, such as a,b"
-
     def __init__(self, *names: str) -> None:
-        self.names = names
+        super().__init__("a,b", "texts separated by commas, such as a,b", self._items, names)
 
-    def read(self, text: str) -> list[str]:
-        return [item.strip() for item in super().read(text).split(",")]
+    def _items(self, text: str) -> list[str]:
+        return [item.strip() for item in _filled(text).split(",")]
 
     def completions(self, incomplete: str) -> list[str]:
         before, comma, _ = incomplete.rpartition(",")
         return [before + comma + name for name in self.names if name not in before.split(",")]
 
 
-class Labels(Kind):
+def Labels() -> Kind:
     """Texts separated by commas, or a file of them."""
 
-    name = "labels"
-    allowed = "labels separated by commas, or a text file with one on each line"
-
-    def read(self, text: str) -> list[str]:
-        from tinsmith.system import reading
+    def read(text: str) -> list[str]:
 
         lines = (
             reading.read_text(text).splitlines()
@@ -192,67 +174,52 @@ class Labels(Kind):
             raise ValueError
         return labels
 
+    return Kind("labels", "labels separated by commas, or a text file with one on each line", read)
 
-class Word(Kind):
+
+def Word(names: Names) -> Kind:
     """One of some names, which what takes it knows: it refuses others, and lists its own."""
-
-    name = "name"
-
-    def __init__(self, names: Names) -> None:
-        self.names = names
-
-    def completions(self, incomplete: str) -> Sequence[str]:
-        return listed(self.names)
+    return Kind("name", names=names)
 
 
-class Format(Kind):
+def Format(*more: str) -> Kind:
     """A weight format, in any case, or one of some further names."""
+    known = (*FORMATS, *more)
 
-    name = "format"
-
-    def __init__(self, *more: str) -> None:
-        self.known = (*FORMATS, *more)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        name = str(value).upper()
-        if name not in self.known:
-            self.fail(f"{shown(name)}: unknown weight format; give one of {', '.join(self.known)}", param, ctx)
-        return name
-
-    def completions(self, incomplete: str) -> list[str]:
-        return [name.lower() for name in self.known]
-
-
-class _Path(Kind):
-    allowed = "a path"
-
-    def read(self, text: str) -> Any:
-        if not text or "\0" in text or len(text) > _LONGEST:
+    def read(text: str) -> str:
+        if text.upper() not in known:
             raise ValueError
-        return text
+        return text.upper()
+
+    return Kind("format", f"a weight format, one of {', '.join(known)}", read, [name.lower() for name in known])
 
 
-class File(_Path):
+def _path(text: str) -> str:
+    if not text or "\0" in text or len(text) > _LONGEST:
+        raise ValueError
+    return text
+
+
+class File(Kind):
     """suffixes: the kinds of file that a shell completes; any where none is given. path: whether it is a Path.
     names: what else it may be. out: it is written; rewrites: the parameter whose file it may replace."""
 
-    name = "file"
-
     def __init__(
-        self, *suffixes: str, path: bool = False, names: Names = (), out: bool = False, rewrites: str = ""
+        self,
+        *suffixes: str,
+        name: str = "file",
+        path: bool = False,
+        names: Names = (),
+        out: bool = False,
+        rewrites: str = "",
     ) -> None:
-        self.suffixes, self.path, self.names, self.out, self.rewrites = suffixes, path, names, out, rewrites
-
-    def read(self, text: str) -> str | Path:
-        return Path(super().read(text)) if self.path else str(super().read(text))
+        super().__init__(name, "a path", (lambda text: Path(_path(text))) if path else _path, names)
+        self.suffixes, self.out, self.rewrites = suffixes, out, rewrites
 
     def completions(self, incomplete: str) -> Sequence[str | CompletionItem]:
         if not self.suffixes:
             return [CompletionItem(incomplete, type="file")]
-        return [*self.choices(), *self.files(incomplete), CompletionItem(incomplete, type="dir")]
-
-    def choices(self) -> Sequence[str]:
-        return listed(self.names)
+        return [*listed(self.names), *self.files(incomplete), CompletionItem(incomplete, type="dir")]
 
     def files(self, incomplete: str) -> Iterator[str]:
         """Those of its kinds, as the user writes their folder; the shell adds folders itself."""
@@ -266,29 +233,18 @@ class File(_Path):
                     yield written + slash + path.name
 
 
-class Folder(_Path):
+class Folder(Kind):
     """out: it is written to."""
 
-    name = "dir"
-
     def __init__(self, out: bool = False) -> None:
+        super().__init__("dir", "a path", lambda text: Path(_path(text)))
         self.out = out
-
-    def read(self, text: str) -> Path:
-        return Path(super().read(text))
 
     def completions(self, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(incomplete, type="dir")]
 
 
-class Device(File):
+def Device(host: bool = False) -> File:
     """A device by name, or a TOML file. host: whether it may be this machine."""
-
-    name = "target"
-
-    def __init__(self, host: bool = False) -> None:
-        super().__init__(".toml", names="tinsmith.targets:names")
-        self.host = host
-
-    def choices(self) -> list[str]:
-        return [*super().choices(), *(["host"] if self.host else [])]
+    names = ("tinsmith.targets:names", "host") if host else "tinsmith.targets:names"
+    return File(".toml", name="target", names=names)

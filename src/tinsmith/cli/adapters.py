@@ -47,13 +47,6 @@ PARAMETERS = [
         needs="--add",
     ),
 ]
-_BROUGHT = {
-    "template": "chat template",
-    "constraint": "constraint",
-    "abstention": "thresholds",
-    "metrics": "metrics",
-    "license": "licence",
-}
 
 
 def run(args: Args) -> int:
@@ -94,9 +87,7 @@ def _changed(out: Path) -> int:
 def _list(args: Args) -> int:
     from tinsmith.train.adapters import tin as adapter_tin
 
-    known, ranks = adapter_tin.listed(args.file), adapter_tin.own_ranks(args.file)
-    for name, rank in ranks.items():
-        known[name]["own_rank"] = rank
+    known = adapter_tin.listed(args.file)
     if args.json:
         print(json.dumps(known, indent=1))
         return 0
@@ -107,10 +98,7 @@ def _list(args: Args) -> int:
 
 def _line(facts: dict[str, Any]) -> str:
     size = f"{facts.get('factor_bytes')} bytes"
-    line = f"rank {facts.get('own_rank')}, {facts.get('matrices')} matrices, {size}"
-    if facts.get("own_rank") != facts.get("rank"):
-        line += f" (takes {facts.get('rank')} of a session's adapter_rank)"
+    line = f"{facts.get('matrices')} matrices, {size}, {facts.get('rank')} of a session's adapter_rank"
     if facts.get("prefix"):
         line = f"a prefix of {facts['prefix']} tokens, {size}"
-    brings = [word for key, word in _BROUGHT.items() if key in facts]
-    return line + (f"; with its {', '.join(brings)}" if brings else "")
+    return line

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli import _generation, _model
-from tinsmith.cli._command import Args, argument, flag, option, values
+from tinsmith.cli._command import Args, argument, flag, grouped, option, values
 from tinsmith.cli._terminal import shown
-from tinsmith.cli._types import File, Folder, Texts, Whole, Word, isas, tasks
+from tinsmith.cli._types import File, Folder, Texts, Whole, Word, tasks
 from tinsmith.errors import InputError
+from tinsmith.system import progress
 
 if TYPE_CHECKING:
     from tinsmith.batch.executors import Executor, WorkerConfig
-    from tinsmith.batch.settings import OutputConstraint, Settings
-    from tinsmith.system.progress import Display
+    from tinsmith.batch.settings import Settings
 
 HELP = "answer every row of a file, and resume after a crash"
 SECTION = "run"
 CHECKED = 100  # answers that --check computes again, where --sample does not say
 LOADING = ("isa", "kv", "date", "key", "duty_cycle")  # options of tinsmith.load
-ROWS = "Rows and prompts"
-WORK = "Computation"
 PARAMETERS = [
     argument("file", "FILE", File(".tin", ".gguf"), help="a .tin, a .gguf or a Hugging Face folder"),
     argument(
@@ -39,88 +37,66 @@ PARAMETERS = [
         File(".jsonl", ".csv", ".parquet", path=True, out=True),
         help="the answers: .jsonl, .csv or .parquet",
     ),
-    option(
-        "--input",
-        Texts(),
-        group=ROWS,
-        metavar="A,B",
-        help="columns of the prompt (default: found by name)",
+    *grouped(
+        "Rows and prompts",
+        option("--input", Texts(), default=[], help="columns of the prompt (default: found by name)"),
+        option(
+            "--where",
+            metavar="EXPR",
+            help="rows for which this is true, such as lang == 'en' and len(text) < 200",
+        ),
+        option("--sample", Whole(1), help="N of those rows, sampled by --seed"),
+        option("--limit", Whole(1), help="the first N of those rows"),
+        *_generation.image_options("a row"),
     ),
-    option(
-        "--where",
-        group=ROWS,
-        metavar="EXPR",
-        help="rows for which this is true, such as lang == 'en' and len(text) < 200",
-    ),
-    option("--sample", Whole(1), group=ROWS, metavar="N", help="N of those rows, sampled by --seed"),
-    option("--limit", Whole(1), group=ROWS, metavar="N", help="the first N of those rows"),
-    *_generation.image_options("a row", ROWS),
     option(
         "--task",
         Word(tasks),
-        metavar="T",
         help="an adapter of FILE, or a kind of answer, which parses answers into `value`",
     ),
     _generation.ADAPTER,
     _generation.SYSTEM,
     flag("--raw", help="continue the prompts, without chat template"),
     _generation.THINK,
-    option("--date", metavar="D", help="today's date, for a chat template that writes it"),
+    _generation.DATE,
     *_generation.SAMPLED,
     *_generation.CONSTRAINED,
     _generation.SEARCH,
-    option(
-        "--shape",
-        Word(("rows", "openai")),
-        metavar="S",
-        help="format of OUT's lines: rows or openai (default: IN's)",
-    ),
+    option("--shape", Word(("rows", "openai")), help="format of OUT's lines: rows or openai (default: IN's)"),
     flag("--unordered", help="write answers to OUT as they finish, not in IN's order"),
-    option(
-        "--retry",
-        Whole(0),
-        default=2,
-        metavar="N",
-        help="further tries of failed rows, also of a finished OUT (default: 2)",
-    ),
-    option("--cache", Folder(out=True), metavar="DIR", help="store answers in DIR, and reuse stored ones"),
+    option("--retry", Whole(0), default=2, help="further tries of failed rows, also of a finished OUT"),
+    option("--cache", Folder(out=True), help="store answers in DIR, and reuse stored ones"),
     flag("--check", help=f"compute {CHECKED} of OUT's answers again, or --sample N, and compare them"),
-    option("--workers", Whole(1), group=WORK, metavar="N", help="processes (default: one a core)"),
-    option(
-        "--slots",
-        Whole(1),
-        default=8,
-        group=WORK,
-        metavar="N",
-        help="concurrent answers of each process (default: 8)",
+    *grouped(
+        "Computation",
+        option("--workers", Whole(1), help="processes (default: one a core)"),
+        option("--slots", Whole(1), default=8, help="concurrent answers of each process"),
+        option("--ray", metavar="ADDRESS", help="on a Ray cluster: host:port, ray://host:port, auto or local"),
     ),
-    _model.duty_cycle(WORK),
-    option(
-        "--ray",
-        group=WORK,
-        metavar="ADDRESS",
-        help="on a Ray cluster: host:port, ray://host:port, auto or local",
-    ),
-    option(
-        "--isa", Word(isas), group=WORK, metavar="S", help="instruction set (default: the best that runs here)"
-    ),
-    option(
-        "--kv", Word(("f16", "q8")), default="f16", group=WORK, metavar="T", help="keys and values: f16, or q8"
-    ),
+    _model.DUTY_CYCLE,
+    _model.ISA,
+    _model.KV,
     _model.KEY,
 ]
 
 
 def run(args: Args) -> int:
     from tinsmith.batch import run as engine
-    from tinsmith.system import progress
+    from tinsmith.batch.cache import Cache
+    from tinsmith.batch.executors import WorkerConfig
 
     if args.check:
         return _check(args)
-    job = _job(args)
-    display = progress.display()
+    display, adapters = progress.display(), _model.scales(args.adapter)
+    job = WorkerConfig(
+        file=Path(args.file),
+        settings=_settings(args, adapters or None),
+        loading=values(args, *LOADING),
+        adapters=_paths(adapters),
+        **values(args, "slots", "retry", "cache"),
+    )
     batch = engine.Batch(
-        Path(args.file),
+        job.file,
         args.given,
         args.out,
         job.settings,
@@ -129,7 +105,10 @@ def run(args: Args) -> int:
         args.retry,
         job.adapters,
     )
-    with _merged(args.cache, display):
+    # Closed after the workers' caches, which leaves one file.
+    with closing(Cache(args.cache)) if args.cache else nullcontext() as cache:
+        if cache and (taken := cache.merge()):
+            display.line(f"{args.cache}: {taken:,} answers of other machines")
         counts = engine.run(batch, lambda settings: _executor(args, replace(job, settings=settings)), display)
     failed = f", {counts.failed:,} of them failed" if counts.failed else ""
     display.line(f"{args.out}: {counts.items:,} items{failed}, {counts.tokens:,} tokens")
@@ -140,7 +119,6 @@ def _check(args: Args) -> int:
     """0 where all answers that are computed again are equal, 1 where some are not."""
     from tinsmith.batch.executors import WorkerConfig
     from tinsmith.batch.replay import SHOWN, Replay, replay
-    from tinsmith.system import progress
 
     sample = Replay(args.out, Path(args.file), args.given, args.sample or CHECKED, args.seed)
     settings, header = sample.header()
@@ -161,69 +139,25 @@ def _check(args: Args) -> int:
     return int(result.differ > 0)
 
 
-@contextmanager
-def _merged(folder: Path | None, display: Display) -> Iterator[None]:
-    """Takes what other machines put into the cache, and leaves it as one file."""
-    if folder is None:
-        yield
-        return
-    from tinsmith.batch.cache import Cache
-
-    cache = Cache(folder)
-    try:
-        if taken := cache.merge():
-            display.line(f"{folder}: {taken:,} answers of other machines")
-        yield
-    finally:
-        cache.close()  # last, and so what is beside the file goes into it
-
-
-def _job(args: Args) -> WorkerConfig:
-    from tinsmith.batch.executors import WorkerConfig
-
-    adapters = _model.scales(args.adapter)
-    return WorkerConfig(
-        file=Path(args.file),
-        settings=_settings(args, adapters or None),
-        loading=values(args, *LOADING),
-        adapters=_paths(adapters),
-        **values(args, "slots", "retry", "cache"),
-    )
-
-
 def _paths(names: Iterable[str]) -> dict[str, str]:
     """The adapters that are files or folders beside the model file."""
     return {name: name for name in names if Path(name).exists()}
 
 
 def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
-    from tinsmith.batch.settings import Settings
+    from tinsmith.batch.settings import OutputConstraint, Settings
 
     return Settings(
         **values(args, "where", "seed", "shape", "task", "system", "raw", "thinking", "max_tokens"),
-        input=tuple(args.input or ()),
+        input=tuple(args.input),
         sample=args.sample or 0,
         limit=args.limit or 0,
         adapters=adapters,
         images=_generation.image_limits(args),
-        constraint=replace(_constraint(args), search=args.search),
+        constraint=OutputConstraint(*_generation.constraint(args), search=args.search),
         stop=tuple(args.stop),
         options=values(args, *_generation.SAMPLING),
     )
-
-
-def _constraint(args: Args) -> OutputConstraint:
-    from tinsmith.batch.settings import OutputConstraint
-
-    if args.unconstrained:
-        return OutputConstraint("unconstrained")
-    for kind in ("regex", "choices"):
-        if getattr(args, kind) is not None:
-            return OutputConstraint(kind, getattr(args, kind))
-    for kind in ("schema", "tools", "grammar"):
-        if getattr(args, kind) is not None:
-            return OutputConstraint.of_file(kind, getattr(args, kind))
-    return OutputConstraint()
 
 
 def _executor(args: Args, job: WorkerConfig) -> Executor:

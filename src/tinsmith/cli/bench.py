@@ -11,6 +11,7 @@ from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option, values
 from tinsmith.cli._terminal import table
 from tinsmith.cli._types import File, Texts, Whole, Wholes
+from tinsmith.system import progress
 
 T = TypeVar("T")
 
@@ -32,7 +33,6 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     from tinsmith import bench
-    from tinsmith.system import progress
     from tinsmith.system.cores import processors
 
     options = bench.Options(

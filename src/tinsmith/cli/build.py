@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinsmith import targets
 from tinsmith.cli import _budget, _constrained, make
 from tinsmith.cli._command import Args, argument, flag, grouped, option
 from tinsmith.cli._types import Device, File, FileName, Folder, Format, Whole, Word, base_names
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.formats.tin import BILL, SOURCE
+from tinsmith.system import progress
 
 if TYPE_CHECKING:
     from tinsmith.quant.shipping import Extra
@@ -62,21 +64,16 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith import targets
-
     devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
-        held = (*_constrained.SOURCES, "search")
-        stated = ("formats", "context", "name", "date", "imatrix", "mmproj", "kv", "mtp", *held)
-        if any(getattr(args, name) for name in stated):
+        flags = ["--format"] if args.formats else []
+        flags += _budget.flags(args, "context", "name", "date", "imatrix", "mmproj", "kv", "mtp", "search")
+        flags += _budget.flags(args, *_constrained.SOURCES, *_budget.NAMES)
+        if flags:
             raise InputError(
                 f"{args.source}: a recipe states these in [build], [output], [data] and [constraint]; leave "
-                "out --format, --context, --name, --date, --imatrix, --mmproj, --kv, --mtp, --schema, --tools, "
-                "--grammar, --search"
+                f"out {', '.join(flags)}"
             )
-        budgets = _budget.given(args)
-        if budgets:
-            raise InputError(f"{args.source}: a recipe states its budgets in [build]; leave out {budgets[0]}")
         paths = _from_recipe(args)
     else:
         paths = _from_model(args)
@@ -89,7 +86,6 @@ def run(args: Args) -> int:
 def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
     """Builds the devices' runtimes beside the files; returns their folders."""
     from tinsmith.cross import runtime
-    from tinsmith.system import progress
 
     tins = [path for path in built if path.suffix == ".tin"]
     folders = {device.name: built[0].parent / f"runtime-{device.name}" for device in devices}
@@ -110,7 +106,6 @@ def _from_model(args: Args) -> list[Path]:
     from tinsmith.chat.chat_template import dated
     from tinsmith.formats import imatrix
     from tinsmith.quant import shipping
-    from tinsmith.system import progress
 
     devices = [targets.find(name) for name in args.targets]
     formats = _formats(args, devices)
@@ -145,8 +140,6 @@ def _from_model(args: Args) -> list[Path]:
 
 def _formats(args: Args, devices: Sequence[Target]) -> list[str]:
     """Those given, or else the devices' own; checks the options that go with them."""
-    from tinsmith import targets
-
     formats = list(args.formats or targets.formats(devices) or DEFAULTS)
     if args.mtp and AUTO in formats:
         raise InputError(f"--mtp: {AUTO} measures logits, which drafts do not change; give another --format")

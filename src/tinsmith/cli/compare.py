@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Folder
+from tinsmith.system import progress
 
 HELP = "compare prompting, retrieval and tuning on a recipe's test set"
 SECTION = "measure"
@@ -20,16 +21,15 @@ def run(args: Args) -> int:
 
     from tinsmith.cli._terminal import shown
     from tinsmith.pipeline import recipe as recipes
-    from tinsmith.pipeline.compare import page
+    from tinsmith.pipeline.compare import document
     from tinsmith.pipeline.compare.make import compare
-    from tinsmith.system import progress
 
     recipe = recipes.load(args.recipe)
     path, found = compare(recipe, args.out, progress.display(), small=args.small)
     if args.json:
         print(json.dumps(found, ensure_ascii=False))
         return 0
-    for line in page.lines(found):
+    for line in document.lines(found):
         print(shown(line))
     print(path)
     return 0

@@ -13,7 +13,7 @@ from tinsmith.cli._types import File, Kind, Text, Whole, Word, tasks
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
-    from tinsmith.evaluate.difference import Case
+    from tinsmith.data.readers import Example
     from tinsmith.tasks import Task
 
 HELP = "list the answers that differ between two models, formats or adapters"
@@ -21,18 +21,15 @@ SECTION = "measure"
 MODEL = File(".tin", ".gguf")
 
 
-class Share(Kind):
+def _share(text: str) -> float:
     """A percentage, or a fraction."""
-
-    allowed = "a share such as 0.5% or 0.005"
-
-    def read(self, text: str) -> float:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        if not 0 <= share <= 1:
-            raise ValueError
-        return share
+    share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 <= share <= 1:
+        raise ValueError
+    return share
 
 
+SHARE = Kind(allowed="a share such as 0.5% or 0.005", read=_share)
 PARAMETERS = [
     argument("before", "A", MODEL, help="a .tin, a .gguf or a Hugging Face folder"),
     argument("after", "B", MODEL, help="as A; may be the same file, with another --adapter-b"),
@@ -46,7 +43,7 @@ PARAMETERS = [
     option("--max-tokens", Whole(), default=256, help="tokens of an answer at most"),
     _model.THREADS,
     flag("--unconstrained", help="unconstrained, whatever A and B say"),
-    option("--allow", Share(), default=0.0, help="exit with 1 if a larger share of the answers changed"),
+    option("--allow", SHARE, default=0.0, help="exit with 1 if a larger share of the answers changed"),
     flag("--json", help="print counts, metrics and changes as JSON"),
     option("--page", File(".html", out=True), help="also write an HTML page (extra: eval)"),
 ]
@@ -78,7 +75,7 @@ def _called(file: str, adapters: list[str]) -> str:
     return " + ".join([str(file), *adapters])
 
 
-def _answers(args: Args, file: str, adapters: list[str], task: Task, cases: list[Case]) -> list[str]:
+def _answers(args: Args, file: str, adapters: list[str], task: Task, cases: list[Example]) -> list[str]:
     from tinsmith.evaluate import difference
     from tinsmith.runtime import load
 

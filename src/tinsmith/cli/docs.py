@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith import hub
 from tinsmith.cli._command import Args, argument, flag, grouped, option
 from tinsmith.cli._types import File, Folder, Labels, Text, Whole, Word, base_names
 from tinsmith.errors import InputError
+from tinsmith.system import progress, reading
 
 if TYPE_CHECKING:
     from tinsmith.prepare.documents.making import Plan
@@ -68,7 +70,6 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     from tinsmith.prepare.documents import making
-    from tinsmith.system import progress
 
     made = making.make(_plan(args), _teacher(args), progress.display())
     if not args.json:
@@ -86,7 +87,6 @@ def _train(recipe: Path) -> Path:
     """The adapter's folder."""
     from tinsmith.pipeline import engine
     from tinsmith.pipeline import recipe as recipes
-    from tinsmith.system import progress
 
     stated = recipes.load(recipe)
     run = engine.make(stated, None, progress.display(), "train")
@@ -94,7 +94,6 @@ def _train(recipe: Path) -> Path:
 
 
 def _plan(args: Args) -> Plan:
-    from tinsmith import hub
     from tinsmith.constraint import makers
     from tinsmith.prepare import starting
     from tinsmith.prepare.documents import writing
@@ -134,7 +133,6 @@ def _plan(args: Args) -> Plan:
 def _checked(path: str, make: Callable[[Any], object], advice: str) -> Any:
     """Raises ConstraintError, before the teacher is asked, for a constraint that can't be enforced."""
     from tinsmith.errors import ConstraintError
-    from tinsmith.system import reading
 
     given = reading.read_json(path, unique=True, advice=advice)
     try:
@@ -162,8 +160,6 @@ def _teacher(args: Args) -> Teacher:
     for name in ("model", "key_file"):
         if getattr(args, name) is not None:
             raise InputError(f"--{name.replace('_', '-')} is for a teacher at a URL; leave it out")
-    from tinsmith import hub
-
     path = Path(args.teacher)
     if path.suffix == ".tin":
         return Local(path, args.threads)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tinsmith.cli._command import Args, argument, one_of, option, refuse
 from tinsmith.cli._types import File, Folder, Word
+from tinsmith.system import progress
 
 HELP = "convert a model to ONNX or GGUF, or an adapter to one file"
 SECTION = "build"
@@ -96,7 +97,6 @@ def _gguf(args: Args, out: Path) -> None:
     from tinsmith.formats.tin import Tin
     from tinsmith.quant.presets import notes_of_gguf
     from tinsmith.quant.shipping import mmproj_of
-    from tinsmith.system import progress
 
     size, display = Tin(args.file).entry("weights.bin").nbytes, progress.display()
     with progress.transfer(display, "unpack", size) as advance:

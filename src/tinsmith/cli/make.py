@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tinsmith.cli._command import Args, argument, grouped, option
 from tinsmith.cli._types import File, Folder, Word
 from tinsmith.errors import InputError
+from tinsmith.system import progress
 from tinsmith.train.options import LOGS, RETRAINS
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ def run(args: Args) -> int:
 def make(stated: Recipe, out: Path | None, goal: str, log: str | None = None) -> Run:
     """Brings a stage, and those it needs, up to date: of a recipe of one task or of several."""
     from tinsmith.pipeline import engine
-    from tinsmith.system import progress
 
     return engine.make(stated, out, progress.display(), goal, log)
 
@@ -101,7 +101,6 @@ def _train(args: Args, stated: Recipe) -> int:
     """Alone, or as one of the processes that a launcher started."""
     from tinsmith.pipeline import engine
     from tinsmith.pipeline.stages import merge
-    from tinsmith.system import progress
     from tinsmith.train.steps import together
 
     together.join(stated.train.device)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli._command import Args, flag, option
-from tinsmith.cli._terminal import table
+from tinsmith.cli._terminal import mb, table
 from tinsmith.cli._types import Device
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run(args: Args) -> int:
             print(f"\n{entry.name}: no plan: {room.error}")
     if target:
         print(
-            f"\n{target.name} stores {_mb(target.memory.storage)}, a model may use {_mb(target.memory.ram)} of "
+            f"\n{target.name} stores {mb(target.memory.storage)}, a model may use {mb(target.memory.ram)} of "
             "RAM. ≥: weights alone; after `tinsmith pull`, `tinsmith plan` gives all memory and the speed."
         )
     return 0
@@ -63,13 +63,9 @@ def _size(parameters: int) -> str:
     return f"{parameters / 1e9:.2g} B" if parameters >= 1e9 else f"{parameters / 1e6:.0f} M"
 
 
-def _mb(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
-
-
 def _room(room: Room | None) -> tuple[str, ...]:
     if room is None:
         return ()
     least = "" if room.exact else "≥ "
     fits = {True: "yes", False: "no", None: "perhaps"}[room.fits]
-    return least + _mb(room.storage), least + _mb(room.ram), fits
+    return least + mb(room.storage), least + mb(room.ram), fits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinsmith.cli._command import Args, argument, flag, one_of, option, refuse
 from tinsmith.cli._types import Device, File, Folder, Word
+from tinsmith.system import progress
 
 HELP = "pack a .tin or a recipe with all that an offline machine needs to check and install it"
 SECTION = "ship"
@@ -48,7 +49,6 @@ def run(args: Args) -> int:
     from tinsmith import airgap
     from tinsmith.airgap import openpgp
     from tinsmith.cli.sign import secret_key
-    from tinsmith.system import progress
 
     _check(args)
     signer = openpgp.find(args.gpg_key) if args.gpg_key else None

@@ -7,7 +7,7 @@ import json
 from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Whole
-from tinsmith.system import reading
+from tinsmith.system import progress, reading
 
 HELP = "measure the perplexity of a model file on a text"
 SECTION = "measure"
@@ -21,7 +21,6 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     from tinsmith.evaluate.perplexity import perplexity
-    from tinsmith.system import progress
 
     text = reading.read_text(args.text)
     model = _model.open_model(args)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HELP = "predict a model's memory and speed on a device"
 SECTION = "build"
+OPTIONAL = ("firmware", "image", "pixels")  # memory that only some plans have
 PARAMETERS = [
     argument(
         "model",
@@ -64,35 +65,27 @@ def made(args: Args) -> Plan:
 def _lines(plan: Plan) -> list[str]:
     memory, session, speed = plan.memory, plan.memory.session, plan.speed
     wide, high = plan.image
+    encoder = f"the vision encoder's arena, keys and values {memory.vision_kv}"
+    rest = "tokens, image rows, sampling, session" if memory.vision else "tokens, sampling, session"
     rows = [
         ("file", memory.file, f"{plan.format}, of {plan.storage:,} the device stores"),
         ("weights", memory.weights, "of the file"),
         ("tables", memory.tables, "of the file: program, vocabulary, chat template"),
         ("model", memory.model, "of the loaded model"),
-        *([("firmware", memory.firmware, "stack and statics of an image")] if memory.firmware else []),
+        ("firmware", memory.firmware, "stack and statics of an image"),
         ("keys, values", session.kv, f"{plan.kv}, {session.context:,} tokens"),
         ("states", session.states, "recurrent"),
         ("arena", session.arena, f"{session.chunk} tokens at once"),
         ("logits", session.logits, "of one token"),
-        (
-            "rest",
-            session.rest,
-            "tokens, image rows, sampling, session" if memory.vision else "tokens, sampling, session",
-        ),
-        ("session", session.bytes, "tin_session_size; of tinsmith.load: " + f"{plan.python_session:,}"),
-        *(
-            [
-                ("image", memory.vision, f"the vision encoder's arena, keys and values {memory.vision_kv}"),
-                ("pixels", memory.pixels, f"pixels and patches of an image of {wide} x {high}"),
-            ]
-            if memory.vision
-            else []
-        ),
+        ("rest", session.rest, rest),
+        ("session", session.bytes, f"tin_session_size; of tinsmith.load: {plan.python_session:,}"),
+        ("image", memory.vision, encoder),
+        ("pixels", memory.pixels, f"pixels and patches of an image of {wide} x {high}"),
         ("code", memory.code, "of the runtime, roughly, with all instruction sets"),
         ("RAM", memory.ram, f"of {plan.ram:,} a model may use"),
     ]
     lines = [f"{plan.model} on {plan.target}: {'fits' if plan.fits else 'does NOT fit'}", ""]
-    lines += [f"{name:<13} {size:>15,}  {what}" for name, size, what in rows]
+    lines += [f"{name:<13} {size:>15,}  {what}" for name, size, what in rows if size or name not in OPTIONAL]
     lines += [
         "",
         f"prompt        {speed.prompt_tok_s:>15,.1f}  tokens a second, of {speed.prompt}",

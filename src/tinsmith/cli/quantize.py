@@ -6,11 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinsmith import hub
 from tinsmith.cli import _budget
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Format, Whole, base_names
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, FORMATS
+from tinsmith.system import progress
 
 if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback
@@ -42,7 +44,6 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith import hub
     from tinsmith.formats import imatrix
     from tinsmith.quant import presets
 
@@ -65,7 +66,6 @@ def _importance(source: Path, args: Args) -> None:
     from tinsmith import models
     from tinsmith.formats import imatrix
     from tinsmith.search import grams, text
-    from tinsmith.system import progress
 
     if args.tokens < text.WINDOW:
         raise InputError(f"--tokens {args.tokens}: give at least {text.WINDOW}")
@@ -86,7 +86,6 @@ def _calibrated(source: Path, preset: str, args: Args) -> tuple[str | Mix, Feedb
     from tinsmith.models import family
     from tinsmith.quant import files
     from tinsmith.search import grams, text
-    from tinsmith.system import progress
 
     spec, display = models.load(source), progress.display()
     formats: str | Mix = preset
@@ -109,7 +108,6 @@ def _convert_file(
     source: Path, args: Args, formats: str | Mix, importance: dict[str, bytes], feedback: Feedback | None
 ) -> None:
     from tinsmith.quant import files
-    from tinsmith.system import progress
 
     display, label = progress.display(), formats if isinstance(formats, str) else formats.name
     notes = files.quantize(
@@ -130,12 +128,11 @@ def _convert_folder(
 ) -> None:
     from tinsmith import models
     from tinsmith.quant import shipping
-    from tinsmith.system import progress
 
     spec, display = models.load(source), progress.display()
     name, mix = (formats, None) if isinstance(formats, str) else (formats.name, formats)
     weights = shipping.Weights(name, mix, shipping.by_role(spec, importance), feedback)
     shipping.write_gguf(spec, args.out, weights, display, args.threads)
-    shipping.write_mmproj(spec, args.out, weights, display)
+    shipping.write_mmproj(spec, args.out, weights)
     if spec.vision:
         display.line(f"vision model: {shipping.mmproj_of(args.out)}")

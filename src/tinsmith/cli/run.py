@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.turns import OPENING
@@ -58,7 +57,7 @@ PARAMETERS = [
         help="with --raw: fill in the text between PROMPT and this",
     ),
     _generation.THINK,
-    option("--date", metavar="DATE", help="today's date for a chat template that prints one"),
+    _generation.DATE,
     *_generation.SAMPLED,
     *_generation.CONSTRAINED,
     _generation.SEARCH,
@@ -84,8 +83,7 @@ def run(args: Args) -> int:
     model = _model.open_model(args, date=args.date)
     args.adapter = _model.adapters(model, args.adapter)
     options = values(args, *OPTIONS)
-    box = _tools(model, args) if args.tools else None
-    options["constraint"] = box.constraint if box else _constraint(args)
+    options["constraint"], box = _constraint(model, args)
     options["confidence"] = True if args.json or args.log_unsure is not None else None
     skill = model.skill_of(args.adapter)
     if args.search is not None:
@@ -149,11 +147,6 @@ def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[st
 
     row = logged(asked, answer.text, before, answer.probability)
     files.append_line(args.log_unsure, json.dumps(row, ensure_ascii=False))
-    if not answer.text.strip():
-        print(
-            f"tinsmith: {args.log_unsure}: the answer is empty; fill in the row's output before training",
-            file=sys.stderr,
-        )
 
 
 def _answer(
@@ -190,38 +183,22 @@ def _answer(
     return result
 
 
-def _constraint(args: Args) -> Constraint | str | None:
-    """That of the command line; "own" without one."""
+def _constraint(model: Model, args: Args) -> tuple[Constraint | str | None, Toolbox | None]:
+    """That of the command line, "own" without one; and its tools."""
     from tinsmith.constraint import makers
-
-    if args.unconstrained:
-        return None
-    if args.regex is not None:
-        return makers.regex(args.regex)
-    if args.choices is not None:
-        return makers.choices(args.choices)
-    make = None
-    if args.schema is not None:
-        make = partial(makers.schema, reading.read_json(args.schema, ConstraintError, unique=True))
-    elif args.grammar is not None:
-        kind = makers.grammar_kind(args.grammar)
-        make = partial(makers.grammar, reading.read_text(args.grammar), kind)
-    try:
-        if make is not None:
-            return make()
-    except ConstraintError as error:
-        raise ConstraintError(f"{args.schema or args.grammar}: {error}") from None
-    return "own"
-
-
-def _tools(model: Model, args: Args) -> Toolbox:
     from tinsmith.runtime.calls import toolbox
 
-    tools = reading.read_json(args.tools, ConstraintError, unique=True)
+    kind, value = _generation.constraint(args)
+    if kind in ("own", "unconstrained"):
+        return ("own" if kind == "own" else None), None
     try:
-        return toolbox(model, tools, None, False, False, args.adapter)
+        if kind == "tools":
+            box = toolbox(model, value, None, False, False, args.adapter)
+            return box.constraint, box
+        return makers.of_kind(kind, value), None
     except ConstraintError as error:
-        raise ConstraintError(f"{args.tools}: {error}") from None
+        path = args.schema or args.tools or args.grammar
+        raise ConstraintError(f"{path}: {error}" if path else str(error)) from None
 
 
 def _tokens(model: Model, args: Args, prompt: str, box: Toolbox | None) -> list[int]:

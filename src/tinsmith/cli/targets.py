@@ -7,7 +7,7 @@ from typing import Any
 
 from tinsmith import targets
 from tinsmith.cli._command import Args, argument, flag
-from tinsmith.cli._terminal import table
+from tinsmith.cli._terminal import mb, table
 from tinsmith.cli._types import Device
 
 HELP = "list the devices that models are built for"
@@ -29,7 +29,7 @@ def run(args: Args) -> int:
         return 0
     heads = ("target", "arch", "best set", "cores", "RAM", "storage", "device")
     rows = [
-        (t.name, t.cpu.arch, t.cpu.isa[-1], str(t.cpu.cores), _mb(t.memory.ram), _mb(t.memory.storage), t.title)
+        (t.name, t.cpu.arch, t.cpu.isa[-1], str(t.cpu.cores), mb(t.memory.ram), mb(t.memory.storage), t.title)
         for t in known
     ]
     print(table([heads, *rows], right={3, 4, 5}))
@@ -41,10 +41,6 @@ def describe(target: targets.Target) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {**asdict(target), "path": str(target.path)}
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
 
 
 def _lines(described: dict[str, Any]) -> str:

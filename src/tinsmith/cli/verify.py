@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith import targets
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._model import KEY
 from tinsmith.cli._types import Device, File, Whole
 from tinsmith.errors import FormatError, RuntimeFault, SignatureError
+from tinsmith.system import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,13 +86,12 @@ def _check(args: Args, report: dict[str, Any]) -> None:
             print(line)
 
     required = minisign.freshness(args.min_version, read_day("--now", args.now))
-    if args.plain:
-        report["signature"] = minisign.require(args.file, None, args.key, args.signature, required)
-        return say(f"signature by the key's owner: {report['signature']}")
-    tin = Tin(args.file)
+    tin = None if args.plain else Tin(args.file)
     if args.key is not None:
         report["signature"] = minisign.require(args.file, tin, args.key, args.signature, required)
         say(f"signature by the key's owner: {report['signature']}")
+    if tin is None:
+        return
     tin.verify()
     report |= {"bytes": tin.image.nbytes, "entries": len(tin.names)}
     report["manifest_sha256"] = hashlib.sha256(tin.entry("manifest.json")).hexdigest()
@@ -111,9 +112,7 @@ def _check(args: Args, report: dict[str, Any]) -> None:
 
 
 def _check_targets(args: Args, report: dict[str, Any], say: Callable[[str], None]) -> None:
-    from tinsmith import targets
     from tinsmith.cross import verify
-    from tinsmith.system import progress
 
     devices = [targets.find(name) for name in args.targets]
     expected = list(report["selftest"].values())[-1]

@@ -15,8 +15,6 @@ __all__ = ["build_image", "build_tin", "build_words"]
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'tinsmith.compiler' has no attribute {name!r}")
-    from importlib import import_module
+    from tinsmith.compiler import build
 
-    value: object = getattr(import_module("tinsmith.compiler.build"), name)
-    globals()[name] = value
-    return value
+    return getattr(build, name)

@@ -120,12 +120,6 @@ def factors_of(data: Buffer, where: str) -> dict[str, LowRank]:
         raise FormatError(f"{where}: a damaged adapter ({fault}); build the file again") from fault
 
 
-def own_rank(data: Buffer, where: str) -> int:
-    """The highest rank of the factors, without the rows of zeros that pad tiles. Raises as factors_of does."""
-    factors = factors_of(data, where).values()
-    return max((-(-len(bytes(one.a).rstrip(b"\0")) // (4 * one.inputs)) for one in factors), default=0)
-
-
 def _factors(packed: memoryview, head: tuple[Any, ...]) -> LowRank:
     _, inputs, rows, rank, a_number, b_number, scale, half, a_begin, b_begin = head
     a = _unpacked(_FORMAT_OF[a_number], packed[a_begin:], rank, inputs)

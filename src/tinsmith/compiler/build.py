@@ -14,11 +14,10 @@ from tinsmith.chat import chat_template, tool_formats
 from tinsmith.chat import packed as turns_file
 from tinsmith.chat.turn_probes import compile_turns
 from tinsmith.chat.turns import Turns
-from tinsmith.compiler import mtp, selftest
+from tinsmith.compiler import selftest
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import Program, read_program, shape_of, tensors_of, write_program
+from tinsmith.compiler.program import Listing, pack_weights, read_program, shape_of, tensors_of, write_program
 from tinsmith.compiler.vision import most_patches, vision_entries
-from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.formats.tin import TEMPLATE, TURNS
@@ -33,6 +32,7 @@ EXPERT_CHUNK = 256  # each expert gets only a few of them
 IMAGE_CHUNK = 256  # rows of one image that attend to each other, as gemma3's 256
 # The same model's GGUF file without the tensors of weights.bin, for `export --gguf`.
 GGUF_HEADER = "gguf.bin"
+MTP_PROGRAM = "mtp/program.bin"  # the layer for multi-token prediction
 
 
 def compile_graph(spec: Spec) -> Graph:
@@ -90,41 +90,52 @@ def _compile(
 ) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
     """The entries that a model runs from, and its facts for the manifest."""
     chat_template.check(spec, str(spec.general.get("name", "the model")))
-    graph, program, more = _programs(spec)
-    entries: list[tuple[str, tin.Data]] = [
-        ("program.bin", program.data),
-        *((name, further.data) for name, further in more.items()),
-        ("weights.bin", tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
-    ]
+    graph, programs = _programs(spec)
+    program = read_program(programs["program.bin"])
+    weights = tin.Pieces(program.weight_bytes, pack_weights(graph, program.tensors, advance))
+    entries: list[tuple[str, tin.Data]] = [*programs.items(), ("weights.bin", weights)]
     text, facts = text_entries(spec.tokenizer, spec.chat_template, str(spec.general.get("name", "")))
     entries += text
     if spec.vision is not None:
         vision, vision_facts = vision_entries(spec.vision, spec.tokenizer, advance)
         entries, facts = entries + vision, facts | vision_facts
-    return entries, _manifest(spec, graph, program) | facts
+    return entries, _manifest(spec, program) | facts
 
 
-def _programs(spec: Spec) -> tuple[Graph, Program, dict[str, Program]]:
-    """The model's graph and program, and by entry a second program that reads its weights."""
+def _programs(spec: Spec) -> tuple[Graph, dict[str, bytes]]:
+    """The model's graph, and by entry its program and any other that reads its weights."""
     vocab = len(spec.tokenizer.tokens)
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
-    layer = mtp.add_mtp(spec, graph)
+    layer = _mtp_graph(spec, graph)
     context = family.by_name(spec.family).context(spec.hyper)
     tensors = list(dict.fromkeys([*tensors_of(graph), *(tensors_of(layer) if layer else ())]))
     program = write_program(graph, vocab=vocab, context=context, chunk=_chunk(graph), tensors=tensors)
     if layer is None:
-        return graph, program, {}
+        return graph, {"program.bin": program}
     one_token = write_program(layer, vocab=vocab, context=context, chunk=1, tensors=tensors)
-    return graph, program, {mtp.PROGRAM: one_token}
+    return graph, {"program.bin": program, MTP_PROGRAM: one_token}
+
+
+def _mtp_graph(spec: Spec, graph: Graph) -> Graph | None:
+    """The graph of the layer for multi-token prediction, with the same weights; adds its tensors to the model's
+    graph. None for a spec without such a layer."""
+    if not family.by_name(spec.family).predicts(spec.hyper):
+        return None
+    builder = GraphBuilder(spec.tensors, images=spec.vision is not None)
+    family.by_name(spec.family).mtp_graph(spec.hyper, builder)
+    lower(builder.graph)
+    own = tensors_of(graph)
+    more = {name: builder.graph.tensors[name] for name in tensors_of(builder.graph) if name not in own}
+    builder.graph.tensors = graph.tensors = graph.tensors | more
+    return builder.graph
 
 
 def programs_of(spec: Spec) -> dict[str, bytes]:
     """program.bin, and any other program that reads the model's weights. Of the tensors, only shapes and
     formats matter."""
-    _, program, more = _programs(spec)
-    return {name: one.data for name, one in {"program.bin": program, **more}.items()}
+    return _programs(spec)[1]
 
 
 def build_words(
@@ -138,10 +149,8 @@ def build_words(
     lower(builder.graph)
     program = write_program(builder.graph, vocab=vocab, context=context, chunk=CHUNK)
     text, text_facts = text_entries(tokenizer, chat_template, str(facts.get("name", "")))
-    weights = b"".join(pack_weights(builder.graph, program))
-    return tin.pack_bytes(
-        [("program.bin", program.data), ("weights.bin", weights), *text], {**facts, **text_facts}
-    )
+    weights = b"".join(pack_weights(builder.graph, read_program(program).tensors))
+    return tin.pack_bytes([("program.bin", program), ("weights.bin", weights), *text], {**facts, **text_facts})
 
 
 def text_entries(
@@ -183,14 +192,14 @@ def _chunk(graph: Graph) -> int:
     return IMAGE_CHUNK if any(op.kind == "ATTENTION" and op.u[1:] == (1,) for op in graph.ops) else CHUNK
 
 
-def _manifest(spec: Spec, graph: Graph, program: Program) -> dict[str, Any]:
-    stored = Counter(place.format for place in program.places.values())
+def _manifest(spec: Spec, program: Listing) -> dict[str, Any]:
+    stored = Counter(place.format for place in program.tensors.values())
     return {
         "family": spec.family,
         "hyper": asdict(spec.hyper),
         "general": spec.general,
         "parameters": sum(tensor.rows * tensor.inputs for tensor in spec.tensors.values()),
         "tensors": dict(stored),
-        "arena_bytes": program.row_bytes * _chunk(graph),
+        "arena_bytes": program.row_bytes * program.chunk,
         "program": _core.PROGRAM_VERSION,
     }

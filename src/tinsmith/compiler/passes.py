@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tinsmith import _core
 from tinsmith.formats.weights import weight_format
@@ -162,17 +161,9 @@ def row_bytes(value: Value) -> int:
     return -(-bytes // value.share)
 
 
-@dataclass(frozen=True)
-class Plan:
+def plan_memory(graph: Graph) -> tuple[dict[Value, int], int]:
     """Each value's offset in the arena, and the arena's size, in bytes a row: with n rows both are n times as
-    large."""
-
-    offsets: dict[Value, int]
-    size: int
-
-
-def plan_memory(graph: Graph) -> Plan:
-    """Places values so that live ones never overlap, largest first at the lowest free offset (greedy by size:
+    large. Live values never overlap; the largest first, each at the lowest free offset (greedy by size:
     Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020)."""
     first: dict[Value, int] = {}
     last: dict[Value, int] = {}
@@ -195,7 +186,7 @@ def plan_memory(graph: Graph) -> Plan:
                 offset = taken + length
         placed.append((offset, size, begin, end))
         offsets.update(dict.fromkeys(members, offset))
-    return Plan(offsets, max((offset + size for offset, size, _, _ in placed), default=0))
+    return offsets, max((offset + size for offset, size, _, _ in placed), default=0)
 
 
 def _share(graph: Graph, last: dict[Value, int]) -> list[list[Value]]:

@@ -1,11 +1,13 @@
-"""Writes and reads program.bin: the lowered graph, in the layout of kernels/core/vm/program.h."""
+"""Writes and reads program.bin: the lowered graph, in the layout of kernels/core/vm/program.h; and packs
+weights.bin, its tensors."""
 
 from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,7 +18,8 @@ from tinsmith.formats.tin import Tin
 from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes, weight_format
 from tinsmith.graph import Cache, Graph, Op, State, Value
 from tinsmith.spec import Buffer, Tensor
-from tinsmith.system.files import map_file
+from tinsmith.system.files import forget, map_file
+from tinsmith.system.parallel import in_order
 
 _HEADER = struct.Struct("<8s10I2Q")
 _TENSOR = struct.Struct("<4I2Q")
@@ -27,6 +30,7 @@ _OP = struct.Struct("<2I4I4I6I1I3I4f")
 _MAGIC = b"TINPROG\0"
 _NONE = 0xFFFFFFFF
 _TYPES = {"F32": 0, "Q8": 1}
+_PIECE = 1 << 21  # weights packed by one task
 
 T = TypeVar("T")
 
@@ -41,17 +45,6 @@ class Packed(NamedTuple):
     bytes: int
 
 
-@dataclass(frozen=True)
-class Program:
-    """data: program.bin. places: of the tensors in weights.bin by name, in order. weight_bytes: their total
-    size. row_bytes: of a session's arena, for each token computed at once."""
-
-    data: bytes
-    places: dict[str, Packed]
-    weight_bytes: int
-    row_bytes: int
-
-
 def shape_of(tensor: Tensor) -> tuple[str, int, int]:
     return tensor.format, tensor.rows, tensor.inputs
 
@@ -61,34 +54,28 @@ def tensors_of(graph: Graph) -> list[str]:
     return list(dict.fromkeys(t for op in graph.ops for t in op.tensors if t is not None))
 
 
-def write_program(
-    graph: Graph, *, vocab: int, context: int, chunk: int, tensors: Sequence[str] = ()
-) -> Program:
-    """graph: after compiler.passes.lower. context: a session's positions, at most. chunk: a session's default
-    of tokens computed at once. tensors: the contents of weights.bin, by default those that the graph reads."""
-    plan = plan_memory(graph)
+def write_program(graph: Graph, *, vocab: int, context: int, chunk: int, tensors: Sequence[str] = ()) -> bytes:
+    """program.bin. graph: after compiler.passes.lower. context: positions of a session, at most. chunk: its
+    default of tokens computed at once. tensors: in weights.bin, by default those that the graph reads."""
+    offsets, size_of_row = plan_memory(graph)
     names = list(tensors) or tensors_of(graph)
-    table, text, places, offset = [], b"", {}, 0
+    table, text, end = [], b"", 0
     for name in names:
         tensor = graph.tensors[name]
-        place = Packed(*shape_of(tensor), offset, packed_bytes(*shape_of(tensor)))
-        number = weight_format(place.format).number
-        table.append(_TENSOR.pack(number, place.rows, place.inputs, len(text), offset, place.bytes))
+        size, number = packed_bytes(*shape_of(tensor)), weight_format(tensor.format).number
+        table.append(_TENSOR.pack(number, tensor.rows, tensor.inputs, len(text), end, size))
         text += name.encode() + b"\0"
-        places[name] = place
-        offset += -(-place.bytes // _core.ALIGNMENT) * _core.ALIGNMENT
+        end += -(-size // _core.ALIGNMENT) * _core.ALIGNMENT
     values = [
-        _VALUE.pack(_TYPES[value.type], value.share, value.width, offset)
-        for value, offset in plan.offsets.items()
+        _VALUE.pack(_TYPES[value.type], value.share, value.width, offset) for value, offset in offsets.items()
     ]
-    value_numbers = {value: k for k, value in enumerate(plan.offsets)}
+    value_numbers = {value: k for k, value in enumerate(offsets)}
     tensor_numbers = {name: k for k, name in enumerate(names)}
     ops = [_encode(op, value_numbers, tensor_numbers) for op in graph.ops]
     counts = (len(names), len(values), len(graph.caches), len(ops), len(text), vocab, context, chunk)
-    sizes = (len(graph.states), plan.size, offset)
+    sizes = (len(graph.states), size_of_row, end)
     header = _HEADER.pack(_MAGIC, _core.PROGRAM_VERSION, *counts, *sizes)
-    parts = [header, *table, *values, state_shapes(graph.caches, graph.states), *ops, text]
-    return Program(b"".join(parts), places, offset, plan.size)
+    return b"".join([header, *table, *values, state_shapes(graph.caches, graph.states), *ops, text])
 
 
 def state_shapes(caches: Sequence[Cache], states: Sequence[State]) -> bytes:
@@ -210,3 +197,31 @@ def _encode(op: Op, values: dict[Value, int], tensors: dict[str, int]) -> bytes:
     u = [*op.u, *[0] * (3 - len(op.u))]
     f = [*op.f, *[0.0] * (4 - len(op.f))]
     return _OP.pack(_core.OPS[op.kind], flags, *inputs, *outputs, *weights, cache, *u, *f)
+
+
+def pack_weights(
+    graph: Graph, places: Mapping[str, Packed], advance: Callable[[int], None] | None = None
+) -> Iterator[Buffer]:
+    """weights.bin in pieces, packed ahead on all cores: whole tiles of a matrix or a vector, and padding."""
+    parts = [part for name, place in places.items() for part in _tiles(graph.tensors[name], place)]
+    packed_parts = in_order(task for _, task in parts)
+    for (tensor, _), packed in zip(parts, packed_parts, strict=True):
+        yield packed
+        forget(tensor.data)
+        if advance is not None:
+            advance(memoryview(packed).nbytes)
+
+
+def _tiles(tensor: Tensor, place: Packed) -> Iterator[tuple[Tensor, Callable[[], Buffer]]]:
+    def packed(begin: int, rows: int, padding: int) -> Buffer:
+        data = memoryview(tensor.data).cast("B")
+        width = len(data) // tensor.rows
+        piece = data[begin * width : (begin + rows) * width]
+        tiles = _core.pack(tensor.format, piece, rows, tensor.inputs) if tensor.rows > 1 else bytes(piece)
+        return tiles + bytes(padding)
+
+    step = max(1, _PIECE // tensor.inputs // _core.TILE) * _core.TILE
+    for begin in range(0, tensor.rows, step):
+        rows = min(step, tensor.rows - begin)
+        padding = -place.bytes % _core.ALIGNMENT if begin + rows == tensor.rows else 0
+        yield tensor, partial(packed, begin, rows, padding)

@@ -46,9 +46,7 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
         if name is None or place is None:
             raise FormatError(f"{source}: tensor {tensor.name!r} is not in the tin; build it again")
         if (in_gguf(place.format), name.all_rows * place.inputs) != (tensor.type.name, prod(tensor.shape)):
-            raise FormatError(
-                f"{source}: {GGUF_HEADER} and program.bin disagree on {tensor.name!r}; build it again"
-            )
+            raise FormatError(f"{source}: {GGUF_HEADER} and program.bin disagree on {tensor.name!r}; rebuild")
         if place.offset + place.bytes > len(weights):
             raise FormatError(f"{source}: tensor {tensor.name!r} lies outside of weights.bin; build it again")
         data = weights[place.offset : place.offset + place.bytes]
@@ -86,9 +84,7 @@ def vision_of(file: Tin) -> Vision | None:
     try:
         own = own_tensors(vision, tensors)
     except KeyError as error:
-        raise FormatError(
-            f"{file.where}: tensor {error} of the vision model is missing; build it again"
-        ) from None
+        raise FormatError(f"{file.where}: vision tensor {error} is missing; build it again") from None
     return replace(vision, tensors=own)
 
 
@@ -101,9 +97,7 @@ def words_of(file: Tin) -> tuple[Tokenizer, str | None]:
 def _header(file: Tin) -> tuple[memoryview, str]:
     """The GGUF header, and its name in errors."""
     if GGUF_HEADER not in file.names:
-        raise FormatError(
-            f"{file.where}: has no {GGUF_HEADER}; build it again: tinsmith build RECIPE, or MODEL"
-        )
+        raise FormatError(f"{file.where}: has no {GGUF_HEADER}; build it again: tinsmith build MODEL")
     return file.entry(GGUF_HEADER), f"{file.where}: {GGUF_HEADER}"
 
 
@@ -118,13 +112,13 @@ def _pieces(
     step = max(1, _PIECE // place.inputs // run) * run
     width = len(data) // (-(-place.rows // _core.TILE) * _core.TILE)
 
-    def unpack(begin: int) -> bytes:
+    def unpack(begin: int) -> Buffer:
         end = min(begin + step, wanted.stop)
         last = -(-end // _core.TILE) * _core.TILE
         rows = _core.unpack(place.format, data[begin * width : last * width], end - begin, place.inputs)
-        return rows if len(order) == 1 else reordered(rows, width, order)
+        return reordered(rows, width, order)
 
     for piece in in_order(partial(unpack, begin) for begin in wanted[::step]):
         yield piece
         if advance is not None:
-            advance(len(piece))
+            advance(memoryview(piece).nbytes)

@@ -9,8 +9,7 @@ from typing import Any
 
 from tinsmith import _core
 from tinsmith.compiler.passes import attend_by_integers, lower, makes_keys_of_integers
-from tinsmith.compiler.program import Program, write_program
-from tinsmith.compiler.weights import pack_weights
+from tinsmith.compiler.program import pack_weights, read_program, write_program
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.graph import Graph, GraphBuilder, Value
@@ -50,7 +49,7 @@ def own_tensors(vision: Vision, tensors: Mapping[str, Tensor]) -> dict[str, Tens
     return {name.role: made[name.role] for name in tensors_of(vision)}
 
 
-def compile_vision(vision: Vision) -> tuple[Graph, Program]:
+def compile_vision(vision: Vision) -> tuple[Graph, bytes]:
     """An encoder computes all patches of an image at once: its context is its chunk."""
     most = most_patches(vision)
     if most > _core.MAX_CHUNK:
@@ -97,10 +96,11 @@ def vision_entries(
 ) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
     """The vision model's entries and facts for the manifest."""
     graph, program = compile_vision(vision)
+    listing = read_program(program)
     most = most_patches(vision)
     entries: list[tuple[str, tin.Data]] = [
-        (PROGRAM, program.data),
-        (WEIGHTS, tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
+        (PROGRAM, program),
+        (WEIGHTS, tin.Pieces(listing.weight_bytes, pack_weights(graph, listing.tensors, advance))),
         *images_entries(vision, tokenizer).items(),
     ]
     kv = {"kv": "q8"} if any(op.kind == "ATTENTION_WHOLE" for op in graph.ops) else {}

@@ -4,77 +4,39 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
-from threading import Timer
 from typing import Any
 
 from tinsmith.constraint import Constraint, limits
 from tinsmith.errors import ConstraintError
-from tinsmith.system import children
-
-_WALL = 60.0  # seconds until a process that does not end by itself is killed
+from tinsmith.system.limited import Child, Ended
 
 
-def check_size(what: object) -> str:
-    """The JSON of a schema or of tools. Raises ConstraintError if it exceeds limits.SCHEMA."""
-    line = json.dumps(what)
-    if len(line) > limits.SCHEMA:
-        raise ConstraintError(f"the schema or tools have {len(line):,} bytes; give at most {limits.SCHEMA:,}")
-    return line
+def check_size(what: object, most: int = limits.SCHEMA) -> None:
+    """Raises ConstraintError if a schema or tools exceed `most` bytes."""
+    size = len(json.dumps(what))
+    if size > most:
+        raise ConstraintError(f"the schema or tools have {size:,} bytes; give at most {most:,}")
 
 
-class Apart:
-    """The first request starts the process, and so does the next one after the process dies."""
+class Apart(Child):
+    """schema, automaton, seconds: the limits of a request, as in `limits`."""
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(
+        self, schema: int = limits.SCHEMA, automaton: int = limits.AUTOMATON, seconds: float | None = None
+    ) -> None:
+        super().__init__("tinsmith.constraint.compiler")
+        self._schema, self._automaton, self._seconds = schema, automaton, seconds or limits.SECONDS
 
-    def compiled(self, request: Mapping[str, Any]) -> Constraint:
-        """Compiles a request in the form that compiler.py reads. Raises ConstraintError if it can't be enforced
-        or exceeds a limit."""
-        answer = self._exchange(check_size(request).encode() + b"\n")
-        if not answer:
-            self.close()
-            raise ConstraintError("compiling takes too much time or memory; simplify it")
-        reply = json.loads(answer)
+    def compiled(self, terms: Mapping[str, Any]) -> Constraint:
+        """Compiles terms in the form that compiler.py reads. Raises ConstraintError if they can't be enforced
+        or exceed a limit."""
+        check_size(terms, self._schema)
+        try:
+            reply = self.ask({"most": self._automaton, "terms": terms}, self._seconds)
+        except Ended as ended:
+            what = f"over {self._seconds:g} seconds" if ended.late else "too much memory"
+            raise ConstraintError(f"compiling takes {what}; simplify it") from None
         if "error" in reply:
             raise ConstraintError(reply["error"])
         return Constraint.of_bytes(reply["kind"], base64.b64decode(reply["data"]))
-
-    def _exchange(self, line: bytes) -> bytes:
-        """Sends a request; returns the reply, empty if the process ended."""
-        process = self._started()
-        assert process.stdin and process.stdout
-        timer = Timer(_WALL, process.kill)
-        timer.start()
-        try:
-            process.stdin.write(line)
-            process.stdin.flush()
-            return process.stdout.readline()
-        except OSError:
-            return b""
-        finally:
-            timer.cancel()
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            words = ("-m", "tinsmith.constraint.compiler", str(limits.AUTOMATON), str(limits.SECONDS))
-            self._process = subprocess.Popen(
-                children.python(*words),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=children.environment(),
-            )
-            assert self._process.stdout
-            self._process.stdout.readline()
-        return self._process
-
-    def close(self) -> None:
-        """Ends the process."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            with suppress(OSError):  # the process never read its last request
-                process.communicate()

@@ -35,16 +35,12 @@ def compile_choices(choices: Sequence[str]) -> Constraint:
         if not isinstance(value, str) or not value:
             raise ConstraintError(f"choice {place} is {show(value)}; choices are texts that are not empty")
         if value in places:
-            raise ConstraintError(
-                f"choice {place}, {show(value)}, is choice {places[value]} too; leave one out"
-            )
+            raise ConstraintError(f"choice {place}, {show(value)}, is choice {places[value]}; leave one out")
         places[value] = place
     try:
         texts = [value.encode() for value in choices]
     except UnicodeEncodeError as error:
-        raise ConstraintError(
-            f"choice {places[error.object]}: half of a surrogate pair is no character"
-        ) from None
+        raise ConstraintError(f"choice {places[error.object]} has half of a surrogate pair") from None
     size = sum(map(len, texts))
     if size > MOST_BYTES:
         raise ConstraintError(f"the choices have {size:,} bytes; give at most {MOST_BYTES:,}")

@@ -9,6 +9,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tinsmith.errors import ConstraintError
@@ -32,9 +33,7 @@ def schema_of(kind: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
     A float is any number. An object has no keys beyond those of its class.
     """
     if depth > _DEEPEST:
-        raise ConstraintError(
-            f"{path}: types nested deeper than {_DEEPEST} levels; types can't refer to themselves"
-        )
+        raise ConstraintError(f"{path}: types nest over {_DEEPEST} levels; they can't refer to themselves")
     depth += 1
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
@@ -94,10 +93,7 @@ def _class(kind: type, path: str, depth: int) -> dict[str, Any]:
     if _is_typed_dict(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
         return _object(hints, [name for name in hints if _is_required(kind, name, hints[name])], path, depth)
-    raise ConstraintError(
-        f"{path}: {kind.__name__} has no JSON Schema; give a dataclass, a TypedDict, a pydantic model, or a "
-        f"schema"
-    )
+    raise ConstraintError(f"{path}: {kind.__name__} has no JSON Schema; give a dataclass, TypedDict or schema")
 
 
 def _is_typed_dict(kind: Any) -> bool:
@@ -119,24 +115,40 @@ def _object(hints: Mapping[str, Any], required: list[str], path: str, depth: int
 
 
 def value_of(kind: Any, value: Any) -> Any:
-    """A JSON value that satisfies the type's schema, as an instance of the type."""
+    """A JSON value as an instance of a type whose schema it satisfies. Raises ValueError for another value."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Annotated, typing.Required, typing.NotRequired):
+    base = origin or kind
+    if base in (typing.Annotated, typing.Required, typing.NotRequired):
         return value_of(arguments[0], value)
-    if origin is typing.Literal:
-        return next((one for one in arguments if _fits(typing.Literal[one], value)), value)
-    if origin in (typing.Union, types.UnionType):
-        return value_of(next((one for one in arguments if _fits(one, value)), Any), value)
-    if isinstance(value, list):
-        if origin is tuple and not (len(arguments) == 2 and arguments[1] is ...):
-            return tuple(value_of(one, item) for one, item in zip(arguments, value, strict=True))
-        maker = next((made for made in (tuple, set, frozenset) if made in (origin, kind)), list)
-        return maker(value_of(arguments[0] if arguments else Any, item) for item in value)
-    if isinstance(value, dict) and origin in _OBJECTS and arguments:
-        return {key: value_of(arguments[1], item) for key, item in value.items()}
-    if not isinstance(kind, type) or kind in _PLAIN:
-        return float(value) if kind is float else value
-    return _instance(kind, value)
+    if base in (typing.Union, types.UnionType):
+        for one in arguments:
+            with suppress(ValueError):
+                return value_of(one, value)
+    elif base is typing.Literal:
+        for one in arguments:
+            given = getattr(one, "value", one)
+            if type(given) is type(value) and given == value:
+                return one
+    elif base is Any or (base in (None, type(None)) and value is None):
+        return value
+    elif base is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif base in _PLAIN and type(value) is base:
+        return value
+    elif base in _OBJECTS and isinstance(value, dict):
+        return {key: value_of(arguments[1] if arguments else Any, item) for key, item in value.items()}
+    elif (base in _LISTS or base is tuple) and isinstance(value, list):
+        return _items(base, arguments, value)
+    elif isinstance(base, type) and base not in (*_PLAIN, *_OBJECTS, *_LISTS, tuple):
+        return _instance(base, value)
+    raise ValueError(f"{value!r} is not of the type {kind}")
+
+
+def _items(base: Any, arguments: tuple[Any, ...], values: list[Any]) -> Any:
+    if base is tuple and arguments and not (len(arguments) == 2 and arguments[1] is ...):
+        return tuple(value_of(one, item) for one, item in zip(arguments, values, strict=True))
+    maker = base if base in (tuple, set, frozenset) else list
+    return maker(value_of(arguments[0] if arguments else Any, item) for item in values)
 
 
 def _instance(kind: type, value: Any) -> Any:
@@ -144,61 +156,11 @@ def _instance(kind: type, value: Any) -> Any:
         return kind(value)
     if hasattr(kind, "model_validate"):
         return kind.model_validate(value)
-    if isinstance(value, dict) and (dataclasses.is_dataclass(kind) or _is_typed_dict(kind)):
-        hints = typing.get_type_hints(kind, include_extras=True)
-        values = {name: value_of(hints.get(name, Any), item) for name, item in value.items()}
-        return kind(**values) if dataclasses.is_dataclass(kind) else values
-    return value
-
-
-def _fits(kind: Any, value: Any) -> bool:
-    """Whether a JSON value is of this kind, as far as it takes to tell the parts of a union apart."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Annotated, typing.Required, typing.NotRequired):
-        return _fits(arguments[0], value)
-    if kind is Any:
-        return True
-    if origin is typing.Literal:
-        return any(
-            type(getattr(one, "value", one)) is type(value) and getattr(one, "value", one) == value
-            for one in arguments
-        )
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(one, value) for one in arguments)
-    if kind in (None, type(None)) or value is None:
-        return kind in (None, type(None)) and value is None
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind in _PLAIN:
-        return type(value) is kind
-    base = origin or kind
-    if base in _OBJECTS:
-        return isinstance(value, dict) and all(_fits(arguments[1], one) for one in value.values() if arguments)
-    if base in _LISTS or base is tuple:
-        return isinstance(value, list) and _items_fit(base, arguments, value)
-    if isinstance(base, type) and issubclass(base, enum.Enum):
-        return any(one.value == value for one in base)
-    if isinstance(value, dict) and (dataclasses.is_dataclass(base) or _is_typed_dict(base)):
-        schema = schema_of(base)
-        hints = typing.get_type_hints(base, include_extras=True)
-        return set(schema["required"]) <= set(value) <= set(hints) and all(
-            _fits(hints[name], one) for name, one in value.items()
-        )
-    if hasattr(base, "model_validate"):
-        try:
-            base.model_validate(value)
-        except ValueError:
-            return False
-        return True
-    return False
-
-
-def _items_fit(base: Any, arguments: tuple[Any, ...], values: list[Any]) -> bool:
-    if not arguments:
-        return True
-    if base is tuple and not (len(arguments) == 2 and arguments[1] is ...):
-        return len(arguments) == len(values) and all(map(_fits, arguments, values))
-    return all(_fits(arguments[0], one) for one in values)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    if not isinstance(value, dict) or not set(schema_of(kind)["required"]) <= set(value) <= set(hints):
+        raise ValueError(f"{value!r} is not of the type {kind}")
+    values = {name: value_of(hints[name], item) for name, item in value.items()}
+    return kind(**values) if dataclasses.is_dataclass(kind) else values
 
 
 def tool_of(function: Callable[..., Any]) -> dict[str, Any]:
@@ -233,9 +195,7 @@ def _parameters(function: Callable[..., Any], name: str) -> list[tuple[inspect.P
     parameters = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise ConstraintError(
-                f"{name}: parameter {parameter} can't be given by name; a tool's arguments all are"
-            )
+            raise ConstraintError(f"{name}: parameter {parameter} can't be given by name, which tools need")
         if parameter.name not in hints:
             raise ConstraintError(f"{name}: parameter {parameter.name} has no annotation; write its type")
         parameters.append((parameter, hints[parameter.name]))

@@ -26,13 +26,6 @@ class Literal(Expr):
 
 
 @dataclass(frozen=True, eq=False)
-class OneByte(Expr):
-    """One byte of these ranges (low, high), both included."""
-
-    ranges: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, eq=False)
 class Sequence(Expr):
     parts: tuple[Expr, ...]
 

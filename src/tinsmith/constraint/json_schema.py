@@ -57,8 +57,12 @@ def schema_expr(grammar: Grammar, schema: Any, path: str = "", options: Options 
     """
     options = options or Options()
     json_text.rules(grammar, options.spacing)
-    solver = Solver(Document(schema, path), holds=holds, breaks=breaks)
+    solver = solver_of(schema, path)
     goal = solver.goal(solver.document.root)
     if not solver.shapes(goal):
         raise ConstraintError(f"{path}#: nothing satisfies this schema; look for what excludes each other")
     return Builder(grammar, solver, options, array=array, object_=object_).build(goal)
+
+
+def solver_of(schema: Any, path: str) -> Solver:
+    return Solver(Document(schema, path), holds=holds, breaks=breaks)

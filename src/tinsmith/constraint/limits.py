@@ -5,4 +5,3 @@ A constraint from an option or a recipe has none of these limits."""
 SCHEMA = 64 << 10  # bytes of a JSON Schema, or of all tools
 AUTOMATON = 8 << 20  # bytes of the compiled constraint
 SECONDS = 5.0
-MEMORY = 2 << 30  # bytes of the process that compiles

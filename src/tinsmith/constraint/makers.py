@@ -76,7 +76,7 @@ def declared(tools: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
-    """Texts of a grammar: llama.cpp's GBNF, or Lark's EBNF as llguidance reads it."""
+    """Texts of a grammar: llama.cpp's GBNF, or Lark's EBNF."""
     if kind == "lark":
         from tinsmith.constraint.grammars.lark import compile_lark
 
@@ -111,6 +111,14 @@ def choices(texts: Sequence[str]) -> Constraint:
 
     listed = isinstance(texts, Iterable) and not isinstance(texts, str)
     return compile_choices(list(texts) if listed else texts)
+
+
+def of_kind(kind: str, value: Any) -> Constraint:
+    """kind: "schema", "choices", "regex", "grammar" (GBNF) or "lark"."""
+    if kind in ("grammar", "lark"):
+        return grammar(value, "lark" if kind == "lark" else "gbnf")
+    makers: dict[str, Callable[[Any], Constraint]] = {"schema": schema, "choices": choices, "regex": regex}
+    return makers[kind](value)
 
 
 @cache

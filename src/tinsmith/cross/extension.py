@@ -57,10 +57,7 @@ def headers() -> Path:
     """A folder with this Python's headers, and a pyconfig.h for every machine."""
     here = Path(sysconfig.get_path("include"))
     if not (here / "Python.h").is_file():
-        raise InputError(
-            f"{here}: has no Python.h, which building a wheel needs; "
-            "install Python's headers (Debian: python3-dev)"
-        )
+        raise InputError(f"{here}: has no Python.h; install Python's headers (Debian: python3-dev)")
 
     def make(path: Path) -> None:
         shutil.copytree(here, path.parent, dirs_exist_ok=True)

@@ -181,9 +181,7 @@ def measure(built: Image, tin: Path, target: Target, isa: str = "", options: Ite
 
 def _firmware(target: Target) -> Firmware:
     if target.firmware is None:
-        raise UnsupportedError(
-            f"{target.name}: has no [firmware] table, which Cortex-M targets need for firmware"
-        )
+        raise UnsupportedError(f"{target.name}: has no [firmware] table, which Cortex-M targets need")
     return target.firmware
 
 

@@ -77,10 +77,7 @@ def _write(name: str, folder: Path, allowed: Callable[[str], bool]) -> Path:
     if PURE in tags:
         tags = [PURE]
     if not package.files or not tags or not all(map(allowed, tags)):
-        raise InputError(
-            f"{name}: was not installed from a wheel that can be packed (pure Python, for other machines); "
-            f"{again}"
-        )
+        raise InputError(f"{name}: was not installed from a wheel that can be packed; {again}")
     contents = {}
     for file in sorted(package.files, key=str):
         if file.suffix == ".pyc" or ".." in file.parts or file.name in _ADDED:

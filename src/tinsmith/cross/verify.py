@@ -46,9 +46,7 @@ def verify(tin: Path, target: Target, expected: Sequence[str], display: Display)
     an emulator."""
     emulator = target.run.emulator
     if emulator is None:
-        raise UnsupportedError(
-            f"{target.name}: has no emulator; run `tin verify` or `tinsmith verify` on the device"
-        )
+        raise UnsupportedError(f"{target.name}: has no emulator; run `tin verify` on the device")
     runs = EMULATORS[emulator](tin, target, display)
     missing = [isa for isa in target.cpu.isa if isa not in [ran.isa for ran in runs]]
     if missing:

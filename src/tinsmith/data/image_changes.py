@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import DataError, MissingExtraError
+from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-KINDS = ("rotate", "light", "contrast", "blur", "noise", "jpeg")
 Change = tuple[tuple[str, Any], ...]  # kinds with their amounts, in the order of KINDS
 
 SHARE = 0.5  # of the images, for each kind
@@ -39,6 +39,7 @@ _ALLOWED: dict[str, list[tuple[Any, int, int]]] = {
     "noise": [(int | float, 0, 255), (int, 0, 1 << 31)],
     "jpeg": [(int, 1, 100)],
 }
+KINDS = tuple(_ALLOWED)
 
 
 def draw(kinds: Sequence[str], size: tuple[int, int], rng: random.Random) -> Change:
@@ -56,8 +57,10 @@ def draw(kinds: Sequence[str], size: tuple[int, int], rng: random.Random) -> Cha
     return tuple((kind, amounts[kind]) for kind in KINDS if kind in chosen)
 
 
-def checked(change: Mapping[str, Any], place: str) -> Change:
-    """A change from a row's table. Raises DataError for an unknown kind or amount."""
+def checked(change: Any, place: str) -> Change:
+    """A change from a row's table. Raises DataError for another value, and for an unknown kind or amount."""
+    if not isinstance(change, dict):
+        raise DataError(f'{place}: "change" must be an object, got {reading.kind(change)}')
     for kind, amount in change.items():
         if kind not in KINDS:
             raise DataError(f'{place}: unknown change "{kind}"; the changes are {", ".join(KINDS)}')

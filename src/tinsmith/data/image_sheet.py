@@ -23,12 +23,9 @@ def sheet(rows: Sequence[Sequence[ImageSource]]) -> Image:
     whole = Image.new("RGB", (GAP + step * max(map(len, rows)), GAP + step * len(rows)), _GROUND)
     for y, row in enumerate(rows):
         for x, image in enumerate(row):
-            shown = _fitted(image.pixels())
+            shown = image.pixels()
+            scale = min(CELL / shown.width, CELL / shown.height, _LARGEST)
+            shown = shown.resize((max(1, round(shown.width * scale)), max(1, round(shown.height * scale))))
             left, top = (CELL - shown.width) // 2, (CELL - shown.height) // 2
             whole.paste(shown, (GAP + x * step + left, GAP + y * step + top))
     return whole
-
-
-def _fitted(image: Image) -> Image:
-    scale = min(CELL / image.width, CELL / image.height, _LARGEST)
-    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))

@@ -14,7 +14,6 @@ import base64
 import binascii
 import hashlib
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -172,15 +171,8 @@ def _image(value: Any, folder: Path, place: str) -> ImageSource:
             return ImageSource(data=data)
         case {"path": str(path), **more} if path:
             found = _image(path, folder, place)
-            return ImageSource(found.path, found.data, _change(more, place))
+            return ImageSource(found.path, found.data, image_changes.checked(more.get("change") or {}, place))
     raise DataError(f"{place}: must be {_FORM}, got {reading.kind(value)}")
-
-
-def _change(value: Mapping[Any, Any], place: str) -> Change:
-    change = value.get("change") or {}
-    if not isinstance(change, dict):
-        raise DataError(f'{place}: "change" must be an object, got {reading.kind(change)}')
-    return image_changes.checked(change, place)
 
 
 def _of_uri(text: str, place: str) -> bytes:

@@ -18,49 +18,24 @@ _RATING = 'each line is one object such as {"input": "…", "output": "…", "go
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two outputs for an input."""
+class Preference:
+    """outputs: for the input: the chosen and the rejected one of a pair, or one with its rating `good`."""
 
     input: str
-    chosen: str
-    rejected: str
+    outputs: tuple[str, ...]
+    good: bool = True
     where: Where | None = field(default=None, compare=False)
 
     @property
-    def outputs(self) -> tuple[str, ...]:
-        return self.chosen, self.rejected
-
-    @property
     def wanted(self) -> str | None:
-        return self.chosen
+        return self.outputs[0] if self.good else None
 
 
-@dataclass(frozen=True)
-class Rating:
-    """An output for an input."""
-
-    input: str
-    output: str
-    good: bool
-    where: Where | None = field(default=None, compare=False)
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return (self.output,)
-
-    @property
-    def wanted(self) -> str | None:
-        return self.output if self.good else None
-
-
-Preference = Pair | Rating
-
-
-def read_pairs(path: str | Path) -> list[Pair]:
+def read_pairs(path: str | Path) -> list[Preference]:
     """Raises DataError, with file and line, for a line that is no pair, a pair of equal outputs, and pairs that
     contradict each other."""
     path = Path(path)
-    pairs: list[Pair] = []
+    pairs: list[Preference] = []
     preferred: dict[tuple[str, str, str], Where] = {}
     keys, needs = ("input", "chosen", "rejected"), 'a pair needs "input", "chosen" and "rejected"'
     for where, row in rows_of(path, keys, _PAIR, _PAIR):
@@ -70,25 +45,25 @@ def read_pairs(path: str | Path) -> list[Pair]:
         if opposite := preferred.get((prompt, rejected, chosen)):
             raise DataError(f"{where}: prefers what {opposite.place} rejects; leave out one of the two")
         preferred.setdefault((prompt, chosen, rejected), where)
-        pairs.append(Pair(prompt, chosen, rejected, where))
+        pairs.append(Preference(prompt, (chosen, rejected), where=where))
     if not pairs:
         raise DataError(f"{path}: holds no pair; {_PAIR}")
     return pairs
 
 
-def read_ratings(path: str | Path) -> list[Rating]:
+def read_ratings(path: str | Path) -> list[Preference]:
     """Raises DataError, with file and line, for a line that is no rating, ratings that contradict each other,
     and a file without good or without bad outputs."""
     path = Path(path)
-    ratings: list[Rating] = []
-    known: dict[tuple[str, str], Rating] = {}
+    ratings: list[Preference] = []
+    known: dict[tuple[str, str], Preference] = {}
     needs = 'a rating needs "input", "output" and "good"'
     for where, row in rows_of(path, ("input", "output", "good"), _RATING, _RATING):
         prompt, output = (text_of(row, key, where, needs) for key in ("input", "output"))
         if not isinstance(row.get("good"), bool):
             got = f"got {reading.kind(row['good'])}" if "good" in row else "it is missing"
             raise DataError(f'{where}: "good" must be true or false, {got}')
-        rating = Rating(prompt, output, row["good"], where)
+        rating = Preference(prompt, (output,), row["good"], where)
         first = known.setdefault((prompt, output), rating)
         if first != rating and first.where:
             raise DataError(f"{where}: says the opposite of {first.where.place}; leave out one of the two")

@@ -119,20 +119,19 @@ def rows_of(path: Path, keys: Sequence[str], form: str, takes: str) -> Iterator[
 def objects(path: Path, form: str) -> Iterator[tuple[Where, dict[str, Any]]]:
     """The objects of a JSON-lines file without blank lines. Raises DataError for another line, with the advice
     `form`."""
-    for number, line in lines(path):
-        row = reading.json(line, path, DataError, line=number, unique=True, advice=form)
-        where = Where(str(path), number)
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: got {reading.kind(row)}; {form}")
-        yield where, row
-
-
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbers and texts of a file's lines that are not blank. Raises DataError for one that is not UTF-8."""
     for number, line in enumerate(reading.lines(path, DataError), 1):
-        text = decoded(line, path, number)
-        if text.strip():
-            yield number, text
+        if line.strip():
+            where = Where(str(path), number)
+            yield where, parsed(decoded(line, path, number), where, form)
+
+
+def parsed(text: str, where: Where, form: str) -> dict[str, Any]:
+    """The object of a row's JSON. Raises DataError for other JSON, with the advice `form`."""
+    place, line = (where.path, where.number) if where.unit == "line" else (str(where), None)
+    row = reading.json(text, place, DataError, line=line, unique=True, advice=form)
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: got {reading.kind(row)}; {form}")
+    return row
 
 
 def decoded(line: bytes, path: Path, number: int) -> str:

@@ -1,8 +1,7 @@
 """A job for an evaluation worker, and its file of answers: JSON lines that survive a kill.
 
 The first line of the file has the job's digest; each later line is one answer. A worker drops an incomplete
-last line and resumes with the first item that has no answer.
-"""
+last line and resumes with the first item that has no answer."""
 
 from __future__ import annotations
 
@@ -13,13 +12,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.errors import FormatError
 from tinsmith.system import files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.tasks import Message
+from tinsmith.tasks import Message
 
 
 @dataclass(frozen=True)
@@ -54,19 +51,13 @@ class Job:
     @property
     def digest(self) -> str:
         """SHA-256 of everything that decides the answers and their times; drafts do not."""
-        deciding = {
-            "model": self.model_sha256,
-            "threads": self.threads,
-            "max_tokens": self.max_tokens,
-            "constrained": self.constrained,
-            "thinking": self.thinking,
-            "date": self.date,
-            "items": [item.messages for item in self.items],
-            **({"confidence": True} if self.confidence else {}),
-            **({"adapter": self.adapter} if self.adapter else {}),
-            **({"options": self.options} if self.options else {}),
-            **({"expected": expected} if any(expected := [item.expected for item in self.items]) else {}),
-        }
+        always = ("threads", "max_tokens", "constrained", "thinking", "date")
+        deciding = {key: getattr(self, key) for key in always}
+        deciding |= {"model": self.model_sha256, "items": [item.messages for item in self.items]}
+        stated = {key: getattr(self, key) for key in ("confidence", "adapter", "options")}
+        deciding |= {key: value for key, value in stated.items() if value}
+        if any(expected := [item.expected for item in self.items]):
+            deciding["expected"] = expected
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: Path) -> None:
@@ -83,9 +74,9 @@ class Job:
 class Answer:
     """item: its position in the job; tokens: None for another program's answer; prompt_tokens, seconds (of
     prompt and answer): None if unknown; evaluations: of the model, for prompt and answer; drafted: with a
-    draft, so that seconds and evaluations are not a user's; log_probability: as in a Completion; options,
-    expected_log_probability, expected_tokens: as in tinsmith.tasks.Answered; answer_tokens: the count where the
-    tokens themselves are unknown."""
+    draft, so that seconds and evaluations are not a user's; log_probability: as in a Completion; options: the
+    probability of each label, from 0 to 1; expected_log_probability: of the expected answer and its end, in
+    nats; expected_tokens: their count; answer_tokens: the count where the tokens themselves are unknown."""
 
     item: int
     text: str
@@ -108,8 +99,7 @@ class Answer:
 
 
 class AnswerFile:
-    """A job's answers on disk. Opening the file keeps the answers that an interrupted worker wrote for the
-    job."""
+    """A job's answers on disk. Opening the file keeps what an interrupted worker wrote for the job."""
 
     _SYNC_EVERY = 16
 

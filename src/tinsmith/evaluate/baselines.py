@@ -2,8 +2,7 @@
 classifier.
 
 Prompts begin with their constant part (instructions, tools, fixed examples), which the runtime's KV cache
-computes once for all items.
-"""
+computes once for all items."""
 
 from __future__ import annotations
 
@@ -12,15 +11,14 @@ import random
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from tinsmith.data.readers import Example
 from tinsmith.errors import MissingExtraError
+from tinsmith.evaluate.metrics import SEED
+from tinsmith.tasks import Message, Task
 
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.tasks import Message, Task
-
-Messages = list["Message"]
+Messages = list[Message]
 T = TypeVar("T")
 
 
@@ -106,11 +104,10 @@ class Linear:
 
 
 class Prompts:
-    """Messages for one test input under each prompted baseline.
+    """Messages for one test example under each prompted baseline.
 
     tools: the functions' descriptions, as Task.instruction takes them. shots: examples in a prompt. retriever:
-    default BM25.
-    """
+    default BM25."""
 
     def __init__(
         self,
@@ -119,63 +116,44 @@ class Prompts:
         train: Sequence[Example],
         tools: Sequence[Mapping[str, Any]] | None,
         shots: int,
-        seed: int,
         retriever: Nearest | None = None,
     ) -> None:
-        self.listed = _opening(system, task.instruction(train, tools))
+        self.system, self.instruction, self.shots = system, task.instruction(train, tools), shots
+        self.fixed = spread(task, train, shots)
+        self.retriever = retriever or Retriever(train)
+
+    def zero_shot(self, example: Example) -> Messages:
+        return self._asked(self.instruction, [], example)
+
+    def few_shot(self, example: Example) -> Messages:
+        return self._asked(self.instruction, self.fixed, example)
+
+    def retrieval(self, example: Example) -> Messages:
         # The nearest examples show the functions that matter. Listing all of them too costs tokens, and gave a
         # small base no more right answers.
-        self.brief = _opening(system, "Answer as in the examples, and nothing else.")
-        self.shots = shots
-        self.fixed = spread(task, train, shots, seed)
-        self.retriever = retriever or Retriever(train)
-        self.plain = _opening(system, "")
+        return self._asked("Answer as in the examples, and nothing else.", self._nearest(example), example)
 
-    def zero_shot(self, sentence: str) -> Messages:
-        return _asked(self.listed, [], sentence)
-
-    def few_shot(self, sentence: str) -> Messages:
-        return _asked(self.listed, self.fixed, sentence)
-
-    def retrieval(self, sentence: str) -> Messages:
-        return _asked(self.brief, self._nearest(sentence), sentence)
-
-    def tuned_retrieval(self, sentence: str) -> Messages:
+    def tuned_retrieval(self, example: Example) -> Messages:
         """For the tuned model: its system message in training, and the nearest examples."""
-        return _asked(self.plain, self._nearest(sentence), sentence)
+        return self._asked("", self._nearest(example), example)
 
-    def _nearest(self, sentence: str) -> list[Example]:
+    def _nearest(self, example: Example) -> list[Example]:
         """The nearest example comes last, where a small model attends most."""
-        return self.retriever.nearest(sentence, self.shots)[::-1]
+        return self.retriever.nearest(example.input, self.shots)[::-1]
+
+    def _asked(self, instruction: str, shots: Sequence[Example], example: Example) -> Messages:
+        """The example's own system message stands before the others, its other turns before the input."""
+        turns: Messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
+        own = str(turns.pop(0)["content"]) if turns and turns[0]["role"] == "system" else ""
+        text = "\n".join(part for part in (own, self.system, instruction) if part)
+        prompt: Messages = [{"role": "system", "content": text}] if text else []
+        for shot in shots:
+            prompt.append({"role": "user", "content": shot.input})
+            prompt.append({"role": "assistant", "content": shot.output})
+        return [*prompt, *turns, {"role": example.role, "content": example.input}]
 
 
-def _opening(system: str, instruction: str) -> Messages:
-    text = "\n".join(part for part in (system, instruction) if part)
-    return [{"role": "system", "content": text}] if text else []
-
-
-def _asked(opening: Messages, examples: Sequence[Example], sentence: str) -> Messages:
-    prompt = list(opening)
-    for example in examples:
-        prompt.append({"role": "user", "content": example.input})
-        prompt.append({"role": "assistant", "content": example.output})
-    return [*prompt, {"role": "user", "content": sentence}]
-
-
-def with_turns(prompt: Messages, example: Example) -> Messages:
-    """The prompt for an example's input with the example's turns: its system message before the prompt's, the
-    other turns before the input."""
-    if not example.turns:
-        return prompt
-    turns: Messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
-    own = str(turns.pop(0)["content"]) if turns[0]["role"] == "system" else ""
-    told = str(prompt[0]["content"]) if prompt[0]["role"] == "system" else ""
-    shown = prompt[1:-1] if told else prompt[:-1]
-    asked: Message = {"role": example.role, "content": prompt[-1]["content"]}
-    return [*_opening(own, told), *shown, *turns, asked]
-
-
-def spread(task: Task, examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+def spread(task: Task, examples: Sequence[Example], count: int, seed: int = SEED) -> list[Example]:
     """`count` examples by a seeded draw, evenly over the labels."""
     pool = list(examples)
     random.Random(seed).shuffle(pool)
@@ -185,7 +163,7 @@ def spread(task: Task, examples: Sequence[Example], count: int, seed: int) -> li
     return _evenly(list(by_label.values()), min(count, len(pool)))
 
 
-def stratified(examples: Sequence[Example], limit: int, seed: int) -> list[Example]:
+def stratified(examples: Sequence[Example], limit: int, seed: int = SEED) -> list[Example]:
     """At most `limit` examples (0: all), drawn evenly from the parts, in their order."""
     if limit == 0 or limit >= len(examples):
         return list(examples)

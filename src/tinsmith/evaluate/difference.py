@@ -10,26 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.data import readers
+from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.evaluate import page
 from tinsmith.evaluate.metrics import METRICS
 from tinsmith.system import reading
+from tinsmith.tasks import Grade, Task
 
 if TYPE_CHECKING:
     from tinsmith.runtime import Model
-    from tinsmith.tasks import Grade, Task
 
 _FORM = 'each line is one object such as {"input": "…"} or {"input": "…", "output": "…"}'
-
-
-@dataclass(frozen=True)
-class Case:
-    """line: of its file; output: the right one, None if unknown; accept: equivalent ones."""
-
-    line: int
-    input: str
-    output: str | None
-    accept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,57 +62,50 @@ class Difference:
         }
 
 
-def read_cases(path: str | Path) -> list[Case]:
-    """Reads JSON lines as in a recipe's data; `output` may be missing. Raises DataError."""
+def read_cases(path: str | Path) -> list[Example]:
+    """Reads JSON lines as in a recipe's data; `output` may be missing, and is then empty. Raises DataError."""
     cases = []
     for where, row in readers.objects(Path(path), _FORM):
         given = readers.text_of(row, "input", where, _FORM)
-        output = readers.text_of(row, "output", where) if "output" in row else None
+        output = readers.text_of(row, "output", where) if "output" in row else ""
         accept = row.get("accept", [])
         if not isinstance(accept, list) or not all(isinstance(text, str) for text in accept):
             raise DataError(f'{where}: "accept" must be a list of texts, got {reading.kind(accept)}')
-        assert where.number  # a line has one
-        cases.append(Case(where.number, given, output, tuple(accept)))
+        cases.append(Example(given, output, tuple(accept), where=where))
     if not cases:
         raise DataError(f"{path}: holds no line; {_FORM}")
     return cases
 
 
-def answers(model: Model, cases: Sequence[Case], task: Task, system: str, **options: Any) -> list[str]:
+def answers(model: Model, cases: Sequence[Example], task: Task, system: str, **options: Any) -> list[str]:
     """The model's answer to each case. options: as Model.generate_many takes them."""
-    asked = [task.messages(readers.Example(case.input, ""), system) for case in cases]
     adapter = options.get("adapter")
-    prompts = [model.render(messages, adapter=adapter) for messages in asked]
+    prompts = [model.render(task.messages(case, system), adapter=adapter) for case in cases]
     return [answer.text for answer in model.generate_many(prompts, **options)]
 
 
-def compare(cases: Sequence[Case], first: Sequence[str], second: Sequence[str], task: Task) -> Difference:
-    known = task.labels(case.output for case in cases if case.output is not None)
-    grades = [
-        [_grade(task, case, text, known) for case, text in zip(cases, side, strict=True)]
-        for side in (first, second)
-    ]
-    changes = [
-        Change(case.line, case.input, case.output, (before, after), _right(old, new))
-        for case, before, after, old, new in zip(cases, first, second, *grades, strict=True)
-        if before != after
-    ]
-    return Difference(len(cases), changes, (_fractions(grades[0]), _fractions(grades[1])))
+def compare(cases: Sequence[Example], first: Sequence[str], second: Sequence[str], task: Task) -> Difference:
+    known = task.labels(case.output for case in cases if case.output)
+    changes, grades = [], []
+    for case, *pair in zip(cases, first, second, strict=True):
+        old, new = (task.grade(text, case.output, case.accept, known) for text in pair)
+        grades.append((old, new))
+        if pair[0] != pair[1]:
+            assert case.where and case.where.number  # a line has one
+            right = (old.exact, new.exact) if case.output else None
+            changes.append(
+                Change(case.where.number, case.input, case.output or None, (pair[0], pair[1]), right)
+            )
+    known_all = all(case.output for case in cases)
+    metrics = [_fractions(side) if known_all else {} for side in zip(*grades, strict=True)]
+    return Difference(len(cases), changes, (metrics[0], metrics[1]))
 
 
-def _grade(task: Task, case: Case, answer: str, known: frozenset[str]) -> Grade | None:
-    return None if case.output is None else task.grade(answer, case.output, case.accept, known)
-
-
-def _right(old: Grade | None, new: Grade | None) -> tuple[bool, bool] | None:
-    return (old.exact, new.exact) if old and new else None
-
-
-def _fractions(grades: Sequence[Grade | None]) -> dict[str, float]:
+def _fractions(grades: Sequence[Grade]) -> dict[str, float]:
     found: dict[str, float] = {}
     for metric in METRICS:
-        values = [getattr(grade, metric) for grade in grades if grade is not None]
-        if len(values) == len(grades) and None not in values:
+        values = [getattr(grade, metric) for grade in grades]
+        if None not in values:
             found[metric] = sum(values) / len(values)
     return found
 

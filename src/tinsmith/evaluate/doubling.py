@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.evaluate.metrics import RESAMPLES, SEED
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -41,7 +43,9 @@ class Doubling:
         return not self.why and self.gain is not None and self.gain >= LEAST_GAIN
 
 
-def next_doubling(right: Mapping[int, Sequence[bool]], resamples: int, seed: int) -> Doubling:
+def next_doubling(
+    right: Mapping[int, Sequence[bool]], resamples: int = RESAMPLES, seed: int = SEED
+) -> Doubling:
     """right: by the number of examples, whether the answer to each test item is right."""
     import numpy as np
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tinsmith.evaluate.metrics import RESAMPLES, SEED
+
 LEVEL = 0.05  # a difference with a smaller p is significant
 
 
@@ -42,7 +44,9 @@ def mcnemar(first: int, second: int) -> float:
     return min(1.0, float(2 * tail / 2**count))
 
 
-def compare(first: Sequence[bool], second: Sequence[bool], resamples: int, seed: int) -> Paired:
+def compare(
+    first: Sequence[bool], second: Sequence[bool], resamples: int = RESAMPLES, seed: int = SEED
+) -> Paired:
     """first, second: whether each item's answer is right. Intervals: a percentile bootstrap over items, which
     draws both answers of an item together."""
     import numpy as np
@@ -57,7 +61,7 @@ def compare(first: Sequence[bool], second: Sequence[bool], resamples: int, seed:
     low, high = np.percentile(differences, [2.5, 97.5])
     mine, theirs = drawn[:, 1] + drawn[:, 2], drawn[:, 0] + drawn[:, 2]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.where(theirs > 0, mine / theirs, np.where(mine > 0, np.inf, np.nan))
+        ratios = mine / theirs
     known = np.sort(ratios[~np.isnan(ratios)])
     ends = [known[round(share * (len(known) - 1))] for share in (0.025, 0.975)] if len(known) else []
     bounds = [float(end) if np.isfinite(end) else None for end in ends] or [None, None]

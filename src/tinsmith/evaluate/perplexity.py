@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import _core
 from tinsmith.checks import whole
 from tinsmith.errors import InputError
+from tinsmith.system.progress import Display
 
 if TYPE_CHECKING:
     from tinsmith.runtime import Model
-    from tinsmith.system.progress import Display
 
 
 def perplexity(model: Model, text: str, context: int, display: Display) -> dict[str, Any]:
@@ -20,8 +20,7 @@ def perplexity(model: Model, text: str, context: int, display: Display) -> dict[
     As llama.cpp's tool of this name: the text in windows that do not overlap, each beginning with the
     beginning-of-sequence token where the model has one; of each the second half is scored, predicted from all
     before it. What is left at the end is not used, unless it is all there is. Raises InputError for a context
-    that the model does not have, or a text of less than three tokens.
-    """
+    that the model does not have, or a text of less than three tokens."""
     most = model.info.context
     whole("the context", context, 4, most)
     tokens, bos = model.tokenize(text, bos=True), model.tokenize("", bos=True)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.backends.endpoint import Endpoint
 from tinsmith.data import readers
+from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
 from tinsmith.evaluate.systems import Outcome
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
+from tinsmith.tables import number
 
 _FORM = 'each line is one object such as {"input": "…", "text": "…"}'
 
@@ -39,17 +39,8 @@ def ask(
             if place in file.answers:
                 continue
             reply = endpoint.ask(item.messages, max_tokens)
-            file.add(
-                Answer(
-                    item=place,
-                    text=reply.text,
-                    tokens=None,
-                    prompt_tokens=reply.prompt_tokens,
-                    seconds=reply.seconds,
-                    finish=reply.finish,
-                    answer_tokens=reply.answer_tokens,
-                )
-            )
+            counts, seconds = (reply.prompt_tokens, reply.answer_tokens), reply.seconds
+            file.add(_answer(place, reply.text, counts, seconds, reply.finish))
     return Outcome([file.answers[place] for place in range(len(items))], None)
 
 
@@ -57,18 +48,14 @@ def given(path: Path, examples: Sequence[Example]) -> Outcome:
     """The answers of a file to these examples, by input. A line may have `prompt_tokens`, `tokens` and
     `seconds`. Equal inputs take the answers in order, and then the last one again.
 
-    Raises DataError for a line that is no answer, and for an example without one.
-    """
+    Raises DataError for a line that is no answer, and for an example without one."""
     found: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
     for where, row in readers.objects(path, _FORM):
         asked = readers.text_of(row, "input", where, _FORM)
         if not isinstance(row.get("text"), str):
             raise DataError(f'{where}: "text" must be the answer, a text; {_FORM}')
         for key in ("prompt_tokens", "tokens", "seconds"):
-            value = row.get(key)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float) or value < 0
-            ):
+            if row.get(key) is not None and not number(0, math.inf).accepts(row[key]):
                 raise DataError(f'{where}: "{key}" must be a number, 0 or more')
         found[asked].append(row)
     missing = [example.input for example in examples if example.input not in found]
@@ -81,15 +68,13 @@ def given(path: Path, examples: Sequence[Example]) -> Outcome:
     for place, example in enumerate(examples):
         rows = found[example.input]
         row = rows.popleft() if len(rows) > 1 else rows[0]
-        answers.append(
-            Answer(
-                item=place,
-                text=row["text"],
-                tokens=None,
-                prompt_tokens=row.get("prompt_tokens"),
-                seconds=row.get("seconds"),
-                finish="stop",
-                answer_tokens=row.get("tokens"),
-            )
-        )
+        counts = row.get("prompt_tokens"), row.get("tokens")
+        answers.append(_answer(place, row["text"], counts, row.get("seconds"), "stop"))
     return Outcome(answers, None)
+
+
+def _answer(
+    place: int, text: str, counts: tuple[int | None, int | None], seconds: float | None, finish: str
+) -> Answer:
+    """counts: tokens of the prompt and of the answer."""
+    return Answer(place, text, None, counts[0], seconds, finish, answer_tokens=counts[1])

@@ -6,21 +6,18 @@ read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, MissingExtraError
 from tinsmith.evaluate.baselines import Nearest
-from tinsmith.formats import safetensors
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tinsmith.data.readers import Example
-
-_TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I64": "<i8", "I32": "<i4", "I8": "i1"}
 _LONGEST = 512  # tokens of a text that count, as in model2vec
 
 
@@ -29,28 +26,22 @@ class StaticModel:
 
     def __init__(self, folder: Path) -> None:
         try:
+            from safetensors.numpy import load_file
             from tokenizers import Tokenizer
-        except ModuleNotFoundError:
-            raise MissingExtraError("tokenizers", "train") from None
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(error.name or "safetensors", "train") from None
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; give one with a model2vec model")
-        tensors = safetensors.read(folder / safetensors.SINGLE)
+        tensors = _opened(folder / "model.safetensors", load_file)
         if "embeddings" not in tensors:
-            raise FormatError(
-                f"{folder / safetensors.SINGLE}: has no embeddings; give a folder that model2vec saved"
-            )
-        self.vectors = _array(tensors["embeddings"], folder)
-        self.weights = _array(tensors["weights"], folder) if "weights" in tensors else None
-        self.mapping = _array(tensors["mapping"], folder) if "mapping" in tensors else None
+            raise FormatError(f"{folder}: has no embeddings; give a folder that model2vec saved")
+        self.tokenizer = _opened(folder / "tokenizer.json", Tokenizer.from_file)
+        self.vectors = tensors["embeddings"].astype("float32")
+        self.weights, self.mapping = tensors.get("weights"), tensors.get("mapping")
         self.normalize = bool(reading.read_table(folder / "config.json", FormatError).get("normalize", True))
-        text = reading.read_text(folder / "tokenizer.json", FormatError)
-        try:
-            self.tokenizer = Tokenizer.from_str(text)
-        except Exception as error:  # the library raises no other kind
-            raise FormatError(f"{folder / 'tokenizer.json'}: {error}") from None
         self.tokenizer.no_padding()
-        known = _unknown(text, folder)
-        self.unknown = self.tokenizer.token_to_id(known) if known else None
+        unknown = getattr(self.tokenizer.model, "unk_token", None)
+        self.unknown = self.tokenizer.token_to_id(unknown) if unknown else None
 
     def encode(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
         """(texts, width), float32; zeros for a text of unknown tokens alone."""
@@ -65,7 +56,7 @@ class StaticModel:
                 continue
             vectors = self.vectors[ids if self.mapping is None else self.mapping[ids]]
             if self.weights is not None:
-                vectors = vectors * self.weights[ids][:, None]
+                vectors = vectors * self.weights[ids].astype(np.float32)[:, None]
             row[:] = vectors.mean(axis=0)
             if self.normalize:
                 row /= np.linalg.norm(row) + 1e-32
@@ -84,25 +75,15 @@ class StaticRetriever(Nearest):
         return found
 
 
+def _opened(path: Path, read: Any) -> Any:
+    try:
+        return read(str(path))
+    except Exception as error:  # the libraries raise no other kind
+        raise FormatError(f"{path}: {error}") from None
+
+
 def _unit(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     import numpy as np
 
     units: np.ndarray[Any, Any] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-32)
     return units
-
-
-def _array(tensor: safetensors.Tensor, folder: Path) -> np.ndarray[Any, Any]:
-    import numpy as np
-
-    if tensor.dtype not in _TYPES:
-        raise FormatError(f"{folder / safetensors.SINGLE}: holds {tensor.dtype}; give floats")
-    assert not isinstance(tensor.data, Iterable) or isinstance(tensor.data, bytes | bytearray | memoryview)
-    array = np.frombuffer(tensor.data, _TYPES[tensor.dtype]).reshape(tensor.shape)
-    return array if tensor.dtype.startswith("I") else array.astype(np.float32)
-
-
-def _unknown(text: str, folder: Path) -> str | None:
-    """The unknown token of a tokenizer.json."""
-    model = reading.json(text, folder / "tokenizer.json", FormatError).get("model", {})
-    token = model.get("unk_token")
-    return token if isinstance(token, str) else None

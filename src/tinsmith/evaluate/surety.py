@@ -20,11 +20,8 @@ class Point:
 def threshold(logs: Sequence[float], right: Sequence[bool], error: float) -> float | None:
     """The lowest log probability at which at most the share `error` of the given answers is wrong; None if even
     the most probable answers have more errors."""
-    best = None
-    for (log, _), point in zip(_ordered(logs, right), _points(logs, right), strict=True):
-        if point is not None and point.risk <= error:
-            best = log
-    return best
+    allowed = [log for log, point in _points(logs, right) if point.risk <= error]
+    return allowed[-1] if allowed else None
 
 
 def at(logs: Sequence[float], right: Sequence[bool], least: float | None) -> Point:
@@ -35,21 +32,16 @@ def at(logs: Sequence[float], right: Sequence[bool], least: float | None) -> Poi
 
 def curve(logs: Sequence[float], right: Sequence[bool]) -> list[Point]:
     """Risk over coverage, the most probable answers first."""
-    points = [point for point in _points(logs, right) if point is not None]
+    points = [point for _, point in _points(logs, right)]
     step = max(1, -(-len(points) // MOST_POINTS))
     return [*points[step - 1 :: step], *([points[-1]] if len(points) % step else [])]
 
 
-def _ordered(logs: Sequence[float], right: Sequence[bool]) -> list[tuple[float, bool]]:
-    return sorted(zip(logs, right, strict=True), key=lambda pair: -pair[0])
-
-
-def _points(logs: Sequence[float], right: Sequence[bool]) -> list[Point | None]:
-    """The point after each answer in order; None if the next one has the same probability."""
-    ordered, wrong = _ordered(logs, right), 0
-    points: list[Point | None] = []
+def _points(logs: Sequence[float], right: Sequence[bool]) -> list[tuple[float, Point]]:
+    """Each log probability, the highest first, with the point where answers from it on are given."""
+    ordered, wrong = sorted(zip(logs, right, strict=True), key=lambda pair: -pair[0]), 0
+    points: dict[float, Point] = {}
     for count, (log, is_right) in enumerate(ordered, 1):
         wrong += not is_right
-        parts = count == len(ordered) or ordered[count][0] < log
-        points.append(Point(count / len(ordered), wrong / count) if parts else None)
-    return points
+        points[log] = Point(count / len(ordered), wrong / count)
+    return list(points.items())

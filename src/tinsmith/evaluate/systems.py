@@ -8,15 +8,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
+from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, TinsmithError
 from tinsmith.evaluate.answers import Answer, AnswerFile, Job
 from tinsmith.system import children, files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.tasks import Grade, Task
+from tinsmith.tasks import Grade, Task
 
 
 @dataclass(frozen=True)

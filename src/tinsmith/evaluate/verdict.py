@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tinsmith.evaluate import paired
 from tinsmith.evaluate.doubling import Doubling
 from tinsmith.evaluate.paired import Paired
 
@@ -19,12 +20,19 @@ CHEAPER = 2  # a cost that is so many times less is worth a training
 
 @dataclass(frozen=True)
 class Standing:
-    """A system: its title in words, its share of right answers, and its cost an item in the unit of all
-    systems; None if unknown."""
+    """A system: its title in words, whether each of its answers is right, and its cost an item in the unit of
+    all systems; None if unknown."""
 
     title: str
-    exact: float
+    right: Sequence[bool]
     cost: float | None
+
+    @property
+    def exact(self) -> float:
+        return sum(self.right) / len(self.right)
+
+    def against(self, other: Standing) -> Paired:
+        return paired.compare(self.right, other.right)
 
 
 @dataclass(frozen=True)
@@ -44,36 +52,32 @@ class Worst:
 
 @dataclass(frozen=True)
 class Changed:
-    """Items whose right answer changed. retrieval, tuned, both: the shares of right answers of retrieval, the
-    tuned system, and tuned with retrieval; kept: the share of the tuned system's answers that were right
-    before; retrieval_ahead, both_ahead: against tuned alone; stated: the recipe names the changes."""
+    """Items whose right answer changed. retrieval, tuned, both: whether each answer of retrieval, the tuned
+    system, and tuned with retrieval is right; kept: the share of the tuned system's answers that were right
+    before; stated: the recipe names the changes."""
 
-    items: int
-    retrieval: float
-    tuned: float
-    both: float
+    retrieval: Sequence[bool]
+    tuned: Sequence[bool]
+    both: Sequence[bool]
     kept: float
-    retrieval_ahead: Paired
-    both_ahead: Paired
     stated: bool
+
+    @property
+    def follows(self) -> bool:
+        """Whether retrieval follows the changes better than the tuned system."""
+        return paired.compare(self.retrieval, self.tuned).is_better
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """items: of the test; examples: of the largest training; prompted: the best untrained system; retrieval:
-    the best untrained system that retrieves; both: the tuned model with retrieval; each Paired is of its name's
-    first system."""
+    """examples: of the largest training; prompted: the best untrained system; retrieval: the best untrained
+    system that retrieves; both: the tuned model with retrieval."""
 
-    items: int
     examples: int
     prompted: Standing
     retrieval: Standing | None
     tuned: Standing
     both: Standing | None
-    tuned_against_prompted: Paired
-    retrieval_against_tuned: Paired | None
-    both_against_prompted: Paired | None
-    both_against_tuned: Paired | None
     doubling: Doubling
     worst: Sequence[Worst] = ()
     changed: Changed | None = None
@@ -96,49 +100,47 @@ def decide(seen: Evidence) -> Verdict:
     if decided := _few_items(seen) or _knowledge(seen):
         return decided
     verdict, changed = _ahead(seen) or _behind(seen), seen.changed
-    if changed and changed.retrieval_ahead.is_better:
+    if changed and changed.follows:
         verdict.also.append(f"when what is right changes, train again: {_stale(changed)}")
     return verdict
 
 
 def _few_items(seen: Evidence) -> Verdict | None:
-    if seen.items >= FEW_ITEMS:
+    items = len(seen.tuned.right)
+    if items >= FEW_ITEMS:
         return None
-    why = f"{seen.items} test examples can't tell systems apart; {FEW_ITEMS} are the least"
+    why = f"{items} test examples can't tell systems apart; {FEW_ITEMS} are the least"
     return Verdict(MORE, [why], "test examples")
 
 
 def _knowledge(seen: Evidence) -> Verdict | None:
     """If the recipe names changes, retrieval follows them better than the tuned model, and it is not
     significantly worse on unchanged items."""
-    changed, retrieval, beside = seen.changed, seen.retrieval, seen.retrieval_against_tuned
-    if not changed or not changed.stated or not changed.retrieval_ahead.is_better:
+    changed, retrieval, both = seen.changed, seen.retrieval, seen.both
+    if not changed or not changed.stated or not changed.follows:
         return None
     why = [_stale(changed)]
-    against = seen.both_against_prompted
-    if seen.both and against and against.is_better and changed.both_ahead.is_better:
-        why.append(_told(seen.both, seen.prompted, against))
-        why.append(f"tuned with retrieval has {_percent(changed.both)} of the changed answers right")
+    ahead = paired.compare(changed.both, changed.tuned).is_better
+    if both and both.against(seen.prompted).is_better and ahead:
+        why.append(_told(both, seen.prompted))
+        why.append(f"tuned with retrieval has {_share(changed.both)} of the changed answers right")
         return Verdict(BOTH, why)
-    if retrieval is None or beside is None or beside.is_worse:
+    if retrieval is None or retrieval.against(seen.tuned).is_worse:
         return None
-    return Verdict(
-        DONT, [*why, _told(retrieval, seen.tuned, beside)], also=["retrieve: it follows what it finds"]
-    )
+    return Verdict(DONT, [*why, _told(retrieval, seen.tuned)], also=["retrieve: it follows what it finds"])
 
 
 def _ahead(seen: Evidence) -> Verdict | None:
     """If a trained system is significantly better than the prompted one."""
-    both, beside = seen.both, seen.both_against_tuned
-    alone, together = seen.tuned_against_prompted, seen.both_against_prompted
-    helps = beside is not None and (beside.is_better or not alone.is_better)
-    against = together if helps else alone
-    best = both if helps and both else seen.tuned
-    if against is None or not against.is_better:
+    tuned, prompted, both = seen.tuned, seen.prompted, seen.both
+    is_ahead = tuned.against(prompted).is_better
+    helps = both is not None and (both.against(tuned).is_better or not is_ahead)
+    best = both if both and helps else tuned
+    if not best.against(prompted).is_better:
         return None
-    why = [_told(best, seen.prompted, against), *_costs(best, seen.prompted)]
-    if helps and beside and both:
-        why.append(_told(both, seen.tuned, beside))
+    why = [_told(best, prompted), *_costs(best, prompted)]
+    if best is both:
+        why.append(_told(both, tuned))
     also = []
     if seen.doubling.is_worth:
         also.append(f"collect more of {_most(seen)}: {_doubled(seen.doubling)}")
@@ -147,8 +149,8 @@ def _ahead(seen: Evidence) -> Verdict | None:
 
 def _behind(seen: Evidence) -> Verdict:
     """If no trained system is: too few examples, as good and cheaper, or not worth it."""
-    against, tuned, prompted = seen.tuned_against_prompted, seen.tuned, seen.prompted
-    why = [_told(tuned, prompted, against)]
+    tuned, prompted = seen.tuned, seen.prompted
+    why = [_told(tuned, prompted)]
     then = seen.doubling
     if seen.examples < FEW_EXAMPLES:
         why.append(f"it learned from {seen.examples} examples; {FEW_EXAMPLES} are the least to judge by")
@@ -157,7 +159,7 @@ def _behind(seen: Evidence) -> Verdict:
         why.append(f"{_doubled(then)}, which is more than {prompted.title} has")
         return Verdict(MORE, why, _most(seen))
     cheap = tuned.cost is not None and prompted.cost is not None and tuned.cost * CHEAPER <= prompted.cost
-    if cheap and against.difference_interval[0] >= -MARGIN:
+    if cheap and tuned.against(prompted).difference_interval[0] >= -MARGIN:
         return Verdict(TUNE, [*why, "it is as good", *_costs(tuned, prompted)])
     if not then.why:
         why.append(f"{_doubled(then)}, which does not reach {prompted.title}")
@@ -169,8 +171,8 @@ def _behind(seen: Evidence) -> Verdict:
 def _stale(changed: Changed) -> str:
     how = "after training" if changed.stated else "by swapping what answers know"
     return (
-        f"of {changed.items} answers that changed {how}, the tuned model has {_percent(changed.tuned)} right "
-        f"and gives {_percent(changed.kept)} as before; retrieval has {_percent(changed.retrieval)} right"
+        f"of {len(changed.tuned)} answers that changed {how}, the tuned model has {_share(changed.tuned)} "
+        f"right and gives {_percent(changed.kept)} as before; retrieval has {_share(changed.retrieval)} right"
     )
 
 
@@ -187,17 +189,14 @@ def _doubled(then: Doubling) -> str:
     )
 
 
-def _told(first: Standing, second: Standing, paired: Paired) -> str:
-    sure = f"p = {paired.p:.2g}" if paired.p >= 1e-4 else "p < 0.0001"
-    fewer = ""
-    if paired.is_better:
-        times = (
-            "none of its errors" if paired.errors == 0 else f"{1 / (paired.errors or 1):.1f} times fewer errors"
-        )
-        fewer = f", {times}"
+def _told(first: Standing, second: Standing) -> str:
+    found, fewer = first.against(second), ""
+    sure = f"p = {found.p:.2g}" if found.p >= 1e-4 else "p < 0.0001"
+    if found.is_better:
+        fewer = f", {1 / found.errors:.1f} times fewer errors" if found.errors else ", none of its errors"
     return (
         f"{first.title} has {_percent(first.exact)} right, {second.title} {_percent(second.exact)}{fewer}: "
-        f"{paired.first} of {paired.items} items only the first, {paired.second} only the second ({sure})"
+        f"{found.first} of {found.items} items only the first, {found.second} only the second ({sure})"
     )
 
 
@@ -205,12 +204,12 @@ def _costs(best: Standing, prompted: Standing) -> list[str]:
     if not best.cost or not prompted.cost:
         return []
     times = prompted.cost / best.cost
-    return [
-        f"an item costs {times:.1f} times less"
-        if times >= 1
-        else f"an item costs {1 / times:.1f} times as much"
-    ]
+    return [f"an item costs {f'{times:.1f} times less' if times >= 1 else f'{1 / times:.1f} times as much'}"]
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def _share(right: Sequence[bool]) -> str:
+    return _percent(sum(right) / len(right))

@@ -1,8 +1,7 @@
 """`python -m tinsmith.evaluate.worker JOB ANSWERS`: answers a job's items in a separate process.
 
 A crash then costs one system, and peak memory is measured per system. Each line on stdout is a JSON object:
-{"done": answers so far}, and at the end {"peak_memory": bytes} or {"error": text}.
-"""
+{"done": answers so far}, and at the end {"peak_memory": bytes} or {"error": text}."""
 
 from __future__ import annotations
 
@@ -42,20 +41,9 @@ def work(job: Job, answers: Path) -> int:
             reply = model.chat(
                 item.messages, max_tokens=job.max_tokens, draft=draft, confidence=job.confidence, **options
             )
-            file.add(
-                Answer(
-                    item=i,
-                    text=reply.text,
-                    tokens=list(reply.token_ids),
-                    prompt_tokens=reply.prompt_tokens,
-                    seconds=reply.seconds,
-                    finish=reply.finish,
-                    drafted=draft is not None,
-                    evaluations=reply.evaluations,
-                    log_probability=reply.log_probability,
-                    **weighed(model, job, item),
-                )
-            )
+            same = ("text", "prompt_tokens", "seconds", "finish", "evaluations", "log_probability")
+            found = {key: getattr(reply, key) for key in same} | weighed(model, job, item)
+            file.add(Answer(i, tokens=list(reply.token_ids), drafted=draft is not None, **found))
             _say({"done": len(file.answers)})
         return peak_memory()
 

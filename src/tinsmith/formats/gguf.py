@@ -46,21 +46,13 @@ class TensorType:
 _OTHERS = (
     TensorType(9, "Q8_1", 32, 40),
     TensorType(15, "Q8_K", 256, 292),
-    TensorType(16, "IQ2_XXS", 256, 66),
-    TensorType(17, "IQ2_XS", 256, 74),
-    TensorType(18, "IQ3_XXS", 256, 98),
     TensorType(19, "IQ1_S", 256, 50),
-    TensorType(21, "IQ3_S", 256, 110),
-    TensorType(22, "IQ2_S", 256, 82),
-    TensorType(23, "IQ4_XS", 256, 136),
     TensorType(24, "I8", 1, 1),
     TensorType(25, "I16", 1, 2),
     TensorType(26, "I32", 1, 4),
     TensorType(27, "I64", 1, 8),
     TensorType(28, "F64", 1, 8),
     TensorType(29, "IQ1_M", 256, 56),
-    TensorType(34, "TQ1_0", 256, 54),
-    TensorType(35, "TQ2_0", 256, 66),
     TensorType(39, "MXFP4", 32, 17),
     TensorType(40, "NVFP4", 64, 36),
     TensorType(41, "Q1_0", 128, 18),
@@ -194,9 +186,7 @@ def read(path: str | Path) -> Gguf:
         tensors |= other.tensors
     expected = first.get("split.tensors.count", len(tensors))
     if expected != len(tensors):
-        raise FormatError(
-            f"{path}: the {count} parts hold {len(tensors)} tensors of {expected}; fetch them again"
-        )
+        raise FormatError(f"{path}: {count} parts hold {len(tensors)} tensors of {expected}; fetch them again")
     metadata = {key: entry for key, entry in first.metadata.items() if not key.startswith("split.")}
     return Gguf(first.path, first.version, metadata, tensors)
 
@@ -281,7 +271,7 @@ def _place(
     for (name, tensor), offset in zip(tensors.items(), offsets, strict=True):
         if offset % alignment:
             raise FormatError(
-                f"{cursor.path}: tensor {name!r} has offset {offset}, not a multiple of {alignment}; "
+                f"{cursor.path}: tensor {name!r} has offset {offset}, no multiple of {alignment}"
                 "the file is damaged"
             )
         cursor.position = begin = start + offset
@@ -433,9 +423,7 @@ def _write(file: BinaryIO, metadata: Mapping[str, Value], tensors: Sequence[Tens
         pieces = [tensor.data] if isinstance(tensor.data, Buffer) else tensor.data
         written = sum(file.write(piece) for piece in pieces)
         if written != tensor.size:
-            raise FormatError(
-                f"tensor {tensor.name!r} was given {written} bytes, its shape takes {tensor.size}"
-            )
+            raise FormatError(f"tensor {tensor.name!r} has {written} bytes; its shape takes {tensor.size}")
         file.write(bytes(-written % alignment))
 
 

@@ -191,9 +191,7 @@ def read_public(key: str | Path) -> str:
     if isinstance(key, str) and key.startswith("RW") and len(key) == 56:
         return key
     if isinstance(key, str) and not Path(key).is_file():
-        raise InputError(
-            f"{key}: neither a public key of minisign (RW and 54 characters more) nor a file of one"
-        )
+        raise InputError(f"{key}: neither a public key of minisign (RW and 54 characters) nor a file of one")
     return str(map_file(key), "latin-1")
 
 

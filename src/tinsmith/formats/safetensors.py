@@ -51,9 +51,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
         raise FormatError(f"{path}: {len(data)} bytes are no safetensors file; fetch it again")
     length = struct.unpack_from("<Q", data)[0]
     if length > min(len(data) - 8, _MAX_HEADER):
-        raise FormatError(
-            f"{path}: a header of {length} bytes in {len(data)}; it is no safetensors file, or truncated"
-        )
+        raise FormatError(f"{path}: a header of {length} bytes in {len(data)}; it is truncated or another file")
     advice = "the file is damaged, fetch it again"
     header = reading.json(data[8 : 8 + length], f"{path}: the header", FormatError, unique=True, advice=advice)
     if not isinstance(header, dict):
@@ -74,14 +72,10 @@ def _tensor(path: Path, name: str, entry: Any, body: memoryview) -> Tensor:
     if dtype not in ITEM_SIZES:
         raise UnsupportedError(f"{path}: tensor {name!r} is of type {dtype!r}; known: {', '.join(ITEM_SIZES)}")
     if not begin <= end <= len(body):
-        raise FormatError(
-            f"{path}: tensor {name!r} ends at byte {end} of {len(body)}; the file is truncated, fetch it again"
-        )
+        raise FormatError(f"{path}: tensor {name!r} ends at byte {end} of {len(body)}; fetch it again")
     tensor = Tensor(dtype, shape, body[begin:end])
     if tensor.size != end - begin:
-        raise FormatError(
-            f"{path}: tensor {name!r} has {end - begin} bytes; {dtype} {shape} takes {tensor.size}"
-        )
+        raise FormatError(f"{path}: {name!r} has {end - begin} bytes; {dtype} {shape} takes {tensor.size}")
     return tensor
 
 
@@ -131,6 +125,4 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
             pieces = [tensor.data] if isinstance(tensor.data, Buffer) else tensor.data
             written = sum(file.write(piece) for piece in pieces)
             if written != tensor.size:
-                raise FormatError(
-                    f"tensor {name!r} was given {written} bytes; {tensor.shape} takes {tensor.size}"
-                )
+                raise FormatError(f"tensor {name!r} has {written} bytes; {tensor.shape} takes {tensor.size}")

@@ -169,9 +169,7 @@ def _check_facts(facts: Mapping[str, Any], where: str) -> None:
             raise FormatError(f"{where}: {key} is {reprlib.repr(value)}, {reading.kind(value)}; it is damaged")
     for key, value in facts.get("abstention", {}).items():
         if not isinstance(value, int | float | None):
-            raise FormatError(
-                f"{where}: abstention.{key} is {reprlib.repr(value)}, no threshold; it is damaged"
-            )
+            raise FormatError(f"{where}: abstention.{key} is {reprlib.repr(value)}, no number; it is damaged")
 
 
 def _size(data: Data) -> int:
@@ -309,9 +307,7 @@ class Tin:
             if not isinstance(expected, dict) or expected.get("bytes") != len(data):
                 raise FormatError(f"{self.where}: entry {name!r} is not of the size that the manifest lists")
             if hashlib.sha256(data).hexdigest() != expected.get("sha256"):
-                raise FormatError(
-                    f"{self.where}: entry {name!r} does not have the SHA-256 that the manifest lists"
-                )
+                raise FormatError(f"{self.where}: entry {name!r} does not have the SHA-256 of the manifest")
 
     def _check_outside(self) -> None:
         """Raises FormatError for a change outside of the entries' data."""

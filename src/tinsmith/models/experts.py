@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.graph import GraphBuilder, Value
-from tinsmith.models import decoder
 from tinsmith.models.decoder import Key
-from tinsmith.models.family import Fields, TensorName
-from tinsmith.spec import Buffer
+from tinsmith.models.family import Family, TensorName
+from tinsmith.spec import Buffer, Hyper
 
 KEYS = (
     Key("experts", "num_experts", "expert_count"),
@@ -27,16 +26,22 @@ _MATRICES = {"mlp": ("gate_proj", "up_proj", "down_proj"), "feed_forward": ("w1"
 _FUSED = re.compile(rf"(.+\.({'|'.join(_MATRICES)})\.experts)\.(gate_up_proj|down_proj)")
 
 
-def hyper_from_hf(fields: Fields) -> dict[str, int]:
-    values = decoder.from_hf(fields, KEYS)
-    return {**values, "experts": fields.count("num_local_experts", values["experts"])}
+class Mixture(Family):
+    """A family with experts in some layers; `hyper` has the fields of KEYS."""
 
+    mixture = True
+    keys: ClassVar[tuple[Key, ...]] = KEYS
 
-def check(h: Any, where: str) -> None:
-    if h.chosen > h.experts:
-        raise FormatError(f"{where}: a token can't go to {h.chosen} of {h.experts} experts")
-    if h.experts > _core.MAX_EXPERTS:
-        raise UnsupportedError(f"{where}: {h.experts} experts are too many; at most {_core.MAX_EXPERTS}")
+    def hyper_from_hf(self, config: Mapping[str, Any]) -> Hyper:
+        named = {"num_experts": config.get("num_local_experts")} if config.get("num_local_experts") else {}
+        return super().hyper_from_hf({**config, **named})
+
+    def check(self, h: Any, where: str) -> None:
+        super().check(h, where)
+        if h.chosen > h.experts:
+            raise FormatError(f"{where}: a token can't go to {h.chosen} of {h.experts} experts")
+        if h.experts > _core.MAX_EXPERTS:
+            raise UnsupportedError(f"{where}: {h.experts} experts are too many; at most {_core.MAX_EXPERTS}")
 
 
 def routed_tensors(dim: int, ffn_dim: int, experts: int, module: str = "mlp") -> list[TensorName]:

@@ -18,7 +18,7 @@ from tinsmith.errors import FormatError
 from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, mamba2
-from tinsmith.models.family import Fields, StandIn, TensorName
+from tinsmith.models.family import Family, Fields, StandIn, TensorName
 from tinsmith.spec import Buffer
 
 _EMBED, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -36,12 +36,12 @@ _MULTIPLIERS = {
 }
 
 
-class FalconH1(decoder.Decoder):
+class FalconH1(Family):
     name = "falcon_h1"
-    model_type = "falcon_h1"
     hf_architectures = ("FalconH1ForCausalLM",)
     gguf_architecture = "falcon-h1"
     hyper = mamba2.Mamba2Hyper
+    keys = mamba2.KEYS
     defaults = {
         "max_position_embeddings": 8192,
         "mamba_d_ssm": 1024,
@@ -50,7 +50,7 @@ class FalconH1(decoder.Decoder):
         **mamba2.DEFAULTS,
     }
     only = {
-        **decoder.Decoder.only,
+        **Family.only,
         "mlp_bias": (False,),
         "projectors_bias": (False,),
         "mamba_rms_norm": (False,),
@@ -83,20 +83,20 @@ class FalconH1(decoder.Decoder):
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         for key, count in _MULTIPLIERS.items():
             fields.refuse(key, [1.0] * count if count > 1 else 1.0)
-        return mamba2.hyper_from_hf(fields, _width(fields))
+        return {"state_head_dim": mamba2.head_dim_from_hf(fields, _width(fields))}
 
     def more_to_hf(self, h: mamba2.Mamba2Hyper) -> dict[str, Any]:
-        return {"mamba_d_ssm": mamba2.inner(h), **mamba2.hyper_to_hf(h)}
+        return {"mamba_d_ssm": mamba2.inner(h), "mamba_d_head": h.state_head_dim}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return mamba2.hyper_from_gguf(fields)
+        return {"state_head_dim": mamba2.head_dim_from_gguf(fields)}
 
     def more_to_gguf(self, h: mamba2.Mamba2Hyper) -> dict[str, Any]:
         return {"vocab_size": h.vocab, **mamba2.hyper_to_gguf(h)}
 
-    def layer(self, h: mamba2.Mamba2Hyper) -> list[TensorName]:
+    def layer(self, h: mamba2.Mamba2Hyper, i: int) -> list[TensorName]:
         attn_norm, ffn_norm = decoder.two_norms(h)
-        parts = decoder.feed_forward(h)
+        parts = self.feed_forward(h, i)
         return [
             attn_norm,
             *decoder.attention(h),
@@ -116,9 +116,7 @@ class FalconH1(decoder.Decoder):
         layer = f"layers.{i}"
         y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
         x = g.matmul(mamba2.mixed(h, g, layer, y), f"{layer}.state_o", residual=x)
-        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-        x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
-        return decoder.feed(h, g, layer, x)
+        return self.feed(h, g, layer, self.add(h, g, f"{layer}.o", self.mix(h, g, i, y, table), x))
 
 
 def _width(fields: Fields) -> int:

@@ -24,9 +24,7 @@ def read_tensor(folder: Path, name: TensorName, stored: Mapping[str, safetensors
     parts = [_part(folder, part, name.folder_shape, stored[part]) for part in name.folder_names]
     format = parts[0].dtype
     if any(part.dtype != format for part in parts):
-        raise UnsupportedError(
-            f"{folder}: the experts of {name.hf!r} are of several types; convert them to one"
-        )
+        raise UnsupportedError(f"{folder}: experts of {name.hf!r} are of several types; convert them to one")
     pieces = [part.data for part in parts if isinstance(part.data, Buffer)]
     data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     if name.all_rows == 1:
@@ -38,9 +36,7 @@ def _part(folder: Path, name: str, shape: tuple[int, ...], stored: safetensors.T
     if stored.shape != shape:
         raise FormatError(f"{folder}: tensor {name!r} has shape {stored.shape}; config.json says {shape}")
     if stored.dtype not in FLOATS:
-        raise UnsupportedError(
-            f"{folder}: tensor {name!r} is {stored.dtype}, not supported; supported: {', '.join(FLOATS)}"
-        )
+        raise UnsupportedError(f"{folder}: tensor {name!r} is {stored.dtype}; supported: {', '.join(FLOATS)}")
     return stored
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from tinsmith import layouts
 from tinsmith.errors import UnsupportedError
-from tinsmith.graph import GraphBuilder
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.decoder import Key
-from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.family import Family, Fields, TensorName
 from tinsmith.spec import Hyper
 
 _PERIOD = 2
@@ -37,12 +37,26 @@ class Gemma2Hyper(Hyper):
     logit_cap: float
 
 
-class Gemma2(decoder.Decoder):
+class Gemma(Family):
+    keeps_head_dim = True
+    act = "gelu"
+    post_norms = True
+
+    def final_norm(self, h: Hyper) -> TensorName:
+        return offset(super().final_norm(h))
+
+    def embedding_scale(self, h: Hyper) -> float:
+        return float(h.dim**0.5)
+
+    def logits(self, h: Any, g: GraphBuilder, x: Value) -> None:
+        g.logits(x, h.head, cap=h.logit_cap)
+
+
+class Gemma2(Gemma):
     name = "gemma2"
-    model_type = "gemma2"
     hf_architectures = ("Gemma2ForCausalLM",)
-    gguf_architecture = "gemma2"
     hyper = Gemma2Hyper
+    keys = _KEYS
     defaults = {
         "head_dim": 256,
         "max_position_embeddings": 8192,
@@ -59,54 +73,34 @@ class Gemma2(decoder.Decoder):
         "use_bidirectional_attention": (False,),
         "tie_word_embeddings": (True,),  # GGUF has no head for it
     }
-    only_gguf = {
-        "rope.scaling.type": ("none",),
-        "attention.sliding_window_pattern": (_PERIOD,),
-    }
-    keeps_head_dim = True
+    only_gguf = {"rope.scaling.type": ("none",), "attention.sliding_window_pattern": (_PERIOD,)}
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         if windows_every(fields, _PERIOD) != _PERIOD:
             raise UnsupportedError(f"{fields.where}: layer_types must give every other layer a window")
-        return {**decoder.from_hf(fields, _KEYS), "query_scalar": fields.count("query_pre_attn_scalar")}
+        return {"query_scalar": fields.count("query_pre_attn_scalar")}
 
     def more_to_hf(self, h: Gemma2Hyper) -> dict[str, Any]:
-        return {
-            **decoder.to_hf(h, _KEYS),
-            "query_pre_attn_scalar": h.query_scalar,
-            "hidden_act": "gelu_pytorch_tanh",
-        }
+        return {"query_pre_attn_scalar": h.query_scalar, "hidden_act": "gelu_pytorch_tanh"}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return {**decoder.from_gguf(fields, _KEYS), "query_scalar": usual_query_scalar(h, 46)}
+        return {"query_scalar": usual_query_scalar(h, 46)}
 
     def more_to_gguf(self, h: Gemma2Hyper) -> dict[str, Any]:
         refuse_other_query_scalar(h, h.query_scalar, 46)
-        return decoder.to_gguf(h, _KEYS)
+        return {}
 
     def check(self, h: Hyper, where: str) -> None:
         super().check(h, where)
         if not h.tied:
             raise UnsupportedError(f"{where}: tie_word_embeddings must be true; gemma2 has no separate head")
 
-    def layer(self, h: Hyper) -> list[TensorName]:
-        return [*four_norms(h), *decoder.attention(h), *decoder.feed_forward(h)]
+    def layer(self, h: Hyper, i: int) -> list[TensorName]:
+        return [*four_norms(h), *decoder.attention(h), *self.feed_forward(h, i)]
 
-    def final_norm(self, h: Hyper) -> TensorName:
-        return offset(super().final_norm(h))
-
-    def graph(self, h: Gemma2Hyper, g: GraphBuilder) -> None:
-        x = g.embed("embed", scale=h.dim**0.5)
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            window, scale = h.window if (i + 1) % _PERIOD else 0, h.query_scalar**-0.5
-            y = decoder.attend(h, g, q, k, v, table, window=window, scale=scale, cap=h.attention_cap)
-            x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
-            x = decoder.feed_normed(h, g, layer, x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed", cap=h.logit_cap)
+    def attention_options(self, h: Gemma2Hyper, i: int) -> dict[str, Any]:
+        window = h.window if (i + 1) % _PERIOD else 0
+        return {"window": window, "scale": h.query_scalar**-0.5, "cap": h.attention_cap}
 
 
 def offset(name: TensorName) -> TensorName:
@@ -140,10 +134,7 @@ def windows_every(fields: Fields, usual: int) -> int:
     for period in periods:
         if given == ["sliding_attention" if (i + 1) % period else "full_attention" for i in range(layers)]:
             return period
-    raise UnsupportedError(
-        f"{fields.where}: layer_types must be 'full_attention' for each nth layer and 'sliding_attention' for "
-        "all others"
-    )
+    raise UnsupportedError(f"{fields.where}: layer_types must be 'full_attention' in each nth layer alone")
 
 
 def usual_query_scalar(h: Mapping[str, Any], layers_of_27b: int) -> int:
@@ -155,9 +146,7 @@ def usual_query_scalar(h: Mapping[str, Any], layers_of_27b: int) -> int:
 def refuse_other_query_scalar(h: Hyper, given: int, layers_of_27b: int) -> None:
     usual = usual_query_scalar(vars(h), layers_of_27b)
     if given != usual:
-        raise UnsupportedError(
-            f"query_pre_attn_scalar is {given}, which GGUF can't state: llama.cpp would take {usual}"
-        )
+        raise UnsupportedError(f"query_pre_attn_scalar is {given}; GGUF can't state it: {usual} is assumed")
 
 
 family = Gemma2()

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinsmith.errors import FormatError
-from tinsmith.graph import GraphBuilder
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.models.gemma2 import (
+    Gemma,
     four_norms,
     offset,
     refuse_other_query_scalar,
@@ -38,11 +39,10 @@ class Gemma3Hyper(Hyper):
     logit_cap: float
 
 
-class Gemma3(decoder.Decoder):
+class Gemma3(Gemma):
     name = "gemma3"
     model_type = "gemma3_text"
     hf_architectures = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
-    gguf_architecture = "gemma3"
     text_models = ("gemma3_text",)
     hyper = Gemma3Hyper
     defaults = {
@@ -62,7 +62,7 @@ class Gemma3(decoder.Decoder):
         "use_bidirectional_attention": (False,),
     }
     only_gguf = {"rope.scaling.type": ("none", "linear")}
-    keeps_head_dim = True
+    head_norms = True
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         """RoPE settings of layers without a window; the base of the others as `rope_local_base_freq`."""
@@ -75,7 +75,8 @@ class Gemma3(decoder.Decoder):
             if not isinstance(local, Mapping):
                 raise FormatError(f"{decoder.CONFIG}: rope_parameters has no table sliding_attention")
             decoder.rope_settings({"rope_parameters": local}, "default")
-        settings = {"rope_theta": 1e6, **_given(decoder.rope_settings(whole, "default", "linear"))}
+        settings = decoder.rope_settings(whole, "default", "linear")
+        settings["rope_theta"] = 1e6 if settings["rope_theta"] is None else settings["rope_theta"]
         return Fields(settings | {"rope_local_base_freq": local.get("rope_theta")}, decoder.CONFIG)
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
@@ -113,10 +114,7 @@ class Gemma3(decoder.Decoder):
 
     def more_to_gguf(self, h: Gemma3Hyper) -> dict[str, Any]:
         refuse_other_query_scalar(h, h.query_scalar, _LAYERS_OF_27B)
-        own: dict[str, Any] = {
-            "attention.sliding_window": h.window,
-            "rope.freq_base_swa": h.local_base,
-        }
+        own: dict[str, Any] = {"attention.sliding_window": h.window, "rope.freq_base_swa": h.local_base}
         if h.period != _PERIOD:
             own["attention.sliding_window_pattern"] = h.period
         if h.rope_factor != 1:
@@ -125,37 +123,24 @@ class Gemma3(decoder.Decoder):
             own["final_logit_softcapping"] = h.logit_cap
         return own
 
-    def layer(self, h: Hyper) -> list[TensorName]:
+    def layer(self, h: Hyper, i: int) -> list[TensorName]:
         heads = [offset(name) for name in decoder.head_norms(h)]
-        return [*four_norms(h), *decoder.attention(h), *heads, *decoder.feed_forward(h)]
+        return [*four_norms(h), *decoder.attention(h), *heads, *self.feed_forward(h, i)]
 
-    def final_norm(self, h: Hyper) -> TensorName:
-        return offset(super().final_norm(h))
-
-    def graph(self, h: Gemma3Hyper, g: GraphBuilder) -> None:
-        x = g.embed("embed", scale=h.dim**0.5)
+    def rope_table(self, h: Gemma3Hyper, g: GraphBuilder) -> tuple[Value, Value]:
         near = g.rope_table(decoder.frequencies(h.local_base, h.rope_dim))
-        far = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, h.rope_factor))
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            table, window = (near, h.window) if windowed(h, i) else (far, 0)
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
-            k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-            scale = h.query_scalar**-0.5
-            y = decoder.attend(h, g, q, k, v, table, window=window, scale=scale, images=True)
-            x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
-            x = decoder.feed_normed(h, g, layer, x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head, cap=h.logit_cap)
+        return near, g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, h.rope_factor))
+
+    def mix(self, h: Gemma3Hyper, g: GraphBuilder, i: int, y: Value, table: tuple[Value, Value]) -> Value:
+        return super().mix(h, g, i, y, table[0 if windowed(h, i) else 1])
+
+    def attention_options(self, h: Gemma3Hyper, i: int) -> dict[str, Any]:
+        window = h.window if windowed(h, i) else 0
+        return {"window": window, "scale": h.query_scalar**-0.5, "images": True}
 
 
 def windowed(h: Gemma3Hyper, layer: int) -> bool:
     return (layer + 1) % h.period != 0
-
-
-def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if value is not None}
 
 
 family = Gemma3()

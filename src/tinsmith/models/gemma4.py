@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import METADATA
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, two_rotations
+from tinsmith.models.decoder import window_pattern
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.models.gemma2 import plain_norms
 from tinsmith.models.gemma4_sizes import (
@@ -22,19 +24,17 @@ from tinsmith.models.gemma4_sizes import (
     reusing_layers,
     windowed_layers,
 )
-from tinsmith.models.per_layer import window_pattern
-from tinsmith.models.two_rotations import TYPES
-from tinsmith.spec import Hyper, Tensor
+from tinsmith.models.two_rotations import TYPES, TwoRotations
+from tinsmith.spec import Hyper
 
 _REUSED = "self_attn.(k_proj|v_proj|k_norm).weight", "attn_(k|v|k_norm).weight"
 _NOTE = "unused keys and values of layers that reuse an earlier layer's are left out"
 
 
-class Gemma4(decoder.Decoder):
+class Gemma4(TwoRotations):
     name = "gemma4"
     model_type = "gemma4_text"
     hf_architectures = ("Gemma4ForCausalLM", "Gemma4ForConditionalGeneration")
-    gguf_architecture = "gemma4"
     text_models = ("gemma4_text",)
     hyper = Gemma4Hyper
     defaults = {
@@ -53,10 +53,9 @@ class Gemma4(decoder.Decoder):
         "enable_moe_block": (False,),
         "use_bidirectional_attention": (None, "vision"),  # "vision": within images only
     }
-    only_gguf = {"rope.scaling.type": ("none",)}
-
-    def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
-        return two_rotations.from_hf(config, 0.25)
+    share = 0.25
+    act = "gelu"
+    post_norms = True
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         layers, windowed = fields.count("num_hidden_layers"), windowed_layers(fields)
@@ -82,10 +81,6 @@ class Gemma4(decoder.Decoder):
             "logit_cap": fields.real_or_0("final_logit_softcapping"),
         }
 
-    def hyper_to_hf(self, h: Hyper) -> dict[str, Any]:
-        config = super().hyper_to_hf(h)
-        return {key: given for key, given in config.items() if key not in ("rope_scaling", "rope_theta")}
-
     def more_to_hf(self, h: Gemma4Hyper) -> dict[str, Any]:
         return {
             "attention_k_eq_v": h.keys_as_values,
@@ -104,7 +99,7 @@ class Gemma4(decoder.Decoder):
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
         """GGUF's common keys state the sizes of wide heads, or a list if layers differ."""
         prefix = f"{self.gguf_architecture}."
-        fields = Fields(meta, decoder.METADATA, prefix)
+        fields = Fields(meta, METADATA, prefix)
         near, wide = fields.count("attention.key_length_swa"), fields.count("attention.key_length")
         for suffix, width in (("_swa", near), ("", wide)):
             fields.refuse(f"attention.value_length{suffix}", width)
@@ -167,14 +162,13 @@ class Gemma4(decoder.Decoder):
             own["final_logit_softcapping"] = h.logit_cap
         return own
 
+    def turning(self, h: Gemma4Hyper) -> tuple[int, int]:
+        return h.wide_rope_dim, h.wide_head_dim
+
     def tensors(self, h: Gemma4Hyper) -> list[TensorName]:
-        names = [two_rotations.factors_name(h.wide_head_dim), *super().tensors(h)]
-        return names + (_before_layers(h) if h.layer_dim else [])
+        return super().tensors(h) + (_before_layers(h) if h.layer_dim else [])
 
-    def derive(self, h: Gemma4Hyper) -> dict[str, Tensor]:
-        return {"rope_freqs": two_rotations.factors(h.wide_rope_dim, h.wide_head_dim)}
-
-    def layer_at(self, h: Gemma4Hyper, i: int) -> list[TensorName]:
+    def layer(self, h: Gemma4Hyper, i: int) -> list[TensorName]:
         sizes = h.at(i)
         heads = [*decoder.attention(sizes), *decoder.head_norms(sizes)]
         if not h.own(i):
@@ -184,7 +178,7 @@ class Gemma4(decoder.Decoder):
         return [
             *plain_norms(h),
             *heads,
-            *decoder.feed_forward(sizes),
+            *self.feed_forward(sizes, i),
             *(_of_layer(h) if h.layer_dim else []),
             TensorName("scale", "layer_scalar", "layer_output_scale.weight", 1, 1),
         ]
@@ -218,8 +212,7 @@ class Gemma4(decoder.Decoder):
         x = g.embed("embed", scale=h.dim**0.5)
         embedded = _layer_embeddings(h, g, x) if h.layer_dim else None
         ones = {width: g.constant(f"ones.{width}", [1.0] * width) for width in {h.head_dim, h.wide_head_dim}}
-        tables = {True: g.rope_table(decoder.frequencies(h.local_base, h.head_dim))}
-        tables[False] = g.rope_table(two_rotations.frequencies(h.rope_base, h.wide_rope_dim, h.wide_head_dim))
+        tables = self.rope_table(h, g)
         caches: dict[bool, int] = {}  # the last one of each type
         for i in range(h.layers):
             layer, windowed, sizes = f"layers.{i}", h.windowed[i], h.at(i)
@@ -234,9 +227,8 @@ class Gemma4(decoder.Decoder):
             else:
                 q = g.matmul(y, f"{layer}.q")
             q = g.rope(g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads), tables[windowed], h.heads)
-            y = g.matmul(g.attention(caches[windowed], q, h.heads, 1.0), f"{layer}.o")
-            x = g.norm(y, f"{layer}.attn_post_norm", h.norm_eps, residual=x)
-            x = decoder.feed_normed(h, g, layer, x)
+            x = self.add(h, g, f"{layer}.o", g.attention(caches[windowed], q, h.heads, 1.0), x)
+            x = self.feed(h, g, layer, x)
             if embedded is not None:
                 part = g.slice(embedded, i * h.layer_dim, h.layer_dim)
                 y = g.gated(g.matmul(x, f"{layer}.layer_gate"), part, act="gelu")

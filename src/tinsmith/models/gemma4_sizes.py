@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import is_whole
+from tinsmith.models.decoder import layer_types, window_pattern
 from tinsmith.models.family import Fields
-from tinsmith.models.two_rotations import TYPES
+from tinsmith.models.two_rotations import SLIDING, TYPES
 from tinsmith.spec import Hyper
 
 
@@ -46,12 +48,9 @@ class Gemma4Hyper(Hyper):
 
 
 def windowed_layers(fields: Fields) -> tuple[bool, ...]:
-    given = fields.get("layer_types")
-    if given is None:
+    if fields.get("layer_types") is None:
         return tuple((i + 1) % 6 != 0 for i in range(fields.count("num_hidden_layers")))
-    if not isinstance(given, list) or not all(kind in TYPES for kind in given):
-        raise UnsupportedError(f"{fields.named('layer_types')}; supported: a list of {' and '.join(TYPES)}")
-    return tuple(kind == TYPES[1] for kind in given)
+    return tuple(kind == SLIDING for kind in layer_types(fields, TYPES))
 
 
 def overridden(fields: Fields, windowed: tuple[bool, ...]) -> dict[str, Any]:
@@ -87,20 +86,16 @@ def first_of(fields: Fields, key: str) -> Any:
 def kv_heads_of(fields: Fields) -> tuple[Any, int | None]:
     """Key-value heads of layers with a window, and of the others if the file lists one number per layer; their
     keys then are their values."""
-    given, windowed = fields.get("attention.head_count_kv"), fields.get("attention.sliding_window_pattern")
+    key = "attention.head_count_kv"
+    given = fields.get(key)
     if not isinstance(given, list):
         return given, None
-    kinds: dict[bool, set[Any]] = {True: set(), False: set()}
-    if not isinstance(windowed, list) or len(windowed) != len(given):
-        raise FormatError(f"{fields.named('attention.head_count_kv')}; it must be one number per layer")
-    for narrow, count in zip(windowed, given, strict=True):
-        kinds[bool(narrow)].add(count if isinstance(count, int) and 0 < count < 1 << 31 else None)
-    if any(len(counts) != 1 or None in counts for counts in kinds.values()):
-        raise UnsupportedError(
-            f"{fields.named('attention.head_count_kv')}; supported: one number for the layers with a window, "
-            "and one for the others"
-        )
-    return kinds[True].pop(), kinds[False].pop()
+    windowed = window_pattern(fields, len(given))
+    counts = fields.items(key, "whole numbers", lambda one: is_whole(one) and 0 < one < 1 << 31)
+    kinds = dict(zip(windowed, counts, strict=True))
+    if len(kinds) != 2 or counts != [kinds[narrow] for narrow in windowed]:
+        raise UnsupportedError(f"{fields.named(key)}; supported: one number with a window, and one without")
+    return kinds[True], kinds[False]
 
 
 def check_gguf(h: Gemma4Hyper) -> None:

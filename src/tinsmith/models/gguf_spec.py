@@ -14,8 +14,8 @@ from tinsmith.fields import errors_at
 from tinsmith.format_names import file_type
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS, in_gguf, restated
-from tinsmith.layouts import inverse
-from tinsmith.models.family import Family, TensorName, by_gguf_architecture, by_name, without_ignored
+from tinsmith.layouts import inverse, reordered, row_bytes
+from tinsmith.models.family import Family, TensorName, by_gguf_architecture, by_name, names_of, without_ignored
 from tinsmith.spec import Buffer, Hyper, Spec, Tensor, Tokenizer
 from tinsmith.tokenizer import gguf_keys
 
@@ -33,16 +33,12 @@ def load_gguf(path: str | Path, *, mtp: bool = False) -> Spec:
     family, hyper = _family(file)
     hyper = family.with_mtp(hyper, int(mtp), str(path))
     tokenizer, template = read_words(file)
-    with errors_at(path):
-        named = gguf_keys.named_templates(_values(file))
     if len(tokenizer.tokens) != hyper.vocab:
         raise FormatError(f"{path}: {len(tokenizer.tokens)} tokens for a vocabulary of {hyper.vocab}")
     names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = read_tensors(file, names, family.tensors(hyper))
     notes += family.notes(hyper)
-    return Spec(
-        family.name, hyper, tensors, tokenizer, template, general_of(file), notes, named, source_of(file)
-    )
+    return Spec(family.name, hyper, tensors, tokenizer, template, general_of(file), notes, source_of(file))
 
 
 def _values(file: gguf.Gguf) -> dict[str, Any]:
@@ -51,12 +47,8 @@ def _values(file: gguf.Gguf) -> dict[str, Any]:
 
 def general_of(file: gguf.Gguf) -> dict[str, Any]:
     """Spec.general."""
-    general = {
-        key.removeprefix("general."): value
-        for key, value in _values(file).items()
-        if key.startswith("general.")
-    }
-    return {key: value for key, value in general.items() if key not in _OF_THE_FILE}
+    named = ((key.partition("."), value) for key, value in _values(file).items())
+    return {key: value for (part, _, key), value in named if part == "general" and key not in _OF_THE_FILE}
 
 
 def source_of(file: gguf.Gguf) -> str | None:
@@ -73,10 +65,7 @@ def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
     if not isinstance(architecture, str):
         raise FormatError(f"{file.path}: no general.architecture; the file is not a language model")
     if architecture == "clip":
-        raise UnsupportedError(
-            f"{file.path}: this is a vision model (mmproj); give the language model's file, and "
-            "this one with it"
-        )
+        raise UnsupportedError(f"{file.path}: this is a vision model; give the language model's file with it")
     family = by_gguf_architecture(architecture, str(file.path))
     with errors_at(file.path):
         return family, family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
@@ -111,10 +100,7 @@ def read_tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -
         parts = [_tensor(file, part) for part in name.gguf_parts]
         if len({part.format for part in parts}) > 1:
             formats = ", ".join(f"{n.gguf} {t.format}" for n, t in zip(name.gguf_parts, parts, strict=True))
-            raise UnsupportedError(
-                f"{file.path}: {formats}: one computed tensor in several formats is not supported; quantize "
-                "its parts alike"
-            )
+            raise UnsupportedError(f"{file.path}: {formats}: parts of one tensor; quantize them alike")
         data = parts[0].data if len(parts) == 1 else b"".join(part.data for part in parts)
         tensors[name.role] = Tensor(parts[0].format, name.all_rows, name.inputs, data)
     return tensors
@@ -125,9 +111,7 @@ def _tensor(file: gguf.Gguf, name: TensorName) -> Tensor:
     if stored is None:
         raise FormatError(f"{file.path}: tensor {name.gguf!r} is missing; the file is incomplete")
     if stored.shape != name.gguf_shape:
-        raise FormatError(
-            f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}"
-        )
+        raise FormatError(f"{file.path}: {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}")
     allowed = ("F32",) if name.all_rows == 1 else tuple(WEIGHT_FORMATS)
     if stored.type.name not in allowed:
         raise UnsupportedError(
@@ -135,9 +119,7 @@ def _tensor(file: gguf.Gguf, name: TensorName) -> Tensor:
             + ", ".join(allowed)
         )
     assert isinstance(stored.data, Buffer)
-    data: Buffer = stored.data
-    if len(name.file_order) > 1:
-        data = in_spec_order(name, data, len(data) // name.all_rows)
+    data = in_spec_order(name, stored.data, len(stored.data) // name.all_rows)
     return Tensor(stored.type.name, name.all_rows, name.inputs, data)
 
 
@@ -154,25 +136,19 @@ class Encode(Protocol):
         file's row order: row i of each run of len(order) rows is the tensor's row order[i]."""
 
 
-def save_gguf(
-    spec: Spec,
-    path: str | Path,
-    extra_metadata: Mapping[str, Any] | None = None,
-    encode: Encode | None = None,
-) -> None:
+def save_gguf(spec: Spec, path: str | Path, encode: Encode | None = None) -> None:
     """Writes the model as GGUF, atomically, with everything that llama.cpp needs to run it as trained.
 
-    extra_metadata: further keys by full name, as plain values or formats.gguf.Value; they replace keys of the
-    same name. encode: converts the tensors to other formats piece by piece (quant.encoder makes one). Equal
-    specs give equal bytes.
+    encode: converts the tensors to other formats piece by piece (quant.encoder makes one). Equal specs give
+    equal bytes.
     """
     file_type = encode.file_type if encode else in_file_type(spec.tensors)
-    gguf.write(path, _metadata(spec, file_type, extra_metadata or {}), _stored(spec, encode))
+    gguf.write(path, _metadata(spec, file_type), _stored(spec, encode))
 
 
 def gguf_overhead(spec: Spec) -> int:
     """Bytes of save_gguf's file without its tensors, the same in all formats."""
-    return len(gguf.header(_metadata(spec, 0, {}), _stored(spec)))
+    return len(gguf.header(_metadata(spec, 0), _stored(spec)))
 
 
 def gguf_header(spec: Spec, elsewhere: Collection[str], file_type: int | None = None) -> bytes:
@@ -181,9 +157,9 @@ def gguf_header(spec: Spec, elsewhere: Collection[str], file_type: int | None = 
 
     file_type: that of the `encode` which made the tensors; None: of the format of most of them.
     """
-    names = by_name(spec.family).tensors(spec.hyper)
+    names = names_of(spec)
     file_type = in_file_type(spec.tensors) if file_type is None else file_type
-    first = gguf.header(_metadata(spec, file_type, {}), _stored(spec))
+    first = gguf.header(_metadata(spec, file_type), _stored(spec))
     rest = stored_tensors(spec.tensors, [name for name in names if name.role not in elsewhere])
     return first + gguf.to_bytes({}, rest)
 
@@ -200,7 +176,7 @@ def read_header(
     return file, {part.gguf: part for name in family.tensors(hyper) for part in name.gguf_parts}, rest
 
 
-def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str, gguf.Value]:
+def _metadata(spec: Spec, file_type: int) -> dict[str, gguf.Value]:
     family = by_name(spec.family)
     metadata = general(spec.general, family.gguf_architecture, "model", spec.tensors)
     metadata |= family.hyper_to_gguf(spec.hyper)
@@ -208,20 +184,16 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
     metadata |= gguf_keys.write(spec.tokenizer)
     if spec.chat_template is not None:
         metadata[TEMPLATE] = spec.chat_template
-    if spec.named_templates:
-        metadata["tokenizer.chat_templates"] = list(spec.named_templates)
-        metadata |= {f"tokenizer.chat_template.{name}": text for name, text in spec.named_templates.items()}
     if spec.source is not None:
         metadata[SOURCE] = spec.source
     metadata["general.quantization_version"] = _QUANTIZATION_VERSION
-    metadata |= extra
     return {
         key: given if isinstance(given, gguf.Value) else gguf.value(given) for key, given in metadata.items()
     }
 
 
 def _stored(spec: Spec, encode: Encode | None = None) -> list[gguf.Tensor]:
-    names = by_name(spec.family).tensors(spec.hyper)
+    names = names_of(spec)
     if encode is None:
         return stored_tensors(spec.tensors, names)
     return _in_gguf(names, encode(spec, [(name, name.file_order) for name in names]))
@@ -233,9 +205,10 @@ def stored_tensors(tensors: Mapping[str, Tensor], names: Sequence[TensorName]) -
 
 
 def _in_file_order(name: TensorName, tensor: Tensor) -> Written:
-    width = memoryview(tensor.data).nbytes // tensor.rows
-    order = name.file_order
-    return tensor.format, tensor.data if len(order) == 1 else _runs(tensor.data, width, order)
+    """Reordered only while the file is written."""
+    if len(name.file_order) == 1:
+        return tensor.format, tensor.data
+    return tensor.format, map(in_file_order, [name], [tensor.data], [row_bytes(tensor)])
 
 
 def _in_gguf(names: Sequence[TensorName], written: Iterable[Written]) -> list[gguf.Tensor]:
@@ -261,35 +234,24 @@ def _in_parts(data: Buffer | Iterable[Buffer], format: str, name: TensorName) ->
         return [data]
     size = WEIGHT_FORMATS[format].size(name.all_rows // len(parts) * name.inputs)
     pieces = iter([data] if isinstance(data, Buffer) else data)
-    left = memoryview(b"")
+    whole = bytearray()
 
-    def share() -> Iterator[Buffer]:
-        nonlocal left
-        wanted = size
-        while wanted:
-            left = left or memoryview(next(pieces, b"")).cast("B")
-            if not left:
-                return  # the writer reports the missing bytes
-            yield left[:wanted]
-            wanted, left = max(wanted - len(left), 0), left[wanted:]
+    def share(end: int) -> Iterator[Buffer]:
+        while len(whole) < end:
+            whole.extend(next(pieces))
+        yield memoryview(whole)[end - size : end]
 
-    return [share() for _ in parts]
+    return [share(end) for end in range(size, size * len(parts) + 1, size)]
 
 
-def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:
+def in_file_order(name: TensorName, data: Buffer, width: int) -> Buffer:
     """The tensor's rows, of `width` bytes each, in the file's order."""
-    return b"".join(_runs(data, width, name.file_order))
+    return reordered(data, width, name.file_order)
 
 
-def in_spec_order(name: TensorName, data: Buffer, width: int) -> bytes:
+def in_spec_order(name: TensorName, data: Buffer, width: int) -> Buffer:
     """The inverse of in_file_order."""
-    return b"".join(_runs(data, width, inverse(name.file_order)))
-
-
-def _runs(data: Buffer, width: int, order: Sequence[int]) -> Iterator[Buffer]:
-    view = memoryview(data).cast("B")
-    for base in range(0, len(view), len(order) * width):
-        yield b"".join(view[base + row * width : base + (row + 1) * width] for row in order)
+    return reordered(data, width, inverse(name.file_order))
 
 
 def general(

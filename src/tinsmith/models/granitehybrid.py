@@ -14,9 +14,9 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, granite, mamba2
-from tinsmith.models.family import Fields, StandIn, TensorName
-from tinsmith.models.granite import MULTIPLIERS, GraniteHyper, multipliers_from_gguf, multipliers_from_hf
-from tinsmith.models.per_layer import kv_heads, layer_types
+from tinsmith.models.decoder import kv_heads_by_layer, layer_types
+from tinsmith.models.family import Family, Fields, StandIn, TensorName
+from tinsmith.models.granite import MULTIPLIERS, UNSCALED, Granite, GraniteHyper, attention_scale
 from tinsmith.spec import Buffer, Hyper
 
 # In older and in newer configs.
@@ -31,28 +31,26 @@ class GraniteHybridHyper(GraniteHyper, mamba2.Mamba2Hyper):
     rotates: bool
 
 
-class GraniteHybrid(decoder.Decoder):
+class GraniteHybrid(Granite):
     name = "granitehybrid"
     model_type = "granitemoehybrid"
     hf_architectures = ("GraniteMoeHybridForCausalLM",)
-    gguf_architecture = "granitehybrid"
     hyper = GraniteHybridHyper
+    keys = (*MULTIPLIERS, *mamba2.KEYS)
     defaults = {
         "max_position_embeddings": 2048,
         "num_local_experts": 8,
         "shared_intermediate_size": 1024,
+        **UNSCALED,
         **mamba2.DEFAULTS,
     }
     only = {
         "num_local_experts": (0,),
-        **decoder.Decoder.only,
+        **Family.only,
         "mamba_n_groups": (1,),  # of several, transformers norms the whole row, llama.cpp each group
         **mamba2.ONLY,
     }
-    only_gguf = {
-        "rope.scaling.type": ("none",),
-        "ssm.group_count": (1,),
-    }
+    only_gguf = {"rope.scaling.type": ("none",), "ssm.group_count": (1,)}
 
     def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
         types = config.get("layer_types")
@@ -70,39 +68,35 @@ class GraniteHybrid(decoder.Decoder):
         fields.refuse("position_embedding_type", None, "nope", "rope")
         width = fields.count("mamba_expand") * fields.count("hidden_size")
         return {
-            **multipliers_from_hf(fields),
             "ffn_dim": fields.count("shared_intermediate_size"),
             "attention": _attention_layers(fields),
             "rotates": fields.get("position_embedding_type") == "rope",
-            **mamba2.hyper_from_hf(fields, width),
+            "state_head_dim": mamba2.head_dim_from_hf(fields, width),
         }
 
     def more_to_hf(self, h: GraniteHybridHyper) -> dict[str, Any]:
         types = [_ATTENTION[1] if i in h.attention else _MAMBA[1] for i in range(h.layers)]
         return {
-            **decoder.to_hf(h, MULTIPLIERS),
             "layer_types": types,
             "mamba_expand": mamba2.inner(h) // h.dim,
-            **mamba2.hyper_to_hf(h),
+            "mamba_d_head": h.state_head_dim,
             "num_experts_per_tok": 0,
             "position_embedding_type": "rope" if h.rotates else None,
             "shared_intermediate_size": h.ffn_dim,
         }
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        return super().hyper_from_gguf({**meta, **kv_heads(meta, self.gguf_architecture)}, tied=tied)
+        return super().hyper_from_gguf({**meta, **kv_heads_by_layer(meta, self.gguf_architecture)}, tied=tied)
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("layers", h["layers"])
         width = fields.count("ssm.inner_size")
         if width % h["dim"]:
-            raise FormatError(
-                f"{fields.where}: ssm.inner_size {width} is not a multiple of embedding_length {h['dim']}"
-            )
-        return multipliers_from_gguf(fields, h) | {
+            raise FormatError(f"{fields.where}: ssm.inner_size {width} is no multiple of the width {h['dim']}")
+        return attention_scale(fields, h) | {
             "attention": tuple(fields.get("attention_layers")),
             "rotates": bool(fields.get("rope.scaling.finetuned")),
-            **mamba2.hyper_from_gguf(fields),
+            "state_head_dim": mamba2.head_dim_from_gguf(fields),
         }
 
     def more_to_gguf(self, h: GraniteHybridHyper) -> dict[str, Any]:
@@ -118,61 +112,45 @@ class GraniteHybrid(decoder.Decoder):
             "vocab_size": h.vocab,
         }
 
-    def layer_at(self, h: GraniteHybridHyper, i: int) -> list[TensorName]:
+    def layer(self, h: GraniteHybridHyper, i: int) -> list[TensorName]:
         attn_norm, ffn_norm = decoder.two_norms(h)
         norm = TensorName("state_norm", "mamba.norm.weight", "ssm_norm.weight", 1, mamba2.inner(h))
         mamba = [*mamba2.tensors(h, "o"), replace(norm, gguf_dims=(norm.inputs, 1))]
         mixer = decoder.attention(h, permuted=True) if i in h.attention else mamba
-        return [attn_norm, *mixer, ffn_norm, *_feed_forward(h)]
+        return [attn_norm, *mixer, ffn_norm, *self.feed_forward(h, i)]
+
+    def feed_forward(self, h: Hyper, i: int) -> list[TensorName]:
+        """A folder stores gate and up as one tensor, GGUF as two."""
+        both = TensorName("gate_up", "shared_mlp.input_linear.weight", "ffn_gate.weight", 2 * h.ffn_dim, h.dim)
+        return [
+            replace(both, gguf_more=("ffn_up.weight",)),
+            TensorName("down", "shared_mlp.output_linear.weight", "ffn_down.weight", h.dim, h.ffn_dim),
+        ]
 
     def check(self, h: GraniteHybridHyper, where: str) -> None:
         super().check(h, where)
-        if h.head_dim != h.dim // h.heads:
-            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; supported: {h.dim // h.heads}")
         if not 0 < len(h.attention) < h.layers:
             raise UnsupportedError(
-                f"{where}: {len(h.attention)} of {h.layers} layers are attention; supported: some, or all "
-                "with RoPE"
+                f"{where}: {len(h.attention)} of {h.layers} layers are attention; some or all with RoPE"
             )
         mamba2.check(h, where)
         if h.ffn_dim % 16:
             raise UnsupportedError(f"{where}: a feed-forward of {h.ffn_dim}; supported: multiples of 16")
 
-    def graph(self, h: GraniteHybridHyper, g: GraphBuilder) -> None:
-        x = g.embed("embed", scale=h.embedding_scale)
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim)) if h.rotates else None
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            if i in h.attention:
-                y = attention(h, g, layer, y, table)
-            else:
-                y = g.norm(mamba2.mixed(h, g, layer, y), f"{layer}.state_norm", h.norm_eps)
-            x = g.add(x, g.matmul(y, f"{layer}.o"), h.residual_scale)
-            y = g.matmul(g.norm(x, f"{layer}.ffn_norm", h.norm_eps), f"{layer}.gate_up")
-            gate, up = g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
-            x = g.add(x, g.matmul(g.gated(gate, up), f"{layer}.down"), h.residual_scale)
-        x = g.norm(x, "final_norm", h.norm_eps)
-        g.logits(x, h.head, scale=1 / h.logit_scale)
+    def rope_table(self, h: GraniteHybridHyper, g: GraphBuilder) -> Value | None:
+        return super().rope_table(h, g) if h.rotates else None
 
+    def mix(self, h: GraniteHybridHyper, g: GraphBuilder, i: int, y: Value, table: Value | None) -> Value:
+        layer = f"layers.{i}"
+        if i not in h.attention:
+            return g.norm(mamba2.mixed(h, g, layer, y), f"{layer}.state_norm", h.norm_eps)
+        q, k, v = decoder.heads(h, g, layer, y)
+        if table is not None:
+            q, k = g.rope(q, table, h.heads), g.rope(k, table, h.kv_heads)
+        return decoder.attend_rotated(h, g, q, k, v, h.attention_scale)
 
-def attention(h: GraniteHybridHyper, g: GraphBuilder, layer: str, y: Value, table: Value | None) -> Value:
-    """The heads' outputs before the layer's last projection."""
-    q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-    if table is not None:
-        q, k = g.rope(q, table, h.heads), g.rope(k, table, h.kv_heads)
-    cache = g.cache(h.kv_heads, h.head_dim)
-    g.kv_append(cache, k, v)
-    return g.attention(cache, q, h.heads, h.attention_scale)
-
-
-def _feed_forward(h: Hyper) -> list[TensorName]:
-    """A folder stores gate and up as one tensor, GGUF as two."""
-    both = TensorName("gate_up", "shared_mlp.input_linear.weight", "ffn_gate.weight", 2 * h.ffn_dim, h.dim)
-    return [
-        replace(both, gguf_more=("ffn_up.weight",)),
-        TensorName("down", "shared_mlp.output_linear.weight", "ffn_down.weight", h.dim, h.ffn_dim),
-    ]
+    def gate_and_up(self, h: Hyper, g: GraphBuilder, layer: str, y: Value) -> tuple[Value, ...]:
+        return decoder.fused_gate_and_up(h, g, layer, y)
 
 
 def _as_llama_has_them(stored: Mapping[str, Stored]) -> dict[str, Stored]:

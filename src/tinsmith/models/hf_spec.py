@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,19 @@ from typing import Any
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import errors_at
 from tinsmith.formats import safetensors
-from tinsmith.models import language_part, vision_part
+from tinsmith.models import vision_part
 from tinsmith.models.experts import one_by_one
-from tinsmith.models.family import Family, by_name, without_ignored
+from tinsmith.models.family import Family, by_hf_architecture, by_name, by_text_model, without_ignored
 from tinsmith.models.folder_tensors import FLOATS, GENERAL, read_tensor, stored_tensors, write_json
 from tinsmith.spec import Hyper, Spec, Tensor
 from tinsmith.tokenizer import tokenizer_json
 
 Change = Callable[[Mapping[str, safetensors.Tensor]], dict[str, safetensors.Tensor]]
 _HEAD = "lm_head.weight"  # tied checkpoints may repeat the embeddings under this name
+# Of a language model in a folder of several models.
+_PREFIXES = re.compile(r"(model\.language_model|language_model\.model|model\.text_model)\.")
+_INNER_HEAD = "language_model.lm_head.weight"
+_MTP = "mtp."  # multi-token prediction layers have no prefix of the language model
 # Tables in old checkpoints that follow from the config.
 _DERIVED = re.compile(r".*\.rotary_emb\.inv_freq|.*\.attn\.(masked_)?bias")
 
@@ -38,12 +42,10 @@ def load_hf(folder: Path, *, mtp: bool = False) -> Spec:
     if not isinstance(architectures, list) or not architectures:
         raise FormatError(f"{path}: no architectures; the folder is not a language model")
     if config.get("quantization_config"):
-        raise UnsupportedError(
-            f"{path}: quantization_config is not supported; give the float model, or a GGUF file"
-        )
+        raise UnsupportedError(f"{path}: quantization_config is not supported; give the float model or a GGUF")
     whole, architecture = config, str(architectures[0])
-    family = language_part.family_of(config, architecture, str(path))
-    config = language_part.config_of(config)
+    family = _family_of(config, architecture, str(path))
+    config = _config_of(config)
     stand_in = family.stand_in(config)
     if stand_in:
         family, config = stand_in.family, stand_in.config
@@ -57,8 +59,45 @@ def load_hf(folder: Path, *, mtp: bool = False) -> Spec:
     change = stand_in.changed if stand_in else one_by_one
     tensors, notes = _tensors(folder, family, hyper, change, in_folder, vision=vision is not None)
     notes += unseen + family.notes(hyper) + (stand_in.notes if stand_in else ())
-    general, named = _general(folder, config), tokenizer_json.named_templates(folder)
-    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named, vision=vision)
+    general = _general(folder, config)
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, vision=vision)
+
+
+def _family_of(config: Mapping[str, Any], architecture: str, where: str) -> Family:
+    """By the architecture, or for an unknown one by text_config's model type."""
+    try:
+        return by_hf_architecture(architecture, where)
+    except UnsupportedError:
+        text = config.get("text_config")
+        if not isinstance(text, dict) or not isinstance(text.get("model_type"), str):
+            raise
+        return by_text_model(text["model_type"], f"{where}: {architecture}")
+
+
+def _config_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The language model's config: text_config over the whole config."""
+    text = config.get("text_config")
+    return {**config, **text} if isinstance(text, dict) else config
+
+
+def _names_of(stored: Iterable[str]) -> tuple[dict[str, str], set[str]]:
+    """The folder's tensor names of the language model, by its names without the prefix; and all others."""
+    names = list(stored)
+    own = {_PREFIXES.sub("model.", name): name for name in names if _PREFIXES.match(name)}
+    if not own:
+        return {name: name for name in names}, set()
+    own |= {name: name for name in names if name.startswith(_MTP)}
+    if _INNER_HEAD in names:
+        own["lm_head.weight"] = _INNER_HEAD
+    elif "lm_head.weight" in names:
+        own["lm_head.weight"] = "lm_head.weight"
+    return own, set(names) - set(own.values())
+
+
+def _notes_of(left_out: Collection[str], *, vision: bool) -> tuple[str, ...]:
+    """Notes for the user. vision: whether the vision model is kept."""
+    kept, only = ("language model and vision model", "") if vision else ("language model", ": text only")
+    return (f"all but the {kept} is left out{only} ({len(left_out)} tensors)",) if left_out else ()
 
 
 def _tensors(
@@ -71,7 +110,7 @@ def _tensors(
     vision: bool,
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     names = family.tensors(hyper)
-    own, others = language_part.names_of(in_folder)
+    own, others = _names_of(in_folder)
     stored = change({name: in_folder[given] for name, given in own.items()})
     for name in names:  # bounded: the config may claim any number of experts
         parts = replace(name, experts=min(name.experts, len(stored) + 1)).folder_names
@@ -79,7 +118,7 @@ def _tensors(
         if missing is not None:
             raise FormatError(f"{folder}: tensor {missing!r} is missing; the folder is incomplete")
     present, notes = without_ignored([*stored, *others], family.ignored_in_folder(hyper))
-    notes += language_part.notes_of(others.intersection(present), vision=vision)
+    notes += _notes_of(others.intersection(present), vision=vision)
     present = [name for name in present if name not in others]
     known = {part for name in names for part in name.folder_names}
     surplus = sorted(name for name in set(present) - known if not _DERIVED.fullmatch(name))
@@ -130,9 +169,7 @@ def save_hf(spec: Spec, folder: str | Path) -> None:
     vision_tensors = spec.vision.tensors if spec.vision else {}
     for role, tensor in [*spec.tensors.items(), *vision_tensors.items()]:
         if tensor.format not in FLOATS:
-            raise UnsupportedError(
-                f"{role} is {tensor.format}; folders support {', '.join(FLOATS)}; dequantize first"
-            )
+            raise UnsupportedError(f"{role} is {tensor.format}; dequantize it to {', '.join(FLOATS)} first")
     tokenizer = spec.tokenizer
     named = {f"{key}_token_id": getattr(tokenizer, key) for key in ("bos", "eos", "pad")}
     dtype = FLOATS[spec.tensors["embed"].format]
@@ -143,7 +180,7 @@ def save_hf(spec: Spec, folder: str | Path) -> None:
         config = vision_part.config_of(spec.vision, config)
         stored = vision_part.stored(spec.vision, stored)
     safetensors.write(folder / safetensors.SINGLE, stored, {"format": "pt"})
-    tokenizer_json.write(folder, tokenizer, spec.chat_template, spec.hyper.context, spec.named_templates)
+    tokenizer_json.write(folder, tokenizer, spec.chat_template, spec.hyper.context)
     if spec.vision:
         vision_part.write_processor(spec.vision, tokenizer, folder)
     write_json(folder / "generation_config.json", named | generation)

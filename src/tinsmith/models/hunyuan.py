@@ -10,14 +10,14 @@ from typing import Any
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields, TensorName, shortest_float32
+from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper
 
 STRETCHED = "dynamic"  # the checkpoints' name, although nothing depends on a text's length
 MOST = 1e12  # largest base and alpha: their product is a float32
 
 
-class Hunyuan(decoder.Decoder):
+class Hunyuan(Family):
     name = "hunyuan"
     model_type = "hunyuan_v1_dense"
     hf_architectures = ("HunYuanDenseV1ForCausalLM",)
@@ -43,26 +43,22 @@ class Hunyuan(decoder.Decoder):
             raise FormatError(f"{rope.where}: heads of {dim} can't turn by base {base:g} and alpha {alpha:g}")
         return {"rope_base": shortest_float32(base * alpha ** (dim / (dim - 2)))}
 
-    def layer(self, h: Hyper) -> list[TensorName]:
+    def layer(self, h: Hyper, i: int) -> list[TensorName]:
         q_norm, k_norm = decoder.head_norms(h)
         return [
             *decoder.two_norms(h),
             *decoder.attention(h),
             replace(q_norm, hf="self_attn.query_layernorm.weight"),
             replace(k_norm, hf="self_attn.key_layernorm.weight"),
-            *decoder.feed_forward(h),
+            *self.feed_forward(h, i),
         ]
 
-    def block(self, h: Hyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
+    def mix(self, h: Hyper, g: GraphBuilder, i: int, y: Value, table: Value) -> Value:
         layer = f"layers.{i}"
-        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+        q, k, v = decoder.heads(h, g, layer, y)
         q = g.norm(g.rope(q, table, h.heads), f"{layer}.q_norm", h.norm_eps, heads=h.heads)
         k = g.norm(g.rope(k, table, h.kv_heads), f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-        cache = g.cache(h.kv_heads, h.head_dim)
-        g.kv_append(cache, k, v)
-        x = g.matmul(g.attention(cache, q, h.heads, h.head_dim**-0.5), f"{layer}.o", residual=x)
-        return decoder.feed(h, g, layer, x)
+        return decoder.attend_rotated(h, g, q, k, v)
 
 
 family = Hunyuan()

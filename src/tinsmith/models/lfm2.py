@@ -11,8 +11,8 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.formats.weights import to_float32
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields, TensorName
-from tinsmith.models.per_layer import kv_heads, layer_types
+from tinsmith.models.decoder import Key, kv_heads_by_layer, layer_types
+from tinsmith.models.family import Family, Fields, TensorName
 from tinsmith.spec import Hyper
 
 
@@ -24,11 +24,9 @@ class Lfm2Hyper(Hyper):
     taps: int
 
 
-class Lfm2(decoder.Decoder):
+class Lfm2(Family):
     name = "lfm2"
-    model_type = "lfm2"
     hf_architectures = ("Lfm2ForCausalLM",)
-    gguf_architecture = "lfm2"
     text_models: ClassVar[tuple[str, ...]] = ("lfm2",)
     hyper: ClassVar[type[Hyper]] = Lfm2Hyper
     defaults = {
@@ -42,6 +40,8 @@ class Lfm2(decoder.Decoder):
         "tie_word_embeddings": True,
     }
     only = {"conv_bias": (False,)}
+    keys: ClassVar[tuple[Key, ...]] = (Key("taps", "conv_L_cache", "shortconv.l_cache"),)
+    head_norms = True
 
     def hyper_from_hf(self, config: Mapping[str, Any]) -> Hyper:
         older = {"block_ff_dim": "intermediate_size", "tie_embedding": "tie_word_embeddings"}
@@ -54,27 +54,18 @@ class Lfm2(decoder.Decoder):
             "ffn_dim": _ffn_dim(fields),
             "norm_eps": fields.real("norm_eps"),
             "rope_base": rope.real("rope_theta", 1e6),
-            "taps": fields.count("conv_L_cache"),
         }
 
     def more_to_hf(self, h: Any) -> dict[str, Any]:
         types = ["full_attention" if i in h.attention else "conv" for i in range(h.layers)]
-        return {
-            "block_auto_adjust_ff_dim": False,
-            "conv_L_cache": h.taps,
-            "layer_types": types,
-            "norm_eps": h.norm_eps,
-        }
+        return {"block_auto_adjust_ff_dim": False, "layer_types": types, "norm_eps": h.norm_eps}
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        return super().hyper_from_gguf({**meta, **kv_heads(meta, self.gguf_architecture)}, tied=tied)
+        return super().hyper_from_gguf({**meta, **kv_heads_by_layer(meta, self.gguf_architecture)}, tied=tied)
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("layers", h["layers"])
-        return {
-            "attention": tuple(fields.get("attention_layers")),
-            "taps": fields.count("shortconv.l_cache"),
-        }
+        return {"attention": tuple(fields.get("attention_layers"))}
 
     def more_to_gguf(self, h: Any) -> dict[str, Any]:
         return {
@@ -83,7 +74,7 @@ class Lfm2(decoder.Decoder):
             "vocab_size": h.vocab,
         }
 
-    def layer_at(self, h: Any, i: int) -> list[TensorName]:
+    def layer(self, h: Any, i: int) -> list[TensorName]:
         return [
             TensorName("attn_norm", "operator_norm.weight", "attn_norm.weight", 1, h.dim),
             *self.mixer(h, i),
@@ -96,11 +87,8 @@ class Lfm2(decoder.Decoder):
         return _attention(h) if i in h.attention else convolution_tensors(h)
 
     def feed_forward(self, h: Any, i: int) -> list[TensorName]:
-        return [
-            TensorName("gate", "feed_forward.w1.weight", "ffn_gate.weight", h.ffn_dim, h.dim),
-            TensorName("up", "feed_forward.w3.weight", "ffn_up.weight", h.ffn_dim, h.dim),
-            TensorName("down", "feed_forward.w2.weight", "ffn_down.weight", h.dim, h.ffn_dim),
-        ]
+        matrices = zip(("w1", "w3", "w2"), decoder.feed_forward(h), strict=True)
+        return [replace(name, hf=f"feed_forward.{hf}.weight") for hf, name in matrices]
 
     def final_norm(self, h: Any) -> TensorName:
         return TensorName("final_norm", "model.embedding_norm.weight", "token_embd_norm.weight", 1, h.dim)
@@ -109,28 +97,11 @@ class Lfm2(decoder.Decoder):
         super().check(h, where)
         if not h.attention:
             raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
-        if h.taps < 2:
-            raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
         if h.dim % 16:
             raise UnsupportedError(f"{where}: {h.dim} channels are convolved; supported: multiples of 16")
 
-    def block(self, h: Any, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
-        layer = f"layers.{i}"
-        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-        y = attention(h, g, layer, y, table) if i in h.attention else convolution(h, g, layer, y)
-        x = g.matmul(y, f"{layer}.o", residual=x)
-        return self.feed(h, g, i, g.norm(x, f"{layer}.ffn_norm", h.norm_eps), x)
-
-    def feed(self, h: Any, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
-        gate, up = g.matmuls(y, f"layers.{i}.gate", f"layers.{i}.up")
-        return g.matmul(g.gated(gate, up), f"layers.{i}.down", residual=residual)
-
-
-def attention(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value, table: Value, window: int = 0) -> Value:
-    q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-    q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
-    k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-    return decoder.attend(h, g, q, k, v, table, window=window)
+    def mix(self, h: Any, g: GraphBuilder, i: int, y: Value, table: Any) -> Value:
+        return super().mix(h, g, i, y, table) if i in h.attention else convolution(h, g, f"layers.{i}", y)
 
 
 def convolution(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:

@@ -9,6 +9,7 @@ from typing import Any
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, experts
+from tinsmith.models.experts import Mixture
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.lfm2 import Lfm2, Lfm2Hyper
 
@@ -30,14 +31,13 @@ class Lfm2MoeHyper(Lfm2Hyper):
     scale: float
 
 
-class Lfm2Moe(Lfm2):
+class Lfm2Moe(Mixture, Lfm2):
     name = "lfm2_moe"
-    model_type = "lfm2_moe"
     hf_architectures = ("Lfm2MoeForCausalLM",)
     gguf_architecture = "lfm2moe"
     text_models = ()
     hyper = Lfm2MoeHyper
-    mixture = True
+    keys = (*Lfm2.keys, *experts.KEYS)
     defaults = {
         "conv_L_cache": 3,
         "intermediate_size": 7168,
@@ -62,7 +62,6 @@ class Lfm2Moe(Lfm2):
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         return {
             **super().more_from_hf(fields, rope),
-            **experts.hyper_from_hf(fields),
             "dense": fields.count_or_0("num_dense_layers"),
             "normalize": bool(fields.get("norm_topk_prob")),
             "scale": fields.real("routed_scaling_factor", 1.0),
@@ -73,7 +72,6 @@ class Lfm2Moe(Lfm2):
         del common["block_auto_adjust_ff_dim"]
         return {
             **common,
-            **decoder.to_hf(h, experts.KEYS),
             "norm_topk_prob": h.normalize,
             "num_dense_layers": h.dense,
             "routed_scaling_factor": h.scale,
@@ -82,7 +80,6 @@ class Lfm2Moe(Lfm2):
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         return {
             **super().more_from_gguf(fields, h),
-            **decoder.from_gguf(fields, experts.KEYS),
             "dense": fields.count_or_0("leading_dense_block_count"),
             "normalize": True,
             "scale": 1.0,
@@ -103,7 +100,6 @@ class Lfm2Moe(Lfm2):
 
     def check(self, h: Lfm2MoeHyper, where: str) -> None:
         super().check(h, where)
-        experts.check(h, where)
         if h.dense > h.layers:
             raise FormatError(f"{where}: {h.dense} of {h.layers} layers can't be without experts")
 
@@ -114,10 +110,10 @@ class Lfm2Moe(Lfm2):
         router, *matrices = experts.routed_tensors(h.dim, h.expert_dim, h.experts, "feed_forward")
         return [router, bias, *matrices]
 
-    def feed(self, h: Lfm2MoeHyper, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
-        if i < h.dense:
-            return super().feed(h, g, i, y, residual)
-        layer = f"layers.{i}"
+    def feed(self, h: Lfm2MoeHyper, g: GraphBuilder, layer: str, x: Value) -> Value:
+        if f"{layer}.router" not in g.graph.tensors:
+            return super().feed(h, g, layer, x)
+        y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
         routes = g.route_sigmoid(
             g.matmul(y, f"{layer}.router"),
             f"{layer}.router_bias",
@@ -126,7 +122,7 @@ class Lfm2Moe(Lfm2):
             scale=h.scale,
             added=_ADDED,
         )
-        return experts.through(g, layer, y, residual, routes, h.experts)
+        return experts.through(g, layer, y, x, routes, h.experts)
 
 
 family = Lfm2Moe()

@@ -14,7 +14,7 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.decoder import Key
-from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.family import Family, Fields, TensorName
 from tinsmith.spec import Hyper, Tensor
 
 _FACTORS = "rope_freqs.weight"
@@ -38,19 +38,13 @@ class LlamaHyper(Hyper):
     rope_original: int = 8192
 
 
-class Llama(decoder.Decoder):
+class Llama(Family):
     name = "llama"
-    model_type = "llama"
     hf_architectures = ("LlamaForCausalLM", "MistralForCausalLM")
-    gguf_architecture = "llama"
     text_models: ClassVar[tuple[str, ...]] = ("llama", "mistral")
     hyper = LlamaHyper
     defaults = {"max_position_embeddings": 2048}
-    only = {
-        **decoder.Decoder.only,
-        "mlp_bias": (False,),
-        "sliding_window": (None,),
-    }
+    only = {**Family.only, "mlp_bias": (False,), "sliding_window": (None,)}
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         return Fields(decoder.rope_settings(config, "default", "llama3"), decoder.CONFIG)
@@ -105,9 +99,7 @@ def _scaling_of(given: list[float], h: Mapping[str, Any]) -> dict[str, Any]:
         same = zip(given, expected, strict=False)
         if len(given) == len(expected) and all(abs(a - b) <= 1e-5 * b for a, b in same):
             return settings
-    raise UnsupportedError(
-        f"{_FACTORS} does not hold the divisors of Llama 3's rotation, the only ones supported"
-    )
+    raise UnsupportedError(f"{_FACTORS} has other divisors than Llama 3's, the only ones supported")
 
 
 family = Llama()

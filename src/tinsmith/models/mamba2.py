@@ -27,7 +27,7 @@ DEFAULTS = {
     "mamba_expand": 2,
 }
 ONLY: dict[str, tuple[Any, ...]] = {"mamba_conv_bias": (True,), "mamba_proj_bias": (False,)}
-_KEYS = (
+KEYS = (
     Key("taps", "mamba_d_conv", "ssm.conv_kernel"),
     Key("state_groups", "mamba_n_groups", "ssm.group_count", default=1),
     Key("state_dim", "mamba_d_state", "ssm.state_size"),
@@ -57,7 +57,7 @@ def channels(h: Mamba2Hyper) -> int:
     return inner(h) + 2 * h.state_groups * h.state_dim
 
 
-def hyper_from_hf(fields: Fields, width: int) -> dict[str, int]:
+def head_dim_from_hf(fields: Fields, width: int) -> int:
     """width: of x."""
     fields.refuse("time_step_limit", [0.0, {"__float__": "Infinity"}])  # as transformers writes infinity
     heads = fields.count("mamba_n_heads")
@@ -68,25 +68,18 @@ def hyper_from_hf(fields: Fields, width: int) -> dict[str, int]:
             f"{fields.where}: mamba_n_heads {heads} times mamba_d_head {head_dim} is not mamba_d_ssm, or "
             f"mamba_expand times hidden_size, {width}"
         )
-    return {**decoder.from_hf(fields, _KEYS), "state_head_dim": head_dim}
+    return head_dim
 
 
-def hyper_to_hf(h: Mamba2Hyper) -> dict[str, Any]:
-    return {**decoder.to_hf(h, _KEYS), "mamba_d_head": h.state_head_dim}
-
-
-def hyper_from_gguf(fields: Fields) -> dict[str, int]:
+def head_dim_from_gguf(fields: Fields) -> int:
     heads, width = fields.count("ssm.time_step_rank"), fields.count("ssm.inner_size")
     if width % heads:
-        raise FormatError(
-            f"{fields.where}: ssm.inner_size {width} is not a multiple of ssm.time_step_rank {heads}"
-        )
-    return {**decoder.from_gguf(fields, _KEYS), "state_head_dim": width // heads}
+        raise FormatError(f"{fields.where}: {heads} heads (ssm.time_step_rank) of ssm.inner_size {width}")
+    return width // heads
 
 
 def hyper_to_gguf(h: Mamba2Hyper) -> dict[str, int]:
-    metadata = {**decoder.to_gguf(h, _KEYS), "ssm.inner_size": inner(h)}
-    return dict(sorted(metadata.items()))
+    return dict(sorted({**decoder.to_gguf(h, KEYS), "ssm.inner_size": inner(h)}.items()))
 
 
 def check(h: Mamba2Hyper, where: str) -> None:
@@ -96,11 +89,7 @@ def check(h: Mamba2Hyper, where: str) -> None:
             "of 16"
         )
     if h.state_heads % h.state_groups:
-        raise UnsupportedError(
-            f"{where}: {h.state_heads} Mamba-2 heads do not divide evenly into {h.state_groups} groups"
-        )
-    if h.taps < 2:
-        raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
+        raise UnsupportedError(f"{where}: {h.state_heads} Mamba-2 heads are not {h.state_groups} even groups")
 
 
 def mixed(h: Mamba2Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:

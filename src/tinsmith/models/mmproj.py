@@ -77,9 +77,7 @@ def _without_tensors(
     sizes = _sizes(meta, fields, encoder)
     given, taken = len(getattr(sizes, "deep", ())), getattr(hyper, "deep", 0)
     if given != taken:
-        raise FormatError(
-            f"{fields.named(DEEP)}: states of {given} earlier layers; the language model takes {taken}"
-        )
+        raise FormatError(f"{fields.named(DEEP)}: states of {given} layers; the language model takes {taken}")
     joint = projector.from_gguf(
         fields, {name: tensor.shape for name, tensor in file.tensors.items()}, hyper.dim
     )

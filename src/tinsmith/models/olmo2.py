@@ -5,40 +5,37 @@ from __future__ import annotations
 
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.family import TensorName
+from tinsmith.models.family import Family, TensorName
 from tinsmith.spec import Hyper
 
 
-class Olmo2(decoder.Decoder):
+class Olmo2(Family):
     name = "olmo2"
-    model_type = "olmo2"
     hf_architectures = ("Olmo2ForCausalLM",)
-    gguf_architecture = "olmo2"
     text_models = ("olmo2",)
     defaults = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}
+    post_norms = True
 
-    def layer(self, h: Hyper) -> list[TensorName]:
-        queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
-        return [
-            *decoder.attention(h),
-            TensorName("q_norm", "self_attn.q_norm.weight", "attn_q_norm.weight", 1, queries),
-            TensorName("k_norm", "self_attn.k_norm.weight", "attn_k_norm.weight", 1, keys),
-            TensorName(
-                "attn_post_norm", "post_attention_layernorm.weight", "post_attention_norm.weight", 1, h.dim
-            ),
-            *decoder.feed_forward(h),
-            TensorName("ffn_post_norm", "post_feedforward_layernorm.weight", "post_ffw_norm.weight", 1, h.dim),
+    def layer(self, h: Hyper, i: int) -> list[TensorName]:
+        q, k, *_ = projections = decoder.attention(h)
+        names = (
+            ("q_norm", "self_attn.q_norm", "attn_q_norm", q.rows),
+            ("k_norm", "self_attn.k_norm", "attn_k_norm", k.rows),
+            ("attn_post_norm", "post_attention_layernorm", "post_attention_norm", h.dim),
+            ("ffn_post_norm", "post_feedforward_layernorm", "post_ffw_norm", h.dim),
+        )
+        norms = [
+            TensorName(role, f"{hf}.weight", f"{gguf}.weight", 1, width) for role, hf, gguf, width in names
         ]
+        return [*projections, *norms[:3], *self.feed_forward(h, i), norms[3]]
 
     def block(self, h: Hyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
         layer = f"layers.{i}"
-        q, k, v = g.matmuls(x, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+        q, k, v = decoder.heads(h, g, layer, x)
         q, k = g.norm(q, f"{layer}.q_norm", h.norm_eps), g.norm(k, f"{layer}.k_norm", h.norm_eps)
-        y = decoder.attend(h, g, q, k, v, table)
-        x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
+        x = self.add(h, g, f"{layer}.o", decoder.attend(h, g, q, k, v, table), x)
         gate, up = g.matmuls(x, f"{layer}.gate", f"{layer}.up")
-        y = g.matmul(g.gated(gate, up), f"{layer}.down")
-        return g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
+        return self.add(h, g, f"{layer}.down", g.gated(gate, up), x)
 
 
 family = Olmo2()

@@ -15,7 +15,7 @@ from typing import Any
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields, TensorName, shortest_float32
+from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper, Tensor
 
 
@@ -31,17 +31,11 @@ class Phi3Hyper(Hyper):
     magnitude: float
 
 
-class Phi3(decoder.Decoder):
+class Phi3(Family):
     name = "phi3"
-    model_type = "phi3"
     hf_architectures = ("Phi3ForCausalLM",)
-    gguf_architecture = "phi3"
     hyper = Phi3Hyper
-    defaults = {
-        "max_position_embeddings": 4096,
-        "original_max_position_embeddings": 4096,
-        "rms_norm_eps": 1e-5,
-    }
+    defaults = {"max_position_embeddings": 4096, "original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5}
     only_gguf = {"rope.scaling.type": ("none", "longrope")}
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
@@ -107,7 +101,7 @@ class Phi3(decoder.Decoder):
         if h.head_dim != h.dim // h.heads:
             raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; supported: {h.dim // h.heads}")
 
-    def layer(self, h: Hyper) -> list[TensorName]:
+    def layer(self, h: Hyper, i: int) -> list[TensorName]:
         queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
         rows = queries + 2 * keys
         return [
@@ -141,23 +135,19 @@ class Phi3(decoder.Decoder):
     def rope_table(self, h: Phi3Hyper, g: GraphBuilder) -> Value:
         return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, h.short or 1.0), factor=h.magnitude)
 
-    def block(self, h: Phi3Hyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
-        layer, queries, keys = f"layers.{i}", h.heads * h.head_dim, h.kv_heads * h.head_dim
-        y = g.matmul(g.norm(x, f"{layer}.attn_norm", h.norm_eps), f"{layer}.qkv")
+    def mix(self, h: Phi3Hyper, g: GraphBuilder, i: int, y: Value, table: Value) -> Value:
+        queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
+        y = g.matmul(y, f"layers.{i}.qkv")
         q, k, v = g.slice(y, 0, queries), g.slice(y, queries, keys), g.slice(y, queries + keys, keys)
-        y = decoder.attend(h, g, q, k, v, table, window=h.window)
-        x = g.matmul(y, f"{layer}.o", residual=x)
-        y = g.matmul(g.norm(x, f"{layer}.ffn_norm", h.norm_eps), f"{layer}.gate_up")
-        gate, up = g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
-        return g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+        return decoder.attend(h, g, q, k, v, table, window=h.window)
+
+    def gate_and_up(self, h: Hyper, g: GraphBuilder, layer: str, y: Value) -> tuple[Value, ...]:
+        return decoder.fused_gate_and_up(h, g, layer, y)
 
 
 def _factors(rope: Fields, key: str) -> tuple[float, ...]:
-    given = rope.get(key)
-    real = isinstance(given, list) and all(isinstance(x, (int, float)) and 0 < x < math.inf for x in given)
-    if not real:
-        raise FormatError(f"{rope.where}: {key} must be a list of positive numbers")
-    return tuple(shortest_float32(one) for one in given)
+    given = rope.items(key, "positive numbers", lambda x: isinstance(x, (int, float)) and 0 < x < math.inf)
+    return tuple(map(shortest_float32, given))
 
 
 def _magnitude(context: int, original: int, rope: Fields) -> float:

@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 
 from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import is_whole
 from tinsmith.formats.weights import to_float32
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.decoder import Key
-from tinsmith.models.family import Change, Fields, TensorName
+from tinsmith.models.decoder import Key, layer_types
+from tinsmith.models.family import Change, Family, Fields, TensorName
 from tinsmith.models.gemma2 import offset
-from tinsmith.models.per_layer import layer_types
 from tinsmith.spec import Hyper
 
 _PERIOD = 4
@@ -27,12 +27,6 @@ _SECTIONS = (11, 11, 10)
 _L2_EPS = 1e-6
 _MTP_LAYERS = "mtp_num_hidden_layers"
 _LEFT_OUT = "the multi-token prediction layers are left out"
-_KEYS = (
-    Key("taps", "linear_conv_kernel_dim", "ssm.conv_kernel"),
-    Key("state_dim", "linear_key_head_dim", "ssm.state_size"),
-    Key("key_heads", "linear_num_key_heads", "ssm.group_count"),
-    Key("value_heads", "linear_num_value_heads", "ssm.time_step_rank"),
-)
 
 
 @dataclass(frozen=True)
@@ -51,11 +45,10 @@ class Qwen35Hyper(Hyper):
     mtp: int = field(default=0, kw_only=True)
 
 
-class Qwen35(decoder.Decoder):
+class Qwen35(Family):
     name = "qwen35"
     model_type = "qwen3_5_text"
     hf_architectures = ("Qwen3_5ForCausalLM", "Qwen3_5ForConditionalGeneration")
-    gguf_architecture = "qwen35"
     hyper: ClassVar[type[Hyper]] = Qwen35Hyper
     ignored_hf = ((r"model\.visual\..*", "the vision encoder is left out: text only"),)
     defaults = {
@@ -69,18 +62,19 @@ class Qwen35(decoder.Decoder):
         "linear_num_value_heads": 32,
         "partial_rotary_factor": 0.25,
     }
-    only = {
-        "hidden_act": ("silu",),
-        "attention_bias": (False,),
-        "attn_output_gate": (True,),
-    }
+    only = {"hidden_act": ("silu",), "attention_bias": (False,), "attn_output_gate": (True,)}
     only_gguf = {"rope.scaling.type": ("none",)}
+    keys: ClassVar[tuple[Key, ...]] = (
+        Key("taps", "linear_conv_kernel_dim", "ssm.conv_kernel"),
+        Key("state_dim", "linear_key_head_dim", "ssm.state_size"),
+        Key("key_heads", "linear_num_key_heads", "ssm.group_count"),
+        Key("value_heads", "linear_num_value_heads", "ssm.time_step_rank"),
+    )
     keeps_head_dim = True
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         fields.refuse("linear_value_head_dim", fields.count("linear_key_head_dim"))
         return {
-            **decoder.from_hf(fields, _KEYS),
             "period": _period(fields),
             "sections": sections_of(rope, "mrope_section", 3, _SECTIONS),
             # A layer with separate embeddings is not supported.
@@ -93,7 +87,6 @@ class Qwen35(decoder.Decoder):
             **({_MTP_LAYERS: h.mtp} if h.mtp else {}),
             "full_attention_interval": h.period,
             "layer_types": types,
-            **decoder.to_hf(h, _KEYS),
             "linear_value_head_dim": h.state_dim,
             "rope_parameters": {
                 **rope_parameters(h.sections, h.rope_base),
@@ -105,7 +98,6 @@ class Qwen35(decoder.Decoder):
         fields.refuse("ssm.inner_size", fields.count("ssm.state_size") * fields.count("ssm.time_step_rank"))
         mtp = fields.count_or_0("nextn_predict_layers")
         return {
-            **decoder.from_gguf(fields, _KEYS),
             "layers": h["layers"] - mtp,
             "mtp": mtp,
             "period": fields.count("full_attention_interval", _PERIOD),
@@ -117,7 +109,7 @@ class Qwen35(decoder.Decoder):
         return {
             **mtp,
             "rope.dimension_sections": [*h.sections, 0],
-            **decoder.to_gguf(h, _KEYS),
+            **decoder.to_gguf(h, Qwen35.keys),
             "ssm.inner_size": h.value_heads * h.state_dim,
             "full_attention_interval": h.period,
             "rope.dimension_count": h.rope_dim,
@@ -154,7 +146,7 @@ class Qwen35(decoder.Decoder):
             ("norm", "norm", "shared_head_norm"),
         )
         attn_norm, ffn_norm = _two_norms(h)
-        layer = [attn_norm, *gated_attention_tensors(h), ffn_norm, *self.feed_forward(h)]
+        layer = [attn_norm, *gated_attention_tensors(h), ffn_norm, *self.feed_forward(h, h.layers)]
         own = [
             *(
                 offset(TensorName(role, f"mtp.{hf}.weight", f"nextn.{gguf}.weight", 1, h.dim))
@@ -165,30 +157,21 @@ class Qwen35(decoder.Decoder):
         ]
         return [replace(part, role=f"mtp.{part.role}", gguf=f"blk.{h.layers}.{part.gguf}") for part in own]
 
-    def layer_at(self, h: Any, i: int) -> list[TensorName]:
+    def layer(self, h: Any, i: int) -> list[TensorName]:
         attn_norm, ffn_norm = _two_norms(h)
         mixer = delta_tensors(h) if recurrent(h, i) else gated_attention_tensors(h)
-        return [attn_norm, *mixer, ffn_norm, *self.feed_forward(h)]
-
-    def feed_forward(self, h: Any) -> list[TensorName]:
-        return decoder.feed_forward(h)
+        return [attn_norm, *mixer, ffn_norm, *self.feed_forward(h, i)]
 
     def final_norm(self, h: Any) -> TensorName:
         return offset(super().final_norm(h))
 
     def check(self, h: Any, where: str) -> None:
         if h.value_heads % h.key_heads:
-            raise FormatError(
-                f"{where}: {h.value_heads} value heads can't share {h.key_heads} key heads evenly"
-            )
+            raise FormatError(f"{where}: {h.value_heads} value heads can't share {h.key_heads} key heads")
         if h.value_heads < 2:
             raise UnsupportedError(f"{where}: linear attention of one value head; supported: 2 and more")
         if h.state_dim % 16:
-            raise UnsupportedError(
-                f"{where}: linear attention's heads have {h.state_dim} values; supported: multiples of 16"
-            )
-        if h.taps < 2:
-            raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
+            raise UnsupportedError(f"{where}: heads of {h.state_dim} values; supported: multiples of 16")
         if h.period > h.layers:
             raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
         if 2 * sum(h.sections) != h.rope_dim:
@@ -197,16 +180,18 @@ class Qwen35(decoder.Decoder):
                 f"head_dim and the rotated share of a head make {h.rope_dim // 2}"
             )
 
+    def rope_table(self, h: Any, g: GraphBuilder) -> Value:
+        return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim), streams=streams(h.sections))
+
+    def mix(self, h: Any, g: GraphBuilder, i: int, y: Value, table: Value) -> Value:
+        layer = f"layers.{i}"
+        return delta_rule(h, g, layer, y) if recurrent(h, i) else gated_attention(h, g, layer, y, table)
+
     def graph(self, h: Any, g: GraphBuilder) -> None:
         embedded = x = g.embed("embed")
-        table = _table(h, g)
+        table = self.rope_table(h, g)
         for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            linear = recurrent(h, i)
-            y = delta_rule(h, g, layer, y) if linear else gated_attention(h, g, layer, y, table)
-            x = g.matmul(y, f"{layer}.o", residual=x)
-            x = self.feed(h, g, layer, x)
+            x = self.block(h, g, i, x, table)
         x = g.norm(x, "final_norm", h.norm_eps)
         if h.mtp:
             y = g.norm(self.mtp_input(h, g, embedded, g.before(x)), "mtp.attn_norm", h.norm_eps)
@@ -216,7 +201,7 @@ class Qwen35(decoder.Decoder):
 
     def mtp_graph(self, h: Any, g: GraphBuilder) -> None:
         embedded = g.embed("embed")
-        self.predict(h, g, embedded, g.before(embedded), _table(h, g))
+        self.predict(h, g, embedded, g.before(embedded), self.rope_table(h, g))
 
     def predict(self, h: Any, g: GraphBuilder, embedded: Value, before: Value, table: Value) -> None:
         """Logits of the token after the next, from the next token's embedding and the hidden state before
@@ -230,10 +215,6 @@ class Qwen35(decoder.Decoder):
         """The layer's input."""
         embedded = g.norm(embedded, "mtp.embed_norm", h.norm_eps)
         return g.matmul(g.join(embedded, g.norm(before, "mtp.hidden_norm", h.norm_eps)), "mtp.fc")
-
-    def feed(self, h: Any, g: GraphBuilder, layer: str, x: Value) -> Value:
-        """x + the layer's feed-forward of x."""
-        return decoder.feed(h, g, layer, x)
 
 
 def recurrent(h: Qwen35Hyper, layer: int) -> bool:
@@ -279,10 +260,6 @@ def delta_rule(h: Qwen35Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
     names = {"rate": f"{layer}.rate", "bias": f"{layer}.dt_bias"}
     y = g.delta_rule(qk, mixed, decay, beta, **names, key_dim=size, value_dim=size, scale=size**-0.5)
     return g.gated(z, g.norm(y, f"{layer}.delta_norm", h.norm_eps, heads=h.value_heads))
-
-
-def _table(h: Qwen35Hyper, g: GraphBuilder) -> Value:
-    return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim), streams=streams(h.sections))
 
 
 def _two_norms(h: Hyper) -> tuple[TensorName, TensorName]:
@@ -351,10 +328,7 @@ def _period(fields: Fields) -> int:
     layers = len(types)
     period = types.index("full_attention") + 1 if "full_attention" in types else layers + 1
     if types != ["full_attention" if (i + 1) % period == 0 else "linear_attention" for i in range(layers)]:
-        raise UnsupportedError(
-            f"{fields.named('layer_types')}; supported: 'full_attention' in each nth layer, "
-            "'linear_attention' in all others"
-        )
+        raise UnsupportedError(f"{fields.named('layer_types')}; supported: 'full_attention' in each nth layer")
     return period
 
 
@@ -371,12 +345,9 @@ def rope_parameters(sections: Sequence[int], base: float) -> dict[str, Any]:
 def sections_of(
     fields: Fields, key: str, count: int, default: tuple[int, ...] | None = None
 ) -> tuple[int, ...]:
-    given = fields.get(key)
-    if given is None and default:
+    if fields.get(key) is None and default:
         return default
-    if isinstance(given, list) and len(given) == count and all(type(one) is int for one in given):
-        return tuple(given)
-    raise FormatError(f"{fields.named(key)}; it must be a list of {count} whole numbers")
+    return tuple(fields.items(key, "whole numbers", is_whole, count))
 
 
 family = Qwen35()

@@ -9,6 +9,7 @@ from typing import Any
 
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, experts
+from tinsmith.models.experts import Mixture
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.qwen35 import Qwen35, Qwen35Hyper
 from tinsmith.spec import Hyper
@@ -25,16 +26,13 @@ class Qwen35MoeHyper(Qwen35Hyper):
     expert_dim: int
 
 
-class Qwen35Moe(Qwen35):
+class Qwen35Moe(Mixture, Qwen35):
     name = "qwen35_moe"
     model_type = "qwen3_5_moe_text"
-    hf_architectures = (
-        "Qwen3_5MoeForCausalLM",
-        "Qwen3_5MoeForConditionalGeneration",
-    )
+    hf_architectures = ("Qwen3_5MoeForCausalLM", "Qwen3_5MoeForConditionalGeneration")
     gguf_architecture = "qwen35moe"
     hyper = Qwen35MoeHyper
-    mixture = True
+    keys = (*Qwen35.keys, *experts.KEYS)
     defaults = {
         **Qwen35.defaults,
         "moe_intermediate_size": 512,
@@ -52,29 +50,16 @@ class Qwen35Moe(Qwen35):
         config = super().hyper_to_hf(h)
         return config | {_SHARED: config.pop("intermediate_size")}
 
-    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        return super().more_from_hf(fields, rope) | experts.hyper_from_hf(fields)
-
-    def more_to_hf(self, h: Qwen35MoeHyper) -> dict[str, Any]:
-        return super().more_to_hf(h) | decoder.to_hf(h, experts.KEYS)
-
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
         # Files may omit feed_forward_length, the width of layers without experts: there are none.
         shared = {"qwen35moe.feed_forward_length": meta.get("qwen35moe.expert_shared_feed_forward_length")}
         return super().hyper_from_gguf({**meta, **shared}, tied=tied)
 
-    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return super().more_from_gguf(fields, h) | decoder.from_gguf(fields, experts.KEYS)
-
     def more_to_gguf(self, h: Qwen35MoeHyper) -> dict[str, Any]:
         routed = decoder.to_gguf(h, experts.KEYS)
         return super().more_to_gguf(h) | routed | {"expert_shared_feed_forward_length": h.ffn_dim}
 
-    def check(self, h: Qwen35MoeHyper, where: str) -> None:
-        super().check(h, where)
-        experts.check(h, where)
-
-    def feed_forward(self, h: Qwen35MoeHyper) -> list[TensorName]:
+    def feed_forward(self, h: Qwen35MoeHyper, i: int) -> list[TensorName]:
         routed = experts.routed_tensors(h.dim, h.expert_dim, h.experts)
         return [*routed, *experts.shared_tensors(h.dim, h.ffn_dim)]
 

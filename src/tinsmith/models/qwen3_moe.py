@@ -7,7 +7,8 @@ from typing import Any
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.graph import GraphBuilder, Value
-from tinsmith.models import decoder, experts
+from tinsmith.models import experts
+from tinsmith.models.experts import Mixture
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.qwen3 import Qwen3
 from tinsmith.spec import Hyper
@@ -24,13 +25,11 @@ class MoeHyper(Hyper):
     normalize: bool
 
 
-class Qwen3Moe(Qwen3):
+class Qwen3Moe(Mixture, Qwen3):
     name = "qwen3_moe"
-    model_type = "qwen3_moe"
     hf_architectures = ("Qwen3MoeForCausalLM",)
     gguf_architecture = "qwen3moe"
     hyper = MoeHyper
-    mixture = True
     defaults = {
         "intermediate_size": 6144,
         "max_position_embeddings": 32768,
@@ -40,33 +39,23 @@ class Qwen3Moe(Qwen3):
         "num_experts_per_tok": 8,
         "num_key_value_heads": 4,
     }
-    only = {
-        **Qwen3.only,
-        "decoder_sparse_step": (1,),
-        "mlp_only_layers": ([],),
-    }
+    only = {**Qwen3.only, "decoder_sparse_step": (1,), "mlp_only_layers": ([],)}
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        return {**experts.hyper_from_hf(fields), "normalize": bool(fields.get("norm_topk_prob"))}
+        return {"normalize": bool(fields.get("norm_topk_prob"))}
 
     def more_to_hf(self, h: MoeHyper) -> dict[str, Any]:
-        return {**decoder.to_hf(h, experts.KEYS), "norm_topk_prob": h.normalize}
+        return {"norm_topk_prob": h.normalize}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return {**decoder.from_gguf(fields, experts.KEYS), "normalize": True}
+        return {"normalize": True}
 
     def more_to_gguf(self, h: MoeHyper) -> dict[str, Any]:
         if not h.normalize:
-            raise UnsupportedError(
-                "norm_topk_prob is false, which GGUF can't state: a qwen3moe's expert weights add up to 1"
-            )
-        return decoder.to_gguf(h, experts.KEYS)
+            raise UnsupportedError("norm_topk_prob is false; a qwen3moe's expert weights add up to 1 in GGUF")
+        return {}
 
-    def check(self, h: MoeHyper, where: str) -> None:
-        super().check(h, where)
-        experts.check(h, where)
-
-    def feed_forward(self, h: MoeHyper) -> list[TensorName]:
+    def feed_forward(self, h: MoeHyper, i: int) -> list[TensorName]:
         return experts.routed_tensors(h.dim, h.expert_dim, h.experts)
 
     def feed(self, h: MoeHyper, g: GraphBuilder, layer: str, x: Value) -> Value:

@@ -32,16 +32,12 @@ class Qwen3VlHyper(Hyper):
 
 class Qwen3Vl(Qwen3):
     name = "qwen3vl"
+    model_type = "qwen3"
     hf_architectures = ("Qwen3VLForConditionalGeneration",)
-    gguf_architecture = "qwen3vl"
     text_models = ("qwen3_vl_text",)
     hyper = Qwen3VlHyper
     ignored_hf = ((r"model\.visual\..*", "the vision encoder is left out: text only"),)
-    defaults = {
-        "head_dim": 128,
-        "max_position_embeddings": 128000,
-        "rope_theta": 500000.0,
-    }
+    defaults = {"head_dim": 128, "max_position_embeddings": 128000, "rope_theta": 500000.0}
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         vision = fields.get("vision_config")
@@ -74,7 +70,7 @@ class Qwen3Vl(Qwen3):
             )
         if h.deep > h.layers:
             raise UnsupportedError(
-                f"{where}: states of {h.deep} encoder layers need as many layers; there are {h.layers}"
+                f"{where}: states of {h.deep} encoder layers need as many; there are {h.layers}"
             )
 
     def rope_table(self, h: Qwen3VlHyper, g: GraphBuilder) -> Value:

@@ -7,17 +7,15 @@ from typing import Any
 from tinsmith.errors import UnsupportedError
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields
+from tinsmith.models.family import Family, Fields
 from tinsmith.spec import Hyper
 
 _INTERVAL = 4  # hard-coded in llama.cpp: GGUF has no key for it
 
 
-class SmolLM3(decoder.Decoder):
+class SmolLM3(Family):
     name = "smollm3"
-    model_type = "smollm3"
     hf_architectures = ("SmolLM3ForCausalLM",)
-    gguf_architecture = "smollm3"
     text_models = ("smollm3",)
     defaults = {
         "max_position_embeddings": 32768,
@@ -26,7 +24,7 @@ class SmolLM3(decoder.Decoder):
         "tie_word_embeddings": True,
     }
     only = {
-        **decoder.Decoder.only,
+        **Family.only,
         "mlp_bias": (False,),
         "use_sliding_window": (False,),
         "no_rope_layer_interval": (_INTERVAL,),
@@ -36,9 +34,7 @@ class SmolLM3(decoder.Decoder):
         layers = fields.count("num_hidden_layers")
         given, expected = fields.get("no_rope_layers"), [int(rotates(i)) for i in range(layers)]
         if given is not None and given != expected:
-            raise UnsupportedError(
-                f"{fields.where}: no_rope_layers must leave out every {_INTERVAL}th layer, as llama.cpp does"
-            )
+            raise UnsupportedError(f"{fields.where}: no_rope_layers must leave out every {_INTERVAL}th layer")
         return {}
 
     def more_to_hf(self, h: Hyper) -> dict[str, Any]:
@@ -47,16 +43,11 @@ class SmolLM3(decoder.Decoder):
     def more_to_gguf(self, h: Hyper) -> dict[str, Any]:
         return {"vocab_size": h.vocab, "rope.dimension_count": h.rope_dim}
 
-    def block(self, h: Hyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
-        layer = f"layers.{i}"
-        y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-        q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+    def mix(self, h: Hyper, g: GraphBuilder, i: int, y: Value, table: Value) -> Value:
+        q, k, v = decoder.heads(h, g, f"layers.{i}", y)
         if rotates(i):
             q, k = g.rope(q, table, h.heads), g.rope(k, table, h.kv_heads)
-        cache = g.cache(h.kv_heads, h.head_dim)
-        g.kv_append(cache, k, v)
-        x = g.matmul(g.attention(cache, q, h.heads, h.head_dim**-0.5), f"{layer}.o", residual=x)
-        return decoder.feed(h, g, layer, x)
+        return decoder.attend_rotated(h, g, q, k, v)
 
 
 def rotates(layer: int) -> bool:

@@ -57,9 +57,7 @@ def read(
     names = tensors_of(vision)
     missing = [name for name in names if name.hf not in own]
     if missing:
-        raise FormatError(
-            f"{folder}: tensor {missing[0].hf!r} of {missing[0].role} is missing; the folder is incomplete"
-        )
+        raise FormatError(f"{folder}: tensor {missing[0].hf!r} is missing; the folder is incomplete")
     stored = {name: in_folder[given] for name, given in own.items()}
     tensors = {name.role: read_tensor(folder, name, stored) for name in names}
     return replace(vision, tensors=tensors), {own[name.hf] for name in names}, ()

@@ -7,19 +7,19 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tinsmith import hub, models
+from tinsmith.chat import chat_template
+from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.formats.model_files import model_bytes, model_digest, remove_model
 from tinsmith.pipeline import update
 from tinsmith.pipeline.prepared import COPIES, Base, read_texts, read_tools, settled
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
+from tinsmith.spec import Spec
 from tinsmith.system import files
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.spec import Spec
+from tinsmith.train.options import ScratchOptions
 
 NEW_BASE = "base"  # in the run's folder: an untrained model, or a GGUF file with its vision model
 MODEL, PAIRED = "model.gguf", "mmproj.gguf"
@@ -36,9 +36,6 @@ def check_context(recipe: Recipe, spec: Spec) -> None:
 
 
 def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
-    from tinsmith import hub, models
-    from tinsmith.chat import chat_template
-
     given = recipe.base
     assert given
     local = recipe.resolve(given.model)
@@ -72,15 +69,11 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
 
 def paired(recipe: Recipe, model: Path, vision: Path, folder: Path) -> Path:
     """A folder with the GGUF files of a language model and its vision model: a vision-language model."""
-    from tinsmith import hub
-
     where = f"{recipe.path}: [base] mmproj"
     if not vision.is_file():
         raise InputError(f"{where}: {vision}: no such file; give the .gguf of the vision model")
     if model.is_dir():
-        raise InputError(
-            f"{where}: {model} is a folder, which has its own vision model; an mmproj is for a .gguf"
-        )
+        raise InputError(f"{where}: {model} is a folder, with its own vision model; an mmproj is for a .gguf")
     licenses = hub.license_text(model)
     with files.atomic_folder(folder, PAIRED) as draft:
         for source, name in ((model, MODEL), (vision, PAIRED)):
@@ -88,8 +81,6 @@ def paired(recipe: Recipe, model: Path, vision: Path, folder: Path) -> Path:
                 os.link(source.resolve(), draft / name)
             except OSError:  # on another disk
                 shutil.copyfile(source, draft / name)
-                stat = source.stat()  # whose time it is known again by
-                os.utime(draft / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         if licenses:
             (draft / "LICENSE").write_bytes(licenses)
     return folder
@@ -97,10 +88,7 @@ def paired(recipe: Recipe, model: Path, vision: Path, folder: Path) -> Path:
 
 def new_base(recipe: Recipe, examples: Sequence[Example], folder: Path, reporter: Reporter) -> Base:
     """Creates an untrained model in the run's folder, as the base of training from scratch."""
-    from tinsmith import models
-    from tinsmith.chat import chat_template
     from tinsmith.train.beginning import scratch
-    from tinsmith.train.options import ScratchOptions
 
     assert recipe.scratch
     texts = read_texts(folder / COPIES["text"]) if recipe.data.text else []

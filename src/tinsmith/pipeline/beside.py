@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith import models
+from tinsmith.compiler import build as compiler
 from tinsmith.compiler.adapter import FORMATS
+from tinsmith.compiler.program import read_program
+from tinsmith.formats.router import ENTRY, Router
 from tinsmith.pipeline import contents
 from tinsmith.pipeline.prepared import Learned, Prepared, settled
 from tinsmith.quant import shipping
@@ -15,9 +19,7 @@ from tinsmith.quant.shipping import Extra
 from tinsmith.runtime.adapters import entry, folder
 from tinsmith.train import methods
 from tinsmith.train.adapters import tin as adapter_tin
-
-if TYPE_CHECKING:
-    from tinsmith.train.options import TrainOptions
+from tinsmith.train.options import TrainOptions
 
 
 def add(
@@ -34,8 +36,7 @@ def add(
 
 
 def extra(data: Prepared, measured: Mapping[str, Any]) -> Extra:
-    """What a task's adapter brings beside its factors: its constraint, its data's licences, and where it is
-    from."""
+    """A task's constraint, its data's licences and its provenance, which stand beside the adapter's factors."""
     of_base = shipping.licenses(Path(data.base.path))
     entries = {name: size for name, size in contents.entries(data).items() if name not in of_base}
     facts = {"data": data.model_data, "recipe": data.recipe.model_digest, **measured}
@@ -48,11 +49,6 @@ def extra(data: Prepared, measured: Mapping[str, Any]) -> Extra:
 def planned(whole: Prepared, tasks: Mapping[str, tuple[Prepared, TrainOptions]]) -> tuple[dict[str, int], int]:
     """Bytes of what the tasks add to the base's tin, by entry and at most, and the highest of their parts of a
     session's adapter_rank: before they are trained."""
-    from tinsmith import models
-    from tinsmith.compiler import build as compiler
-    from tinsmith.compiler.program import read_program
-    from tinsmith.formats.router import ENTRY, Router
-
     spec = models.load(whole.base.path)
     program, template = read_program(compiler.programs_of(spec)["program.bin"]), spec.chat_template
     sizes, highest = {ENTRY: Router.bytes_of(list(tasks), spec.hyper.dim)}, 0

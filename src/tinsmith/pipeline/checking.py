@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tinsmith import hub, tasks
-from tinsmith.data.containers.folders import sources
-from tinsmith.data.row_tools import has_rows, tools_of_rows
+from tinsmith import hub, models, tasks
 from tinsmith.data.shapes import Named
-from tinsmith.data.splits import LEARNED, SPLITS
+from tinsmith.data.splits import LEARNED
 from tinsmith.errors import DataError, OfflineError
 from tinsmith.pipeline import constraint, prepared
-from tinsmith.pipeline.examples import columns, named_paths
+from tinsmith.pipeline.examples import columns, split_paths
 from tinsmith.pipeline.recipe.tables import Constraint as Table
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.check import base as bases
 from tinsmith.prepare.check.rows import Data, Fault, Files, Row, likely_task, read
 from tinsmith.prepare.check.rules import Rules
-from tinsmith.system import files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.tasks import Task
+from tinsmith.system import files
+from tinsmith.tasks import Task
 
 
 def of_files(
@@ -41,20 +36,9 @@ def of_files(
 def of_recipe(recipe: Recipe, files: Files = ()) -> Data:
     """files: in place of the recipe's own splits."""
     kind = tasks.by_name(recipe.data.task)
-    rows, faults = _read(files or _splits(recipe), kind, columns(recipe))
+    rows, faults = _read(files or list(split_paths(recipe).items()), kind, columns(recipe))
     rules = _rules(recipe.constraint, recipe.path.parent, rows, kind, None)
     return Data(rows, faults, kind, rules, _base(recipe), recipe.train.max_length)
-
-
-def _splits(recipe: Recipe) -> Files:
-    """What the recipe names, and the splits that a folder holds."""
-    paths = named_paths(recipe)
-    found = sources(paths[LEARNED]) if LEARNED in paths else {}
-    return [
-        (split, paths.get(split, paths.get(LEARNED, Path())))
-        for split in SPLITS
-        if split in paths or split in found
-    ]
 
 
 def _read(files: Files, task: Task | None, named: Named | None = None) -> tuple[list[Row], list[Fault]]:
@@ -79,8 +63,7 @@ def _rules(
     document = None
     if table.source in ("schema", "tools"):
         path = folder / files.stated(getattr(table, table.source))
-        in_rows = table.source == "tools" and has_rows(path)
-        document = tools_of_rows(path) if in_rows else reading.read_json(path, unique=True)
+        _, document = constraint.read(table.source, path)
     return Rules(
         sealed.data,
         schema=document if table.source == "schema" else None,
@@ -91,10 +74,7 @@ def _rules(
 
 
 def _base(recipe: Recipe) -> bases.Base | None:
-    """None for a model from scratch, whose tokens are not there yet, and where it can't be had without a
-    network."""
-    from tinsmith import models
-
+    """None for a model from scratch, which has no tokens yet, and for one that needs a network."""
     if recipe.base is None:
         return None
     try:

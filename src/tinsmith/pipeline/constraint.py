@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
+import tinsmith
 from tinsmith import tasks
-from tinsmith.constraint import coverage, makers
+from tinsmith.constraint import Constraint, coverage, makers
+from tinsmith.data.readers import Example
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.formats.tin import CONSTRAINT
@@ -17,14 +19,9 @@ from tinsmith.pipeline.recipe.tables import LABELS, SOURCES
 from tinsmith.pipeline.recipe.tables import Constraint as Table
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.allowed import Checker
-from tinsmith.prepare.unshown import of_labels, of_schema, of_tools
+from tinsmith.prepare.check.unshown import of_labels, of_schema, of_tools
 from tinsmith.system import files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.data.readers import Example
-    from tinsmith.tasks import Task
-
+from tinsmith.tasks import Task
 
 CALLS = "json"  # how a call is written: as the task "call" learns it
 
@@ -61,13 +58,10 @@ def following(recipe: Recipe) -> list[Table]:
     search: dict[str, Any] = {"max_backtracks": recipe.constraint.max_backtracks}
     if task.source == "choices":
         return [Table(choices=LABELS, **search)]
-    tools, schema = (
-        path if task.source == key else None for key, path in (("tools", data.tools), ("schema", data.schema))
-    )
-    spacings: tuple[Literal["compact", "spaced"], ...] = ("compact", "spaced")
-    if not tools and not schema:
+    if task.source not in ("tools", "schema") or not getattr(data, task.source):
         return []
-    return [Table(tools=tools, schema=schema, spacing=spacing, **search) for spacing in spacings]
+    search[task.source] = getattr(data, task.source)
+    return [Table(**search, spacing="compact"), Table(**search, spacing="spaced")]
 
 
 def of_task(
@@ -75,8 +69,6 @@ def of_task(
 ) -> Sealed | str | None:
     """The first of `following` that allows all of these outputs; where none does, the reason, which is said;
     None where none follows."""
-    import tinsmith
-
     said = None
     for table in following(recipe):
         task = tasks.by_name(recipe.data.task)
@@ -100,8 +92,7 @@ def unshown(recipe: Recipe, train: Sequence[Example]) -> Iterator[str]:
     table = next(iter(following(recipe)), recipe.constraint)
     task, outputs = tasks.by_name(recipe.data.task), [example.output for example in train]
     if table.source in ("tools", "schema") and train:
-        path = recipe.resolve(getattr(table, table.source))
-        _, value = _read(table.source, path, reading.read_bytes(path))
+        _, value = read(table.source, recipe.resolve(getattr(table, table.source)))
         of_file = of_tools if table.source == "tools" else of_schema
         yield from of_file(value, map(task.parse, outputs))
     elif isinstance(table.choices, tuple) and train:
@@ -142,18 +133,17 @@ def seal(
     are, and whose answers have several calls where one of these has; inputs: that they answer, whose words are
     known where a search weighs the new ones.
 
-    Raises InputError for a file that can't be read, ConstraintError for what can't be compiled.
-    """
+    Raises InputError for a file that can't be read, ConstraintError for what can't be compiled."""
     source = table.source
     assert source is not None, f"one of {', '.join(SOURCES)} is given"
     value = getattr(table, source)
     facts: dict[str, Any] = {"source": source}
     if source in ("schema", "tools", "grammar"):
         path = folder / files.stated(value)
-        raw = reading.read_bytes(path)
+        raw, content = read(source, path)
         facts |= {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
         several = task is not None and task.has_several(outputs)
-        compiled = _compile_file(table, source, path, raw, several)
+        compiled = _compile_file(table, source, path, content, several)
     elif source == "regex":
         compiled = makers.regex(value)
     else:
@@ -182,11 +172,10 @@ def _compile_choices(value: Any, task: Task | None, outputs: Sequence[str]) -> C
     return makers.schema(several) if several else makers.choices(sorted(task.labels(outputs)))
 
 
-def _compile_file(table: Table, source: str, path: Path, raw: bytes, several: bool) -> Constraint:
-    text, value = _read(source, path, raw)
+def _compile_file(table: Table, source: str, path: Path, value: Any, several: bool) -> Constraint:
     try:
         if source == "grammar":
-            return makers.grammar(text, makers.grammar_kind(path))
+            return makers.grammar(value, makers.grammar_kind(path))
         if source == "tools":
             return makers.tools(value, CALLS, parallel=several, alone=several, spacing=table.spacing)
         from tinsmith.constraint.json_schema import compile_schema
@@ -196,12 +185,13 @@ def _compile_file(table: Table, source: str, path: Path, raw: bytes, several: bo
         raise ConstraintError(f"{path}: {error}") from None
 
 
-def _read(source: str, path: Path, raw: bytes) -> tuple[str, Any]:
-    """A grammar's text, or the JSON value of a schema or of tools, which a file of rows may have too."""
+def read(source: str, path: Path) -> tuple[bytes, Any]:
+    """A file's bytes, and a grammar's text or the JSON value of a schema or tools; rows may have tools too."""
+    raw = reading.read_bytes(path)
     if source == "tools" and has_rows(path):
-        return "", tools_of_rows(path)
+        return raw, tools_of_rows(path)
     text = reading.text(raw, path, ConstraintError)
-    return text, None if source == "grammar" else reading.json(text, path, ConstraintError, unique=True)
+    return raw, text if source == "grammar" else reading.json(text, path, ConstraintError, unique=True)
 
 
 def check_outputs(checker: Checker, path: Path, examples: Sequence[Example]) -> None:

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import __version__, targets
+from tinsmith import __version__, models, targets
 from tinsmith.formats.sbom import Bill, Source
 from tinsmith.formats.tin import BILL, CONSTRAINT, DRAFT, RECIPE, SOURCE
 from tinsmith.pipeline import prepared
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.quant import shipping
+from tinsmith.spec import Spec
+from tinsmith.targets import Target
+from tinsmith.train.batches.sequences import Encode, Tokenization
 
 if TYPE_CHECKING:
     from tinsmith.plan.contents import Base
-    from tinsmith.spec import Spec
-    from tinsmith.targets import Target
-    from tinsmith.train.batches.sequences import Encode
 
 MEASURED = 4096  # bytes that metrics add to a bill of materials, at most
 SOURCE_BYTES = 32
@@ -29,7 +29,6 @@ def check_target(data: Prepared, more: Mapping[str, int] | None = None, adapter_
     """Raises InputError where the recipe's files would not fit its targets. The base decides their size, so
     this is known before training. more: bytes of adapters and their parts, by entry; adapter_rank: the
     highest."""
-    from tinsmith import models
     from tinsmith.plan import fit
 
     recipe = data.recipe
@@ -80,8 +79,6 @@ def context_of(recipe: Recipe, spec: Spec) -> int:
 def check_asked(data: Prepared, spec: Spec, encode: Encode) -> None:
     """Raises DataError for a test example whose prompt fills a session of the built files. spec: with the chat
     template of its prompt."""
-    from tinsmith.train.batches.sequences import Tokenization
-
     if spec.chat_template is not None:  # else nothing can be asked
         stated, context = data.recipe.data, context_of(data.recipe, spec) or spec.hyper.context
         asking = Tokenization(spec, encode, stated.task, stated.system, context, "context")

@@ -25,8 +25,7 @@ Of several tasks, once the run of each is up to date:
     seal:      data, tasks, tins, adapted, ggufs, digests, systems, router -> Nothing
                after data, build, adapters, evaluate
     report:    data, stages, machine, versions, tasks, is_compared -> Nothing
-               after data, build, verify, adapters, evaluate, seal
-"""
+               after data, build, verify, adapters, evaluate, seal"""
 
 from __future__ import annotations
 
@@ -38,10 +37,10 @@ from typing import Any
 from tinsmith.data.splits import SPLITS
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate.naming import TOGETHER, TUNED, shipped
-from tinsmith.pipeline import beside, contents, formats, measuring, pages, routing, update
-from tinsmith.pipeline.base import MODEL, NEW_BASE, PAIRED
+from tinsmith.pipeline import beside, contents, formats, measuring, pages, update
+from tinsmith.pipeline.base import MODEL, PAIRED
 from tinsmith.pipeline.measuring import FREE, Measured
-from tinsmith.pipeline.prepared import FloatModel, Learned, Prepared, split_name
+from tinsmith.pipeline.prepared import Data, Learned, Model, Prepared, split_name
 from tinsmith.pipeline.recipe.reading import joint
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import Record, Run, Stage, machine, opened, versions
@@ -50,15 +49,9 @@ from tinsmith.pipeline.stages import adapters, baselines, build, merge, seal, ve
 from tinsmith.pipeline.stages.adapters import Adapted
 from tinsmith.pipeline.stages.build import UNSEALED, Built
 from tinsmith.pipeline.stages.data import digests as data_digests
-from tinsmith.pipeline.stages.data import inputs as data_inputs
 from tinsmith.pipeline.stages.data import make as data
-from tinsmith.pipeline.stages.data import tasks as data_tasks
-from tinsmith.pipeline.stages.data.outputs import Data
 from tinsmith.pipeline.stages.evaluate import make as evaluate
-from tinsmith.pipeline.stages.evaluate import tasks as evaluate_tasks
-from tinsmith.pipeline.stages.report import inputs as report_inputs
 from tinsmith.pipeline.stages.report import make as report
-from tinsmith.pipeline.stages.report import tasks as report_tasks
 from tinsmith.pipeline.stages.train import job, plan
 from tinsmith.pipeline.stages.train import make as train
 from tinsmith.pipeline.stages.train.digests import of_train
@@ -77,29 +70,21 @@ TASKS, JOINT = "tasks", "joint"  # folders of a run: a run for each task, and on
 def prepared(run: Run) -> Prepared:
     """The results of the data stage."""
     record = run.done(DATA)
-    facts = record.facts
-    return Prepared(
-        recipe=run.recipe,
-        base=facts.base,
-        files={name: run.folder / name for name in record.outputs},
-        digests=record.digests,
-        counts=facts.counts,
-        constraint=facts.constraint,
-        is_augmented=facts.augmentation is not None,
-        new=facts.new,
-    )
+    files = {name: run.folder / name for name in record.outputs}
+    return Prepared(**vars(record.facts), recipe=run.recipe, files=files, digests=record.digests)
 
 
-def read_data(run: Run) -> data_inputs.Inputs:
-    return data_inputs.Inputs(run.recipe, _base_files(run))
+def read_data(run: Run) -> data_digests.Inputs:
+    return data_digests.Inputs(run.recipe, _base_files(run))
 
 
-def _base_files(run: Run) -> dict[str, str]:
+def _base_files(run: Run) -> dict[str, list[int]]:
     base = run.recipe.base
     if base is None or not base.mmproj:
         return {}
-    named = [(MODEL, run.recipe.resolve(base.model)), (PAIRED, run.recipe.resolve(base.mmproj))]
-    return {name: run.digest(path, f"{NEW_BASE}/{name}") for name, path in named if path.is_file()}
+    paths = {MODEL: run.recipe.resolve(base.model), PAIRED: run.recipe.resolve(base.mmproj)}
+    stats = {name: path.stat() for name, path in paths.items() if path.is_file()}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
 def read_baselines(run: Run) -> baselines.Inputs:
@@ -133,8 +118,8 @@ def read_merge(run: Run) -> merge.Inputs:
     return merge.Inputs(prepared(run), folder, _qat_folder(run), run.done(TRAIN).digests)
 
 
-def _merged(run: Run) -> FloatModel:
-    return FloatModel(run.folder / merge.FOLDER, run.done(MERGE).facts.sha256)
+def _merged(run: Run) -> Model:
+    return Model(run.folder / merge.FOLDER, run.done(MERGE).facts.sha256)
 
 
 def read_build(run: Run) -> build.Inputs:
@@ -145,7 +130,7 @@ def read_build(run: Run) -> build.Inputs:
     origins = [build.Origin(_merged(run), run.folder / trained, others)]
     folder = _qat_folder(run)
     if qat_sha256 and folder:
-        origins.append(build.Origin(FloatModel(run.folder / merge.QAT, qat_sha256), folder, qat))
+        origins.append(build.Origin(Model(run.folder / merge.QAT, qat_sha256), folder, qat))
     made = run.done(TRAIN).digests
     qat_importance = made.get(f"{qat_adapter.FOLDER}/{trained}/{IMPORTANCE}")
     decides = {"merged": merged.digests, "importance": made[f"{trained}/{IMPORTANCE}"]}
@@ -178,8 +163,8 @@ def read_verify(run: Run) -> verify.Inputs:
 def read_evaluate(run: Run) -> evaluate.Inputs:
     built, merged = run.done(BUILD), _merged(run)
     found = by_name(built)
-    models = {shipped(weights): (path, found[path.name]) for weights, path in unsealed(run, built).items()}
-    models = {TUNED: (merged.folder, merged.sha256), **models}
+    models = {shipped(weights): Model(path, found[path.name]) for weights, path in unsealed(run, built).items()}
+    models = {TUNED: merged, **models}
     return evaluate.Inputs(prepared(run), models, found, run.done(MERGE).digests)
 
 
@@ -193,12 +178,12 @@ def _records(run: Run, stage: Stage[Any, Any], stages: Sequence[Stage[Any, Any]]
     return {one.name: asdict(run.done(one)) for one in stages if one.name in stage.after}
 
 
-def read_report(run: Run) -> report_inputs.Inputs:
+def read_report(run: Run) -> report.Inputs:
     records, trained = _records(run, REPORT, STAGES), run.done(TRAIN)
     seconds = {name: record["seconds"] for name, record in records.items()}
     seconds["train"] = trained.facts.seconds_in_all(trained.seconds)
     answers = run.folder / measuring.FOLDER
-    return report_inputs.Inputs(prepared(run), records, machine(), versions(), seconds, answers)
+    return report.Inputs(prepared(run), records, machine(), versions(), seconds, answers)
 
 
 DATA = Stage("data", (), Data, read_data, data_digests.of_one, data.make)
@@ -218,22 +203,11 @@ MERGE = Stage("merge", ("data", "train"), merge.Merged, read_merge, merge.digest
 BUILD = Stage("build", ("data", "train", "merge"), Built, read_build, build.digests, build.make, ships=True)
 VERIFY = Stage("verify", ("data", "build"), verify.Verified, read_verify, verify.digests, verify.make)
 EVALUATE = Stage(
-    "evaluate",
-    ("data", "merge", "build", "verify"),
-    Measured,
-    read_evaluate,
-    evaluate.digests,
-    evaluate.make,
+    "evaluate", ("data", "merge", "build", "verify"), Measured, read_evaluate, evaluate.digests, evaluate.make
 )
 SEAL = Stage("seal", ("data", "build", "evaluate"), Nothing, read_seal, seal.digests, seal.make, ships=True)
-REPORT = Stage(
-    "report",
-    ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal"),
-    Nothing,
-    read_report,
-    report_inputs.digests,
-    report.make,
-)
+_ALL = ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal")
+REPORT = Stage("report", _ALL, Nothing, read_report, report.digests, report.make)
 STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
 
 
@@ -269,9 +243,9 @@ def compared(run: Run) -> dict[str, Run]:
     return {**own, TOGETHER: Run(joint(run.recipe, run.folder), run.folder / JOINT, run.display)}
 
 
-def read_data_of_tasks(run: Run) -> data_inputs.TasksInputs:
+def read_data_of_tasks(run: Run) -> data_digests.TasksInputs:
     forbidden = sum(one.done(DATA).facts.test_outputs_forbidden for one in task_runs(run).values())
-    return data_inputs.TasksInputs(run.recipe, _base_files(run), _prepared_tasks(run), forbidden)
+    return data_digests.TasksInputs(run.recipe, _base_files(run), _prepared_tasks(run), forbidden)
 
 
 def read_build_of_base(run: Run) -> build.BaseInputs:
@@ -289,17 +263,17 @@ def adapted(run: Run) -> dict[str, Path]:
     return {weights: run.folder / adapters.FOLDER / name for weights, name in made.tins.items()}
 
 
-def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.TasksInputs:
+def read_evaluate_of_tasks(run: Run) -> evaluate.TasksInputs:
     made, others = run.done(ADAPTERS), compared(run)
     found = by_name(made)
     every = others.get(TOGETHER)
-    return evaluate_tasks.TasksInputs(
+    return evaluate.TasksInputs(
         data=prepared(run),
         tasks=_prepared_tasks(run),
-        tins={weights: (path, found[path.name]) for weights, path in adapted(run).items()},
+        tins={weights: Model(path, found[path.name]) for weights, path in adapted(run).items()},
         answers={name: one.folder / measuring.FOLDER for name, one in task_runs(run).items()},
         own={name: one.done(EVALUATE).facts.systems for name, one in others.items() if name != TOGETHER},
-        joint=evaluate_tasks.Joint(prepared(every), every.folder / measuring.FOLDER) if every else None,
+        joint=evaluate.Joint(prepared(every), every.folder / measuring.FOLDER) if every else None,
         compared={name: one.done(EVALUATE).inputs_sha256 for name, one in others.items()},
         digests=made.digests,
     )
@@ -319,19 +293,17 @@ def read_seal_of_tasks(run: Run) -> seal.TasksInputs:
     )
 
 
-def read_report_of_tasks(run: Run) -> report_inputs.TasksInputs:
+def read_report_of_tasks(run: Run) -> report.TasksInputs:
     others = compared(run)
     tasks = {
-        name: report_inputs.Task(
-            prepared(one), f"{TASKS}/{name}", name in others, asdict(one.done(TRAIN).facts)
-        )
+        name: report.Task(prepared(one), f"{TASKS}/{name}", name in others, asdict(one.done(TRAIN).facts))
         for name, one in task_runs(run).items()
     }
     records = _records(run, REPORT_TASKS, STAGES_OF_TASKS)
-    return report_inputs.TasksInputs(prepared(run), records, machine(), versions(), tasks, bool(others))
+    return report.TasksInputs(prepared(run), records, machine(), versions(), tasks, bool(others))
 
 
-DATA_TASKS = Stage("data", (), Data, read_data_of_tasks, data_digests.of_tasks, data_tasks.make_of_tasks)
+DATA_TASKS = Stage("data", (), Data, read_data_of_tasks, data_digests.of_tasks, data.make_of_tasks)
 BUILD_OF_BASE = Stage(
     "build", ("data",), Built, read_build_of_base, build.digests_of_base, build.make_of_base, ships=True
 )
@@ -341,10 +313,10 @@ ADAPTERS = Stage(
 EVALUATE_TASKS = Stage(
     "evaluate",
     ("data", "verify", "adapters"),
-    evaluate_tasks.MeasuredTasks,
+    evaluate.MeasuredTasks,
     read_evaluate_of_tasks,
-    evaluate_tasks.digests_of_tasks,
-    evaluate_tasks.make_of_tasks,
+    evaluate.digests_of_tasks,
+    evaluate.make_of_tasks,
 )
 SEAL_TASKS = Stage(
     "seal",
@@ -355,13 +327,9 @@ SEAL_TASKS = Stage(
     seal.make_of_tasks,
     ships=True,
 )
+_ALL_OF_TASKS = ("data", "build", "verify", "adapters", "evaluate", "seal")
 REPORT_TASKS = Stage(
-    "report",
-    ("data", "build", "verify", "adapters", "evaluate", "seal"),
-    Nothing,
-    read_report_of_tasks,
-    report_inputs.digests,
-    report_tasks.make_of_tasks,
+    "report", _ALL_OF_TASKS, Nothing, read_report_of_tasks, report.digests, report.make_of_tasks
 )
 STAGES_OF_TASKS = (DATA_TASKS, BUILD_OF_BASE, VERIFY, ADAPTERS, EVALUATE_TASKS, SEAL_TASKS, REPORT_TASKS)
 UNMERGED = ("data", "baselines", "train")  # the goals of a method that has no model to build from
@@ -378,8 +346,7 @@ def make(
     """Brings the stage `goal`, and all it needs, up to date in `folder` (default: runs/<recipe name>).
 
     log: the kind of files that training also writes its curves to, None for none. Raises InputError, before
-    anything runs, for a goal that needs a model where the method trains none.
-    """
+    anything runs, for a goal that needs a model where the method trains none."""
     place = folder or default_folder(recipe)
     return (_make_tasks if recipe.tasks else _make_one)(recipe, place, display, goal, log)
 
@@ -448,13 +415,10 @@ def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: 
     """Brings each task, then the stage `goal` of the whole, up to date. Only tasks have the stage `train`, and
     `build` ends with the adapters beside the base. All data is prepared before any task trains."""
     if goal == MERGE.name:
-        raise InputError(
-            f"{recipe.path}: the adapters of several tasks stand beside the base; nothing is merged"
-        )
+        raise InputError(f"{recipe.path}: the adapters of several tasks go beside the base; nothing is merged")
     assert recipe.router  # of a recipe with tasks
     compares = goal in (EVALUATE_TASKS.name, REPORT_TASKS.name) and recipe.router.compare
     with opened(recipe, folder, display) as run:
-        check_router_files(recipe)
         if goal != DATA_TASKS.name:
             _make_data(run)
         for name, one in recipe.tasks.items():
@@ -493,15 +457,6 @@ def planned(run: Run) -> tuple[dict[str, int], int]:
         for name, one in _prepared_tasks(run).items()
     }
     return beside.planned(prepared(run), tasks)
-
-
-def check_router_files(recipe: Recipe) -> None:
-    """Raises DataError where [router] names a file that a router can't be fitted on or measured with. One that
-    is not there may be made by a task's command."""
-    makes = any(one.data.command for one in recipe.tasks.values())
-    for key, path in routing.stated(recipe).items():
-        if path.exists() or not makes:
-            routing.prompts(recipe, key, path)
 
 
 def check_router_examples(run: Run) -> None:

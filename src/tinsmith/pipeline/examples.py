@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import tasks
+from tinsmith.data.containers.folders import sources
+from tinsmith.data.images import ImageSource
+from tinsmith.data.readers import Example, as_row
+from tinsmith.data.shapes import Named, Opened, open_examples
+from tinsmith.data.shapes.own import Own
 from tinsmith.data.splits import LEARNED, SPLITS
 from tinsmith.errors import DataError
 from tinsmith.pipeline.prepared import COPIES
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.system import files
-
-if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
-    from tinsmith.data.readers import Example
-    from tinsmith.data.shapes import Named, Opened
-    from tinsmith.pipeline.recipe.values import Recipe
-    from tinsmith.tasks import Task
+from tinsmith.tasks import Task
 
 IMAGES = "images"  # beside a run's examples
 DIVISION = "data/splits.json"  # the split of each input, by its key
@@ -32,14 +33,20 @@ def named_paths(recipe: Recipe) -> dict[str, Path]:
     return recipe.paths(recipe.data, SPLITS)
 
 
+def split_paths(recipe: Recipe) -> dict[str, Path]:
+    """The recipe's files by split, with those splits that the folder or file of `train` holds too."""
+    paths = named_paths(recipe)
+    held = sources(paths[LEARNED]) if LEARNED in paths else {}
+    paths = {**{split: paths[LEARNED] for split in held}, **paths}
+    return {split: paths[split] for split in SPLITS if split in paths}
+
+
 def beside(recipe: Recipe) -> dict[str, Path]:
     """The other files that the recipe's method learns from, by the recipe's key."""
     return recipe.paths(recipe.data, COPIES)
 
 
 def columns(recipe: Recipe) -> Named:
-    from tinsmith.data.shapes import Named
-
     data = recipe.data
     return Named(data.shape, data.input or (), data.output, data.group, data.author, data.image or ())
 
@@ -53,9 +60,6 @@ def logged(asked: str, answer: str, before: Sequence[Mapping[str, str]], probabi
 def columns_of(recipe: Recipe, path: Path) -> Named:
     """The columns of a file of new examples: those in [data], or the usual ones for a file that `tinsmith run
     --log-unsure` wrote."""
-    from tinsmith.data.shapes import Named
-    from tinsmith.data.shapes.own import Own
-
     named = columns(recipe)
     if path.suffix == ".jsonl" and path.is_file():
         with path.open(encoding="utf-8", errors="replace") as file:
@@ -73,8 +77,6 @@ def columns_of(recipe: Recipe, path: Path) -> Named:
 
 def read_examples(path: Path, task: str, named: Named | None = None, split: str = LEARNED) -> list[Example]:
     """Raises DataError for a row that is no example, or whose output the task does not have."""
-    from tinsmith.data.shapes import open_examples
-
     kind = tasks.by_name(task)
     return checked(open_examples(path, named=named, task=kind, split=split), kind)
 
@@ -103,8 +105,6 @@ def division_before(recipe: Recipe) -> Path | None:
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:
     """As JSON lines. Images are copied to a folder beside the file, each once, under its SHA-256."""
-    from tinsmith.data.readers import as_row
-
     folder = path.parent
     if any(one.images for one in examples):
         files.claim(folder / IMAGES)
@@ -138,10 +138,6 @@ def _keep(place: Path, data: bytes) -> None:
 
 def images_digest(path: Path, named: Named) -> str | None:
     """SHA-256 of the images that a file's rows name; None where they name none, or one can't be read yet."""
-    import hashlib
-
-    from tinsmith.data.shapes import open_examples
-
     if not path.is_file():
         return None
     try:
@@ -158,8 +154,6 @@ def digest(path: Path) -> str | None:
     """SHA-256 of a file, or of what a folder holds; None where there is neither."""
     if not path.is_dir():
         return files.sha256_file(path) if path.is_file() else None
-    import hashlib
-
     found = sorted(one for one in path.rglob("*") if one.is_file())
     told = (os.fsencode(one.relative_to(path)) + f" {files.sha256_file(one)}\n".encode() for one in found)
     return hashlib.sha256(b"".join(told)).hexdigest()

@@ -8,28 +8,34 @@ on answers to validation examples."""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith import quant
+from tinsmith.chat.chat_template import render, special_tokens
+from tinsmith.evaluate import systems
+from tinsmith.evaluate.answers import Item
 from tinsmith.format_names import AUTO, FORMATS
 from tinsmith.formats.weights import weight_format
 from tinsmith.pipeline import contents
-from tinsmith.pipeline.prepared import FloatModel, Prepared
+from tinsmith.pipeline.measuring import Asking
+from tinsmith.pipeline.prepared import Model, Prepared
 from tinsmith.pipeline.recipe.tables import NO_QAT
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.quant import shipping
+from tinsmith.quant.model import Feedback
 from tinsmith.quant.presets import PRESETS
+from tinsmith.spec import Spec
 from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.quantized.qat_adapter import Preparation
 from tinsmith.train.steps import together
+from tinsmith.train.tensors import from_float32, to_float32
 
 if TYPE_CHECKING:
-    from tinsmith.quant.model import Feedback
-    from tinsmith.search.auto import Point, Search
-    from tinsmith.search.choice import Chosen
-    from tinsmith.spec import Spec
+    from tinsmith.search.auto import Chosen, Point, Search
 
 FOLDER = "search"  # of a run: what AUTO was measured on
 BASE = "base"  # in FOLDER: what was measured of the base
@@ -62,15 +68,13 @@ def prepare_digests(data: Prepared) -> Any:
     names = prepared_for(data.recipe)
     if AUTO not in names:
         return names[0] if names else None
-    stated = {"formats": names, "build": data.recipe.build.stated}
+    stated = {"formats": names, "build": dataclasses.asdict(data.recipe.build)}
     return {**stated, **contents.target_digests(data.recipe), **auto_digests(data)}
 
 
 def prepare(data: Prepared, spec: Spec, folder: Path, reporter: Reporter) -> Preparation | None:
     """The quantization that training prepares for, with AUTO's error feedback; None for none. spec: the base
     with the chat template of training."""
-    from tinsmith.train.tensors import from_float32, to_float32
-
     recipe = data.recipe
     names = prepared_for(recipe)
     reads = "qat" in methods.by_name(recipe.train.method).keys
@@ -96,8 +100,6 @@ def prepare(data: Prepared, spec: Spec, folder: Path, reporter: Reporter) -> Pre
 
 def _bits(spec: Spec, preset: str) -> float:
     """Of a weight of the matrices, on average."""
-    from tinsmith import quant
-
     total = weights = 0.0
     for role, name in quant.encoder(spec, preset).formats.items():
         kind, count = weight_format(name), spec.tensors[role].rows * spec.tensors[role].inputs
@@ -114,15 +116,12 @@ def auto_digests(data: Prepared) -> dict[str, Any]:
     return {"calibration": data.split_digest("train"), "validation": data.split_digest("validation")}
 
 
-def choose(
-    data: Prepared, spec: Spec, folder: Path, reporter: Reporter, merged: FloatModel | None = None
-) -> Chosen:
+def choose(data: Prepared, spec: Spec, folder: Path, reporter: Reporter, merged: Model | None = None) -> Chosen:
     """The formats of AUTO within the recipe's budgets.
 
     spec: as it is written; folder: of the measurements; merged: the model whose validation answers define the
-    accuracy; None before training, when accuracy is the share of unchanged most likely tokens.
-    """
-    from tinsmith.search import choice
+    accuracy; None before training, when accuracy is the share of unchanged most likely tokens."""
+    from tinsmith.search import auto
     from tinsmith.search.auto import Options, Search
     from tinsmith.search.budget import Budget
 
@@ -132,11 +131,11 @@ def choose(
     search = Search(spec, calibration(data, spec), folder, display, options)
     accuracy = None
     if stated["min_accuracy"] is not None and merged is not None:
-        accuracy = _Answers(data, merged, spec, search, folder, reporter).accuracy
+        accuracy = _accuracy(data, merged, spec, search, folder, reporter)
     if data.recipe.build.target:
         stated["memory"] = contents.room(data, spec)
-        stated["bandwidth"] = choice.bandwidth(contents.devices(data.recipe))
-    return choice.of_search(search, Budget(**{name: stated.get(name) for name in names}), display, accuracy)
+        stated["bandwidth"] = auto.bandwidth(contents.devices(data.recipe))
+    return auto.of_search(search, Budget(**{name: stated.get(name) for name in names}), display, accuracy)
 
 
 def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: Reporter) -> Chosen:
@@ -154,7 +153,6 @@ def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: R
 
 def calibration(data: Prepared, spec: Spec) -> list[int]:
     """Tokens of the recipe's training examples as the model sees them."""
-    from tinsmith.chat.chat_template import render, special_tokens
     from tinsmith.search import text
 
     assert spec.chat_template is not None
@@ -174,34 +172,26 @@ def error_feedback(data: Prepared, spec: Spec, reporter: Reporter) -> Feedback:
     return grams.of_text(spec, calibration(data, spec), reporter.display)[1].feedback
 
 
-class _Answers:
-    """A choice's answers to validation examples, beside the float model's."""
+def _accuracy(
+    data: Prepared, merged: Model, spec: Spec, search: Search, folder: Path, reporter: Reporter
+) -> Callable[[Point], float]:
+    """The accuracy of a choice: its exact answers to validation examples, as a share of the float model's."""
+    asking, examples = Asking(data, folder, reporter), data.examples("validation")[:VALIDATED]
+    items, labels = [Item(data.conversation(example)) for example in examples], data.labels()
 
-    def __init__(
-        self, data: Prepared, merged: FloatModel, spec: Spec, search: Search, folder: Path, reporter: Reporter
-    ) -> None:
-        self.data, self.spec, self.search, self.folder, self.reporter = data, spec, search, folder, reporter
-        self.examples = data.examples("validation")[:VALIDATED]
-        self.exact = self._exact("float", merged.folder, merged.sha256)
-
-    def accuracy(self, point: Point) -> float:
-        path = self.folder / "candidate.gguf"
-        feedback = self.search.grams.feedback
-        weights = shipping.Weights("candidate", self.search.mix(point), feedback=feedback)
-        shipping.write_gguf(self.spec, path, weights, self.reporter.display)
-        exact = self._exact(f"candidate-{point.size}", path, files.sha256_file(path))
-        path.unlink()
-        return exact / self.exact if self.exact else 1.0
-
-    def _exact(self, name: str, model: Path, digest: str) -> float:
-        """The share of exact answers, out of the run's own worker."""
-        from tinsmith.evaluate import systems
-        from tinsmith.evaluate.answers import Item, Job
-
-        data, settings = self.data, self.data.recipe.eval
-        items = [Item(data.conversation(example)) for example in self.examples]
-        job = Job(str(model), digest, settings.threads, settings.max_tokens, items)
-        with self.reporter.step(f"validate {name}", len(items)):
-            outcome = systems.ask(name, job, self.folder, self.reporter.progress)
-        grades = systems.grades(data.task, outcome, self.examples, data.labels())
+    def exact(name: str, model: Model) -> float:
+        outcome = asking.ask(name, model, items)
+        grades = systems.grades(data.task, outcome, examples, labels)
         return sum(grade.exact for grade in grades) / len(grades)
+
+    whole = exact("float", merged)
+
+    def accuracy(point: Point) -> float:
+        path = folder / "candidate.gguf"
+        weights = shipping.Weights("candidate", search.mix(point), feedback=search.grams.feedback)
+        shipping.write_gguf(spec, path, weights, reporter.display)
+        found = exact(f"candidate-{point.size}", Model(path, files.sha256_file(path)))
+        path.unlink()
+        return found / whole if whole else 1.0
+
+    return accuracy

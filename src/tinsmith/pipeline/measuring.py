@@ -1,7 +1,6 @@
 """Measures systems: their answers to the test items, and their entries in report.json.
 
-All systems answer the same items in the same order, greedily.
-"""
+All systems answer the same items in the same order, greedily."""
 
 from __future__ import annotations
 
@@ -11,29 +10,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
 from tinsmith.evaluate import metrics, surety, systems
 from tinsmith.evaluate.answers import Answer, Item, Job
 from tinsmith.evaluate.baselines import Nearest, stratified
 from tinsmith.evaluate.naming import TUNED
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import constraint
-from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.prepared import Model, Prepared
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.tasks import Grade
+from tinsmith.tasks import Grade
 
 FOLDER = "eval"  # of a run: the answers
 # Baselines that run no model; so they cost nothing, and answer every item.
 FREE = ("nearest", "tfidf")
 # Keys of [eval] that have to do with baselines alone.
 BASELINE_KEYS = ("baselines", "baseline_limit", "shots")
-
-Model = tuple[Path, str]  # its path and digest
 
 
 @dataclass(frozen=True)
@@ -45,13 +40,13 @@ class Measured:
 
 def test_items(data: Prepared) -> list[Example]:
     """The test examples that are evaluated: all, or `[eval] limit` of them, the parts evenly."""
-    return stratified(data.examples("test"), data.recipe.eval.limit, data.recipe.eval.seed)
+    return stratified(data.examples("test"), data.recipe.eval.limit)
 
 
 def baseline_items(data: Prepared, name: str) -> list[Example]:
     """The items of a baseline: `[eval] baseline_limit` of the test items, or all where they cost nothing."""
     limit = 0 if name in FREE else data.recipe.eval.baseline_limit
-    return stratified(test_items(data), limit, data.recipe.eval.seed)
+    return stratified(test_items(data), limit)
 
 
 def eval_digests(recipe: Recipe) -> dict[str, Any]:
@@ -76,8 +71,7 @@ class Asking:
     def measured(
         self, name: str, model: Model, prompted: Sequence[Item], **options: Any
     ) -> tuple[Outcome, dict[str, Any]]:
-        """A system's answers to the test items, and its entry in report.json. options: further fields of the
-        job."""
+        """A system's answers to the test items, and its entry in report.json. options: more fields of a Job."""
         items, abstains = test_items(self.data), self.data.recipe.eval.max_error is not None and name != TUNED
         outcome = self.ask(name, model, prompted, items, confidence=abstains, **options)
         entry = result(self.data, outcome, items)
@@ -103,13 +97,12 @@ class Asking:
         error = data.recipe.eval.max_error
         assert error is not None
         least = surety.threshold(*seen["validation"], error)
-        points = {split: surety.at(*pairs, least) for split, pairs in seen.items()}
         return {
             "error": error,
             "threshold": least,
             **{
-                split: {"items": len(seen[split][1]), **dataclasses.asdict(point)}
-                for split, point in points.items()
+                split: {"items": len(pairs[1]), **dataclasses.asdict(surety.at(*pairs, least))}
+                for split, pairs in seen.items()
             },
             "curve": [dataclasses.asdict(point) for point in surety.curve(*seen["test"])],
         }
@@ -117,8 +110,7 @@ class Asking:
     def ask(
         self, name: str, model: Model, items: Sequence[Item], weighed: Sequence[Example] = (), **options: Any
     ) -> Outcome:
-        """weighed: the examples that the items ask for, where the task's measures are wanted; options: further
-        fields of the job."""
+        """weighed: the items' examples, if the task's measures are wanted; options: more fields of a Job."""
         settings, (path, digest), task = self.data.recipe.eval, model, self.data.task
         if weighed and task.weighs == "expected":
             pairs = zip(items, weighed, strict=True)
@@ -149,12 +141,9 @@ def timed(answer: Answering, items: Sequence[Example]) -> list[Answer]:
     return answers
 
 
-def figures(
-    data: Prepared, outcome: Outcome, items: Sequence[Example], grades: Sequence[Grade]
-) -> dict[str, Any]:
+def figures(outcome: Outcome, items: Sequence[Example], grades: Sequence[Grade]) -> dict[str, Any]:
     """Grades and costs of a system's answers."""
-    parts, settings = [example.part for example in items], data.recipe.eval
-    return {**metrics.summarize(grades, parts, settings.bootstrap, settings.seed), **systems.costs(outcome)}
+    return {**metrics.summarize(grades, [example.part for example in items]), **systems.costs(outcome)}
 
 
 def result(
@@ -165,6 +154,6 @@ def result(
     if grades is None:
         grades = systems.grades(data.task, outcome, items, known)
     return {
-        **figures(data, outcome, items, grades),
+        **figures(outcome, items, grades),
         "task": data.task.measures(pairs, known, constraint.read_schema(data.recipe)),
     }

@@ -5,8 +5,7 @@ recipe/        the recipe, and the files that it names, as they lie beside it
 cache/         the models that it names, as `tinsmith pull` keeps them
 recipe.txt     the recipe's name in recipe/
 install.py     checks the folder, makes an environment of Python's venv, and says what is ready
-CHECK.md       what the operator checks
-"""
+CHECK.md       what the operator checks"""
 
 from __future__ import annotations
 

@@ -27,20 +27,9 @@ def table(systems: dict[str, Any]) -> str:
     rows = [tuple(head.split("|"))]
     for name, s in systems.items():
         low, high = s["exact_interval"]
-        rows.append(
-            (
-                title(name),
-                percent(s["exact"]),
-                f"{percent(low)}–{percent(high)}",
-                percent(s["equivalent"]),
-                percent(s["function"]),
-                percent(s["valid"]),
-                figure(s["ms_per_item"]),
-                size(s.get("bytes")),
-                size(s["peak_memory"]),
-                str(s["items"]),
-            )
-        )
+        shares = [percent(s[key]) for key in ("equivalent", "function", "valid")]
+        costs = figure(s["ms_per_item"]), size(s.get("bytes")), size(s["peak_memory"]), str(s["items"])
+        rows.append((title(name), percent(s["exact"]), f"{percent(low)}–{percent(high)}", *shares, *costs))
     return "\n".join(aligned(rows))
 
 

@@ -7,20 +7,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from tinsmith import tasks
+from tinsmith import models, tasks
+from tinsmith.chat.chat_template import settle, writes_date
+from tinsmith.data import readers
 from tinsmith.data.preferences import Preference, read_pairs, read_ratings
+from tinsmith.data.readers import Example
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.spec import Spec
 from tinsmith.system import reading
+from tinsmith.tasks import Message, Task
 from tinsmith.train.methods import kto
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.spec import Spec
-    from tinsmith.tasks import Message, Task
 
 # The run's own copies, by their names in its folder.
 LICENSES = "data/LICENSES.txt"
@@ -64,18 +64,58 @@ class New:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """files, digests: of the run's own copies, by name; counts: of examples by split; constraint: what a tin's
-    manifest says of it; is_augmented: there are augmented examples."""
+class Augmentation:
+    """rows: examples made; variants: of each example, at most; slots: values found that can be substituted, by
+    argument; sources: values filled in, by where they are from; shared: of each split, how many inputs were
+    made too; images: changes of images, by kind."""
+
+    rows: int
+    variants: int
+    slots: dict[str, int]
+    sources: dict[str, int]
+    shared: dict[str, int]
+    images: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Divided:
+    """Splits that were made. made: their names, and the training split's; kept: examples whose split an earlier
+    run in this folder had chosen; groups: of examples that stay together; near: of the examples, those in a
+    group with others."""
+
+    made: list[str]
+    kept: int
+    groups: int
+    near: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """constraint: what a tin's manifest says of it; counts: of examples by split; the other numbers are of test
+    examples whose output the constraint forbids, or whose input is a training input too; new: how many of the
+    examples an adapter is to learn on top of the others; divided: of splits that were made."""
+
+    base: Base
+    constraint: dict[str, Any] | None
+    test_outputs_forbidden: int
+    counts: dict[str, int]
+    test_inputs_in_train: int
+    augmentation: Augmentation | None = None
+    new: New | None = None
+    divided: Divided | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared(Data):
+    """files, digests: of the run's own copies, by name."""
 
     recipe: Recipe
-    base: Base
     files: Mapping[str, Path]
     digests: Mapping[str, str]
-    counts: Mapping[str, int]
-    constraint: dict[str, Any] | None = None
-    is_augmented: bool = False
-    new: New | None = None
+
+    @property
+    def is_augmented(self) -> bool:
+        return self.augmentation is not None
 
     @property
     def task(self) -> Task:
@@ -93,16 +133,12 @@ class Prepared:
 
     def examples(self, split: str) -> list[Example]:
         """The examples of a split; empty where the recipe has none."""
-        from tinsmith.data import readers
-
         if split == "train" and self.recipe.data.train is None:
             return []
         return readers.read_jsonl(self.files[split_name(split)])
 
     def augmented(self) -> list[list[Example]]:
         """The augmented examples by variant; empty where there are none."""
-        from tinsmith.data import readers
-
         if AUGMENTED not in self.files:
             return []
         rows = readers.read_jsonl(self.files[AUGMENTED])
@@ -131,11 +167,10 @@ class Prepared:
         return self.files[ANSWER].read_bytes()
 
 
-@dataclass(frozen=True)
-class FloatModel:
-    """The trained float model's folder, and the SHA-256 of its files together."""
+class Model(NamedTuple):
+    """A model's file or folder, and the SHA-256 of its files together."""
 
-    folder: Path
+    path: Path
     sha256: str
 
 
@@ -158,11 +193,9 @@ def read_texts(path: Path) -> list[str]:
     return [text for text in re.split(r"\n(?:[ \t]*\n)+", whole) if text.strip()]
 
 
-def load_base(recipe: Recipe, base: str | Path) -> Spec:
+def load_base(recipe: Recipe, base: str | Path, *, mtp: bool = False) -> Spec:
     """The base with the chat template for training and shipping."""
-    from tinsmith import models
-
-    spec = models.load(base)
+    spec = models.load(base, mtp=mtp)
     if spec.chat_template is None:
         return spec
     return dataclasses.replace(spec, chat_template=settled(recipe, spec.chat_template))
@@ -170,8 +203,6 @@ def load_base(recipe: Recipe, base: str | Path) -> Spec:
 
 def settled(recipe: Recipe, template: str) -> str:
     """The base's chat template with the values that the recipe fixes, for training and shipping."""
-    from tinsmith.chat.chat_template import settle, writes_date
-
     data = recipe.data
     tools = read_tools(recipe) if data.show_tools else None
     try:

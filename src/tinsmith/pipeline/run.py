@@ -6,8 +6,7 @@ atomically after each stage: a kill loses at most the stage under way, and long 
 their own.
 
 run.json also names each file and folder of the run before the run first writes it. The run never replaces
-another file in the folder, nor a file that the recipe reads.
-"""
+another file in the folder, nor a file that the recipe reads."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -30,10 +29,10 @@ from typing import Any, Generic, TextIO, TypeVar
 
 from tinsmith import __version__, hub
 from tinsmith.errors import FormatError, InputError
-from tinsmith.pipeline.facts import digest_of, from_json
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Facts, Made, Reporter
 from tinsmith.system import files, reading
+from tinsmith.system.from_json import digest_of, from_json
 from tinsmith.system.machine import cpu
 from tinsmith.system.memory import total
 from tinsmith.system.progress import Display, clock
@@ -56,8 +55,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Record(Generic[Facts]):
-    """A finished stage in run.json. outputs: by their name relative to the run's folder, or by their absolute
-    path outside it."""
+    """A finished stage in run.json. outputs: by their name in the run's folder, or by their absolute path."""
 
     inputs: dict[str, Any]
     inputs_sha256: str
@@ -85,8 +83,7 @@ class Stage(Generic[Inputs, Facts]):
 
     ships: its outputs are results for users. An output that a changed recipe no longer makes is removed.
 
-    outlives_version: another version of tinsmith keeps its result, which is too slow to make again.
-    """
+    outlives_version: another version of tinsmith keeps its result, which is too slow to make again."""
 
     name: str
     after: tuple[str, ...]
@@ -115,9 +112,6 @@ class Run:
         self.reporter = Reporter(display)
         self.log: str | None = None
         self.state = _read_state(folder / STATE)
-        self.state.setdefault("stages", {})
-        self.state.setdefault("earlier", {})
-        self.state.setdefault("files", [])
 
     def record(self, stage: Stage[Any, Facts]) -> Record[Facts] | None:
         """None for a stage that never finished, or whose facts have another form."""
@@ -167,15 +161,6 @@ class Run:
             return False
         return stat.st_mtime_ns == output.mtime_ns or files.sha256_file(path) == output.sha256
 
-    def digest(self, path: Path, copy: str) -> str:
-        """SHA-256 of a file, which is not read where a stage's output of this name is known to be its copy."""
-        stat = path.stat()
-        for stage in self.state["stages"].values():
-            output = stage.get("outputs", {}).get(copy, {})
-            if (output.get("bytes"), output.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns):
-                return str(output["sha256"])
-        return files.sha256_file(path)
-
     def _make(self, stage: Stage[Any, Any]) -> None:
         self.display.line(f"{stage.name}: …")
         start = time.monotonic()
@@ -204,8 +189,8 @@ class Run:
         """Drops the stage's record."""
         record = self.state["stages"].pop(stage.name, None)
         if record is not None:
-            if stage.ships and isinstance(record.get("outputs"), dict):
-                self.state["earlier"] |= record["outputs"]
+            if stage.ships:
+                self.state["earlier"] |= record.get("outputs", {})
             self._save()
 
     def note(self, paths: Sequence[Path]) -> None:
@@ -221,7 +206,7 @@ class Run:
         for name, value in self.state["earlier"].items():
             if name in kept:
                 left[name] = value
-            elif name not in named and self._is_ours(name, value):
+            elif name not in named and self._is_ours(name, value["sha256"]):
                 try:
                     (self.folder / name).unlink()
                     self.state["files"] = [one for one in self.state["files"] if one != name]
@@ -263,8 +248,7 @@ class Run:
         )
 
     def _own_name(self, path: Path) -> PurePath | None:
-        """The name of a path in the run's folder; None for other paths, run.json, and a cache of models
-        there."""
+        """The name of a path in the run's folder; None for others, run.json, and a cache of models there."""
         if not path.is_relative_to(self.folder) or path == self.folder / STATE:
             return None
         if any(files.is_inside(path, place) for place in hub.places()):
@@ -276,14 +260,10 @@ class Run:
         named = {*self.state["files"], *self.state["earlier"], *(one for made in outputs for one in made)}
         return not named.isdisjoint(one.as_posix() for one in (name, *name.parents))
 
-    def _is_ours(self, name: str, value: Any) -> bool:
+    def _is_ours(self, name: str, sha256: str) -> bool:
         path = self.folder / name
-        try:
-            output = from_json(Output, value)
-        except ValueError:
-            return False
         inside = files.is_inside(path.parent, self.folder) and not path.is_symlink()
-        return inside and path.is_file() and files.sha256_file(path) == output.sha256
+        return inside and path.is_file() and files.sha256_file(path) == sha256
 
     def _name(self, path: Path) -> str:
         """Relative to the run's folder where the file is in it, absolute elsewhere."""
@@ -368,26 +348,32 @@ def _number(lock: TextIO, path: Path) -> str:
 
 def _read_state(path: Path) -> dict[str, Any]:
     if not path.exists():
-        return {}
+        return dataclasses.asdict(_State({}))
     advice = "it is damaged: move the folder away, or give another with --out"
     state = reading.read_table(path, FormatError, unique=True, advice=advice)
-    stages, earlier = state.get("stages", {}), state.get("earlier", {})
-    tables = isinstance(stages, dict) and isinstance(earlier, dict)
-    named = state.get("files", [])
-    tables = tables and isinstance(named, list) and all(isinstance(one, str) for one in named)
-    if not tables or "stages" not in state or not all(map(_is_stage, stages.values())):
-        raise FormatError(f"{path}: is not a run's record; {advice}")
-    return state
+    try:
+        from_json(_State, state)
+    except ValueError:
+        raise FormatError(f"{path}: is not a run's record; {advice}") from None
+    return {"earlier": {}, "files": [], **state}
 
 
-def _is_stage(value: Any) -> bool:
-    """Whether the parts that are read without running the stage again are well formed."""
-    parts = (
-        [value.get(name, {}) for name in ("inputs", "outputs", "facts")] if isinstance(value, dict) else [None]
-    )
-    return all(isinstance(part, dict) for part in parts) and all(
-        isinstance(output, dict) for output in value.get("outputs", {}).values()
-    )
+@dataclass(frozen=True)
+class _Stage:
+    """The form of the parts of a stage's record that are read without running the stage again."""
+
+    inputs: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Output] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _State:
+    """The form of run.json. earlier: outputs of earlier stages; files: all that the run wrote."""
+
+    stages: dict[str, _Stage]
+    earlier: dict[str, Output] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
 
 
 def _output(path: Path) -> Output:

@@ -1,4 +1,4 @@
-"""A stage's reporter and the form of its results."""
+"""What the engine gives to a stage and takes from it."""
 
 from __future__ import annotations
 

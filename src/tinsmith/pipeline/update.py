@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.chat.chat_template import literal
 from tinsmith.errors import InputError
 from tinsmith.evaluate import metrics
 from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.spec import Spec
 from tinsmith.system import files
 from tinsmith.train.adapters import peft_folder
 
-if TYPE_CHECKING:
-    from tinsmith.spec import Spec
-
 FILES = ("data", "validation", "test")  # the keys of [update] that are files of examples
-RESAMPLES = 2000
 
 
 def folder(recipe: Recipe) -> Path | None:
@@ -40,7 +38,6 @@ def sources(recipe: Recipe) -> dict[str, Path]:
 def check(recipe: Recipe, spec: Spec, tools: Sequence[Any] | None) -> None:
     """Raises InputError or FormatError for an adapter of another base or chat template. spec: with the template
     of training; tools: in that template."""
-    from tinsmith.chat.chat_template import literal
     from tinsmith.train.beginning import start
 
     path = folder(recipe)
@@ -68,4 +65,4 @@ def check_folder(recipe: Recipe, own: Path) -> None:
 
 def bounds(exact: float, items: int) -> tuple[float, float]:
     """The 95 % interval of a share of so many answers."""
-    return metrics.interval(round(exact * items), items, RESAMPLES, 0)
+    return metrics.interval(round(exact * items), items)

@@ -75,9 +75,7 @@ def make(
     program = contents.program
     needed = memory_of(contents, target, options)
     if not 0 <= depth < needed.session.context:
-        raise InputError(
-            f"a depth of {depth} tokens; the session holds {needed.session.context}, so give fewer"
-        )
+        raise InputError(f"a depth of {depth} tokens; give less than the session's {needed.session.context}")
     rates = rates or speed.rates_of(target)
     chunk = needed.session.chunk
     predicted = speed.speed(

@@ -7,14 +7,16 @@ import dataclasses
 import json
 import mmap
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tinsmith import __version__, _core
-from tinsmith.compiler import mtp, selftest, vision
+from tinsmith.compiler import build, selftest, vision
 from tinsmith.compiler.program import Listing, checked, read_program, shape_of
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
+from tinsmith.models import gguf_header
 from tinsmith.runtime.adapters import FOLDER as ADAPTER_FOLDER
 from tinsmith.spec import Spec, Tensor
 from tinsmith.system.files import map_file
@@ -23,7 +25,7 @@ from tinsmith.system.files import map_file
 WEIGHTS = ("weights.bin", vision.WEIGHTS)
 READ = (
     *("program.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT, tin.DRAFT),
-    *(vision.PROGRAM, vision.IMAGES, mtp.PROGRAM),
+    *(vision.PROGRAM, vision.IMAGES, build.MTP_PROGRAM),
 )
 MASKS = 4  # that firmware keeps of a constraint
 _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a page that is theirs
@@ -77,7 +79,7 @@ def of_tin(path: Path) -> Contents:
         max((facts.get("rank", 0) for facts in manifest.get(tin.ADAPTERS, {}).values()), default=0),
         read_program(file.entry(vision.PROGRAM)) if vision.PROGRAM in file.names else None,
         _constraint_bytes(path, file),
-        read_program(file.entry(mtp.PROGRAM)) if mtp.PROGRAM in file.names else None,
+        read_program(file.entry(build.MTP_PROGRAM)) if build.MTP_PROGRAM in file.names else None,
         vision.rules_in(file.entry(vision.IMAGES)) if vision.IMAGES in file.names else None,
     )
 
@@ -103,28 +105,18 @@ class Base:
     ) -> None:
         """context: tokens that a session holds at most, 0 for the base's own; entries: bytes of further ones;
         adapter_rank: the highest of the adapters among them."""
-        self.spec = spec
+        self.spec = spec.with_context(context)
         self.adapter_rank = adapter_rank
         self.name = name or str(spec.general.get("name", ""))
         self.more = dict(entries or {})
-        if context > spec.hyper.context:
-            raise InputError(
-                f"context {context} is longer than the base's {spec.hyper.context} tokens; give at most that"
-            )
-        if context:
-            self.spec = dataclasses.replace(spec, hyper=dataclasses.replace(spec.hyper, context=context))
-        self._words: dict[str, int] | None = None
 
     def contents(self, preset: str | None = None) -> Contents:
         """Of its tin in a preset's formats; None: in those that it has."""
-        from tinsmith.compiler import build
-        from tinsmith.models import gguf_header
-
         spec = self.spec if preset is None else in_formats(self.spec, preset)
         programs = build.programs_of(spec)
         listing, *further = map(read_program, programs.values())
         entries = {name: len(data) for name, data in programs.items()}
-        entries |= {"weights.bin": listing.weight_bytes, **self._text()}
+        entries |= {"weights.bin": listing.weight_bytes, **self._text}
         packed = {
             role
             for role, held in listing.tensors.items()
@@ -132,9 +124,9 @@ class Base:
         }
         encoder = rules = None
         if spec.vision is not None:
-            seen = vision.compile_vision(spec.vision)[1]
-            encoder = read_program(seen.data)
-            entries |= {vision.PROGRAM: len(seen.data), vision.WEIGHTS: seen.weight_bytes}
+            _, program = vision.compile_vision(spec.vision)
+            encoder = read_program(program)
+            entries |= {vision.PROGRAM: len(program), vision.WEIGHTS: encoder.weight_bytes}
             images = vision.images_entries(spec.vision, spec.tokenizer)
             entries |= {name: len(data) for name, data in images.items()} | {selftest.VISION_TEST: _VISION_TEST}
             rules = vision.rules_in(images[vision.IMAGES]) if images else None
@@ -144,16 +136,11 @@ class Base:
         layer = further[0] if further else None
         return Contents(self.name, kind, listing, entries, size, False, rank, encoder, 0, layer, rules)
 
+    @cached_property
     def _text(self) -> dict[str, int]:
-        from tinsmith.compiler import build
-
-        if self._words is None:
-            template, name = self.spec.chat_template, str(self.spec.general.get("name", ""))
-            self._words = {
-                entry: memoryview(data).nbytes if not isinstance(data, tin.Pieces) else data.size
-                for entry, data in build.text_entries(self.spec.tokenizer, template, name)[0]
-            }
-        return self._words
+        template, name = self.spec.chat_template, str(self.spec.general.get("name", ""))
+        entries, _ = build.text_entries(self.spec.tokenizer, template, name)
+        return {entry: len(data) for entry, data in entries if isinstance(data, bytes)}
 
 
 def in_formats(spec: Spec, preset: str) -> Spec:
@@ -213,12 +200,8 @@ def of(path: Path, preset: str | None = None, context: int = 0, *, mtp: bool = F
     if path.is_file() and path.suffix == ".tin":
         contents = of_tin(path)
         if preset is not None and preset != contents.format:
-            raise InputError(
-                f"{path}: a tin keeps its format {contents.format}; plan its GGUF or folder for {preset}"
-            )
+            raise InputError(f"{path}: a tin keeps its format {contents.format}; plan its GGUF for {preset}")
         if mtp and contents.mtp is None:
-            raise InputError(
-                f"{path}: a tin has the layer that predicts a further token, or not: this one has none"
-            )
+            raise InputError(f"{path}: this tin has no multi-token prediction layer; leave out mtp")
         return contents
     return Base(models.load(path, mtp=mtp), path.stem, context).contents(preset)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 
 from tinsmith.errors import InputError
@@ -16,21 +15,6 @@ from tinsmith.spec import Spec
 from tinsmith.targets import Target
 
 _LEAST_CONTEXT = 16  # tokens; fewer have no room for a question and an answer
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A format and a context that fit, with what they take."""
-
-    format: str
-    context: int
-    memory: Memory
-
-    def __str__(self) -> str:
-        return (
-            f"{self.format} with a context of {self.context:,} (file {self.memory.storage:,} bytes, RAM "
-            f"{self.memory.ram:,})"
-        )
 
 
 def context_for(spec: Spec, devices: Sequence[Target], context: int = 0) -> int:
@@ -93,10 +77,17 @@ def _too_much(memory: Memory, target: Target) -> Iterator[str]:
 
 
 def _advice(base: Base, contents: Contents, memory: Memory, target: Target) -> str:
-    fitting = nearest(base, contents, memory.session.context, target)
-    if fitting:
-        return "The nearest that fits: " + ", or ".join(map(str, fitting))
-    smallest = min((base.contents(name) for name in FORMATS), key=lambda contents: contents.file)
+    """The widest format, from this one on, with the longest context that fits."""
+    others = sorted(map(base.contents, FORMATS), key=lambda other: -other.program.weight_bytes)
+    narrower = [other for other in others if other.program.weight_bytes < contents.program.weight_bytes]
+    for other in (contents, *narrower):
+        fitting = _longest(other, memory.session.context, target)
+        if fitting:
+            return (
+                f"The nearest that fits: {other.format} with a context of {fitting.session.context:,} (file "
+                f"{fitting.storage:,} bytes, RAM {fitting.ram:,})"
+            )
+    smallest = min(others, key=lambda other: other.file)
     least = memory_of(smallest, target, Options(context=min(_LEAST_CONTEXT, smallest.program.context)))
     return (
         f"Nothing of this model does: {smallest.format} with a context of {least.session.context} takes a file "
@@ -104,34 +95,12 @@ def _advice(base: Base, contents: Contents, memory: Memory, target: Target) -> s
     )
 
 
-def nearest(base: Base, contents: Contents, context: int, target: Target) -> list[Fit]:
-    """The same format with the longest context that fits, and the same context with the widest narrower format;
-    where neither fits, the widest format with the longest context. Empty where nothing fits."""
-    shorter = longest(contents, context, target)
-    fitting = [shorter] if shorter else []
-    narrower = [
-        other
-        for other in map(base.contents, FORMATS)
-        if other.program.weight_bytes < contents.program.weight_bytes
-    ]
-    narrower.sort(key=lambda other: -other.program.weight_bytes)
-    options = Options(context=context)
-    for other in narrower:
-        memory = memory_of(other, target, options)
-        if fits(memory, target):
-            return [*fitting, Fit(other.format, context, memory)]
-    if fitting:
-        return fitting
-    both = (longest(other, context, target) for other in narrower)
-    return [first] if (first := next(filter(None, both), None)) else []
-
-
-def longest(contents: Contents, most: int, target: Target) -> Fit | None:
-    """The format as it is, with the longest context up to `most` that fits."""
+def _longest(contents: Contents, most: int, target: Target) -> Memory | None:
+    """With the longest context up to `most` that fits."""
 
     def memory(context: int) -> Memory:
         return memory_of(contents, target, Options(context=context))
 
     contexts = range(min(_LEAST_CONTEXT, most), most + 1)
     count = bisect_left(contexts, True, key=lambda context: not fits(memory(context), target))
-    return Fit(contents.format, contexts[count - 1], memory(contexts[count - 1])) if count else None
+    return memory(contexts[count - 1]) if count else None

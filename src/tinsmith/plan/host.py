@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tinsmith import _core
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import Listing, write_program
+from tinsmith.compiler.program import Listing, read_program, write_program
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
 from tinsmith.formats.weights import weight_format
-from tinsmith.graph import GraphBuilder
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.plan.speed import Rates
 from tinsmith.spec import Tensor, Tokenizer
 from tinsmith.system.cores import usable_cores
@@ -91,23 +91,15 @@ def rates(program: Listing, threads: int) -> Rates:
         for name in one
         if name in sizes
     )
+    floats, floats_many = bench.attention(1), bench.attention(_ROWS)
     notes = (
         f"measured here with {threads} threads: 1e9 multiply-adds a second with one row and {_ROWS}: {listed}",
-        f"memory gives {bench.read / 1e9:.1f} GB/s; attention does {bench.attention(1) / 1e9:,.1f} and "
-        f"{bench.attention(_ROWS) / 1e9:,.1f}; an op takes {bench.op * 1e6:.2f} µs besides, one that threads "
-        f"share {(bench.op + bench.sync) * 1e6:.2f}",
+        f"memory gives {bench.read / 1e9:.1f} GB/s; attention does {floats / 1e9:,.1f} and "
+        f"{floats_many / 1e9:,.1f}; an op takes {bench.op * 1e6:.2f} µs besides, one that threads share "
+        f"{(bench.op + bench.sync) * 1e6:.2f}",
     )
     return Rates(
-        weights=stream,
-        memory=bench.read,
-        many=many,
-        one=one,
-        floats=bench.attention(1),
-        floats_many=bench.attention(_ROWS),
-        elements=bench.elements,
-        op=bench.op,
-        sync=bench.sync,
-        notes=notes,
+        stream, bench.read, many, one, floats, floats_many, bench.elements, bench.op, bench.sync, notes
     )
 
 
@@ -126,7 +118,6 @@ class _Bench:
         self.elements = 4 * _WIDTH / max(self._norms(_WIDTH) - self.op, 1e-9)
         small, large = self._call("Q8_0", 1, _SMALL), self._call("Q8_0", 1, _WIDTH)
         self.sync = max(0.0, small - (large - small) * _SMALL**2 / (_WIDTH**2 - _SMALL**2))
-        self._attention: dict[int, float] = {}
 
     def matmul(self, name: str, rows: int) -> float:
         """Multiply-adds a second by weights that stay in the processor's caches."""
@@ -146,53 +137,51 @@ class _Bench:
 
     def attention(self, rows: int) -> float:
         """Multiply-adds a second over keys and values that stay in caches; for want of a cache, one of 64."""
-        if rows not in self._attention:
-            heads, dim = (self.cache.heads, self.cache.head_dim) if self.cache else (1, 64)
+        heads, dim = (self.cache.heads, self.cache.head_dim) if self.cache else (1, 64)
 
-            def seconds(calls: int) -> float:
-                g = _base(dim * self.queries)
-                x = g.embed("embed")
+        def attend(g: GraphBuilder, x: Value) -> Value:
+            if not g.graph.caches:
                 key = g.slice(x, 0, dim * heads)
-                cache = g.cache(heads, dim)
-                g.kv_append(cache, key, key)
-                for _ in range(calls):
-                    x = g.add(x, g.attention(cache, x, self.queries, 0.1))
-                last = g.slice(x, 0, dim * heads)
-                g.kv_append(g.cache(heads, dim), last, last)
-                g.logits(x, "embed")
-                return self._seconds(g, rows, _DEPTH)
+                g.kv_append(g.cache(heads, dim), key, key)
+            return g.add(x, g.attention(0, x, self.queries, 0.1))
 
-            took = (seconds(_CALLS + 1) - seconds(1)) / _CALLS - 2 * self.op - self.sync
-            macs = 2 * self.queries * dim * (_DEPTH + (rows + 1) / 2) * rows
-            self._attention[rows] = macs / max(took, 1e-9)
-        return self._attention[rows]
+        took = self._each(attend, _CALLS, _base(dim * self.queries), rows, _DEPTH) - 2 * self.op - self.sync
+        return 2 * self.queries * dim * (_DEPTH + (rows + 1) / 2) * rows / max(took, 1e-9)
 
     def _call(self, name: str, rows: int, width: int) -> float:
         """Seconds of one matmul [width, width] with weights in caches, without what every op takes."""
-
-        def seconds(calls: int) -> float:
-            g = _base(width, w=_tensor(name, width, width))
-            x = g.embed("embed")
-            for _ in range(calls):
-                x = g.matmul(x, "w", residual=x)
-            last = g.slice(x, 0, 64)  # into a cache, so that all rows are computed and not only the last
-            g.kv_append(g.cache(1, 64), last, last)
-            g.logits(x, "embed")
-            return self._seconds(g, rows)
-
-        quantizing = self.op + 3 * width * rows / self.elements
-        return (seconds(_CALLS + 1) - seconds(1)) / _CALLS - self.op - quantizing
+        base = _base(width, w=_tensor(name, width, width))
+        took = self._each(lambda g, x: g.matmul(x, "w", residual=x), _CALLS, base, rows)
+        return took - self.op - (self.op + 3 * width * rows / self.elements)
 
     def _norms(self, width: int) -> float:
-        def seconds(calls: int) -> float:
-            g = _base(width, w=_tensor("F32", 1, width))
-            x = g.embed("embed")
-            for _ in range(calls):
-                x = g.norm(x, "w", 1e-5)
-            g.logits(x, "embed")
-            return self._seconds(g, 1)
+        return self._each(
+            lambda g, x: g.norm(x, "w", 1e-5), _NORMS, _base(width, w=_tensor("F32", 1, width)), 1
+        )
 
-        return (seconds(_NORMS + 1) - seconds(1)) / _NORMS
+    def _each(
+        self,
+        step: Callable[[GraphBuilder, Value], Value],
+        count: int,
+        base: GraphBuilder,
+        rows: int,
+        depth: int = 0,
+    ) -> float:
+        """Seconds of one step, by the difference of two programs."""
+
+        def seconds(steps: int) -> float:
+            g = GraphBuilder(base.graph.tensors)
+            x = g.embed("embed")
+            for _ in range(steps):
+                x = step(g, x)
+            last = g.slice(
+                x, 0, min(x.width, 64)
+            )  # into a cache, so that all rows are computed, not only the last
+            g.kv_append(g.cache(1, last.width), last, last)
+            g.logits(x, "embed")
+            return self._seconds(g, rows, depth)
+
+        return (seconds(count + 1) - seconds(1)) / count
 
     def _seconds(self, builder: GraphBuilder, rows: int, depth: int = 0) -> float:
         """The best time of one pass of `rows` tokens after `depth` others."""
@@ -220,8 +209,8 @@ def _session(builder: GraphBuilder, threads: int, context: int) -> _core.Session
     lower(builder.graph)
     program = write_program(builder.graph, vocab=len(ALPHABET), context=context, chunk=_ROWS)
     entries: list[tuple[str, tin.Data]] = [
-        ("program.bin", program.data),
-        ("weights.bin", _drawn(program.weight_bytes)),
+        ("program.bin", program),
+        ("weights.bin", _drawn(read_program(program).weight_bytes)),
         ("tokenizer.bin", tokenizer_file.encode(vocabulary)),
     ]
     # Mapped from a file, as a model is: memory of a process's own is read at another rate.

@@ -186,13 +186,13 @@ def image_bytes(contents: Contents, width: int, height: int) -> tuple[int, int]:
     image that the model does not take."""
     assert contents.encoder and contents.image_rules
     try:
-        taken = pixels.taken(contents.image_rules, width, height)
+        tiles, largest, floats, work = pixels.memory(contents.image_rules, width, height)
     except RuntimeFault as fault:
         raise InputError(str(fault)) from None
     rest = _aligned(_core.VISION_ROOM) + _aligned(4 * contents.program.context)
-    rest += _aligned(_core.TILE_ROOM * taken.tiles) + _aligned(_core.TILE_ROOM)
-    rest += _aligned(4 * taken.floats) + _aligned(taken.work)
-    return vision_bytes(contents.encoder, taken.largest), rest + 3 * width * height
+    rest += _aligned(_core.TILE_ROOM * tiles) + _aligned(_core.TILE_ROOM)
+    rest += _aligned(4 * floats) + _aligned(work)
+    return vision_bytes(contents.encoder, largest), rest + 3 * width * height
 
 
 def states_bytes(program: Listing) -> int:

@@ -1,7 +1,6 @@
 """Starters: recipes that run as they are, with a schema or tools and ten examples per split to replace.
 
-starters/<task>/ has recipe.toml, with {base} for the base, and the files that it names.
-"""
+starters/<task>/ has recipe.toml, with {base} for the base, and the files that it names."""
 
 from __future__ import annotations
 

@@ -42,10 +42,7 @@ class Job:
     def __post_init__(self) -> None:
         wanted = self.matrices * self.tensor.inputs
         if self.importance is not None and (given := memoryview(self.importance).nbytes // 4) != wanted:
-            raise FormatError(
-                f"{self.name}: the importance matrix has {given} inputs, the tensor {wanted}; it is of another "
-                "model"
-            )
+            raise FormatError(f"{self.name}: importance of {given} inputs for {wanted}; give its own matrix")
 
     def spans(self) -> list[tuple[int, int]]:
         """(begin, end) of the rows of each task. None crosses matrices or divides a run."""
@@ -61,9 +58,7 @@ class Job:
         """Rows begin to end in the target format."""
         tensor, shape = self.tensor, (end - begin, self.tensor.inputs)
         width = memoryview(tensor.data).nbytes // tensor.rows
-        data: Buffer = memoryview(tensor.data).cast("B")[begin * width : end * width]
-        if len(self.order) > 1:
-            data = reordered(data, width, self.order)
+        data = reordered(memoryview(tensor.data).cast("B")[begin * width : end * width], width, self.order)
         if tensor.format == self.format:
             return data
         if tensor.format != "F32":

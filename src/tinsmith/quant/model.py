@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tinsmith.models.family import TensorName, by_name
+from tinsmith.models.family import TensorName, names_of
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Advance, Job, converted, stream
 from tinsmith.spec import Buffer, Spec
@@ -57,7 +57,7 @@ def encoder(
     Raises UnsupportedError for an unknown preset. The encoder raises FormatError for a weight that is not
     finite or too large for its format.
     """
-    names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.role in spec.tensors]
+    names = [name for name in names_of(spec) if name.role in spec.tensors]
     shapes = [presets.Shape(name.gguf, name.all_rows, name.inputs) for name in names]
     group = spec.hyper.heads // spec.hyper.kv_heads
     chosen, notes = presets.formats(preset, shapes, group=group, weighed=bool(importance))
@@ -73,7 +73,7 @@ def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = Non
     importance and errors: as for `encoder`. The spec's notes gain the fallbacks.
     """
     encode = encoder(spec, preset, importance)
-    names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.role in spec.tensors]
+    names = [name for name in names_of(spec) if name.role in spec.tensors]
     made = converted([encode.job(spec, name) for name in names])
     tensors = {name.role: tensor for name, tensor in zip(names, made, strict=True)}
     return replace(spec, tensors=tensors, notes=(*spec.notes, *encode.notes))

@@ -50,6 +50,10 @@ def _first_eighth(place: Place) -> bool:
     return place.index < place.count // 8
 
 
+def _unweighed_first_eighth(place: Place) -> bool:
+    return _first_eighth(place) and not place.weighed
+
+
 class Rule(NamedTuple):
     """The format of some tensors of a part, such as attn_v. The first rule that applies counts."""
 
@@ -90,18 +94,38 @@ class Mix:
         return file_type(common)
 
 
-def _around_two_bits(finer: str, *, output: bool = False) -> tuple[Rule, ...]:
-    """Rules of the IQ2 presets. output: attention's outputs are finer, too."""
-    rules = (_SHARED_VALUES, Rule("attn_v", finer), Rule("ffn_down", finer, _first_eighth))
-    return (*rules, Rule("attn_output", finer)) if output else rules
+def _all_of(format: str, *parts: str) -> tuple[Rule, ...]:
+    return tuple(Rule(part, format) for part in parts)
 
 
+_FINER = ("attn_v", "ffn_down", "attn_output")
 _SHARED_VALUES = Rule("attn_v", "Q4_K", lambda place: place.group >= 4)
-_AROUND_FOUR_BITS = (  # rules of the IQ4 presets
-    Rule("attn_v", "Q5_K", lambda place: place.group >= 4),
-    Rule("ffn_down", "Q5_K", lambda place: _first_eighth(place) and not place.weighed),
-)
 _MEDIUM = tuple(Rule(part, "Q6_K", _outer_and_each_third) for part in ("attn_v", "ffn_down"))
+_FOUR_BITS = (
+    Rule("attn_v", "Q5_K", lambda place: place.group >= 4),
+    Rule("ffn_down", "Q5_K", _unweighed_first_eighth),
+)
+_Q4_K_S = (Rule("attn_v", "Q5_K", lambda place: place.index < 4), Rule("ffn_down", "Q5_K", _first_eighth))
+_Q4_0 = (
+    *_all_of("Q8_0", "attn_k", "attn_v", "attn_output"),
+    Rule("per_layer_token_embd.weight", "Q4_0"),  # as large as the rest, and looked up, not multiplied
+)
+_Q3_K_M = (
+    Rule("attn_v", "Q5_K", lambda place: place.index < 2),
+    Rule("ffn_down", "Q5_K", lambda place: place.index < place.count // 16),
+    *_all_of("Q4_K", *_FINER),
+)
+_IQ3_M = (*_all_of("Q4_K", "attn_v", "attn_output"), Rule("ffn_down", "Q4_K", _first_eighth))
+_IQ3_XXS = (
+    _SHARED_VALUES,
+    Rule("attn_v", "IQ3_S", lambda place: not place.weighed),
+    *_all_of("IQ2_S", "attn_k", "attn_q"),
+    Rule("ffn_down", "Q4_K", _unweighed_first_eighth),
+    Rule("ffn_down", "Q3_K", lambda place: not place.weighed),
+    Rule("attn_output", "IQ3_S"),
+)
+_TWO_BITS = (_SHARED_VALUES, Rule("attn_v", "Q2_K"), Rule("ffn_down", "Q2_K", _first_eighth))
+_IQ2_M = (_SHARED_VALUES, *_all_of("IQ3_S", "attn_v", "attn_output"), Rule("ffn_down", "IQ3_S", _first_eighth))
 _ALL = (
     *(Preset(name, name, name, name) for name in ("F32", "F16", "BF16", "Q8_0", "Q6_K")),
     Preset("Q5_K_M", "Q5_K", "Q6_K", "Q5_K", _MEDIUM),
@@ -109,86 +133,23 @@ _ALL = (
     Preset("Q5_1", "Q5_1", "Q6_K", "Q5_1"),
     Preset("Q5_0", "Q5_0", "Q6_K", "Q5_0"),
     Preset("Q4_K_M", "Q4_K", "Q6_K", "Q4_K", _MEDIUM),
-    Preset(
-        "Q4_K_S",
-        "Q4_K",
-        "Q6_K",
-        "Q4_K",
-        (Rule("attn_v", "Q5_K", lambda place: place.index < 4), Rule("ffn_down", "Q5_K", _first_eighth)),
-    ),
+    Preset("Q4_K_S", "Q4_K", "Q6_K", "Q4_K", _Q4_K_S),
     Preset("Q4_1", "Q4_1", "Q6_K", "Q4_1"),
-    Preset(
-        "Q4_0",
-        "Q4_0",
-        "Q8_0",
-        "Q8_0",
-        (
-            *(Rule(f"attn_{part}", "Q8_0") for part in ("k", "v", "output")),
-            Rule("per_layer_token_embd.weight", "Q4_0"),  # as large as the rest, and looked up, not multiplied
-        ),
-    ),
-    Preset("IQ4_NL", "IQ4_NL", "Q6_K", "IQ4_NL", _AROUND_FOUR_BITS),
-    Preset("IQ4_XS", "IQ4_XS", "Q6_K", "IQ4_XS", _AROUND_FOUR_BITS),
-    Preset(
-        "Q3_K_L",
-        "Q3_K",
-        "Q6_K",
-        "Q3_K",
-        tuple(Rule(part, "Q5_K") for part in ("attn_v", "ffn_down", "attn_output")),
-    ),
-    Preset(
-        "Q3_K_M",
-        "Q3_K",
-        "Q6_K",
-        "Q3_K",
-        (
-            Rule("attn_v", "Q5_K", lambda place: place.index < 2),
-            Rule("ffn_down", "Q5_K", lambda place: place.index < place.count // 16),
-            *(Rule(part, "Q4_K") for part in ("attn_v", "ffn_down", "attn_output")),
-        ),
-    ),
+    Preset("Q4_0", "Q4_0", "Q8_0", "Q8_0", _Q4_0),
+    Preset("IQ4_NL", "IQ4_NL", "Q6_K", "IQ4_NL", _FOUR_BITS),
+    Preset("IQ4_XS", "IQ4_XS", "Q6_K", "IQ4_XS", _FOUR_BITS),
+    Preset("Q3_K_L", "Q3_K", "Q6_K", "Q3_K", _all_of("Q5_K", *_FINER)),
+    Preset("Q3_K_M", "Q3_K", "Q6_K", "Q3_K", _Q3_K_M),
     Preset("Q3_K_S", "Q3_K", "Q6_K", "Q3_K"),
-    Preset(
-        "IQ3_NL",
-        "IQ3_NL",
-        "Q4_0",
-        "IQ3_NL",
-        tuple(Rule(part, "Q4_0") for part in ("attn_k", "attn_v", "attn_output", "ffn_down")),
-    ),
-    Preset(
-        "Q2_K",
-        "Q2_K",
-        "Q6_K",
-        "Q2_K",
-        (_SHARED_VALUES, *(Rule(part, "Q3_K") for part in ("attn_v", "ffn_down", "attn_output"))),
-    ),
-    Preset(
-        "IQ3_M",
-        "IQ3_S",
-        "Q6_K",
-        "IQ3_S",
-        (Rule("attn_v", "Q4_K"), Rule("ffn_down", "Q4_K", _first_eighth), Rule("attn_output", "Q4_K")),
-    ),
+    Preset("IQ3_NL", "IQ3_NL", "Q4_0", "IQ3_NL", _all_of("Q4_0", "attn_k", *_FINER)),
+    Preset("Q2_K", "Q2_K", "Q6_K", "Q2_K", (_SHARED_VALUES, *_all_of("Q3_K", *_FINER))),
+    Preset("IQ3_M", "IQ3_S", "Q6_K", "IQ3_S", _IQ3_M),
     Preset("IQ3_S", "IQ3_S", "Q6_K", "IQ3_S", (_SHARED_VALUES,)),
-    Preset(
-        "IQ3_XXS",
-        "IQ3_XXS",
-        "Q5_K",
-        "IQ3_S",
-        (
-            _SHARED_VALUES,
-            Rule("attn_v", "IQ3_S", lambda place: not place.weighed),
-            Rule("attn_k", "IQ2_S"),
-            Rule("attn_q", "IQ2_S"),
-            Rule("ffn_down", "Q4_K", lambda place: _first_eighth(place) and not place.weighed),
-            Rule("ffn_down", "Q3_K", lambda place: not place.weighed),
-            Rule("attn_output", "IQ3_S"),
-        ),
-    ),
-    Preset("IQ2_M", "IQ2_S", "Q5_K", "IQ3_S", _around_two_bits("IQ3_S", output=True)),
-    Preset("IQ2_S", "IQ2_XS", "Q5_K", "IQ3_S", _around_two_bits("IQ3_S", output=True)),
-    Preset("IQ2_XS", "IQ2_XS", "Q5_K", "Q2_K", _around_two_bits("Q2_K")),
-    Preset("IQ2_XXS", "IQ2_XXS", "Q5_K", "Q2_K", _around_two_bits("Q2_K")),
+    Preset("IQ3_XXS", "IQ3_XXS", "Q5_K", "IQ3_S", _IQ3_XXS),
+    Preset("IQ2_M", "IQ2_S", "Q5_K", "IQ3_S", _IQ2_M),
+    Preset("IQ2_S", "IQ2_XS", "Q5_K", "IQ3_S", _IQ2_M),
+    Preset("IQ2_XS", "IQ2_XS", "Q5_K", "Q2_K", _TWO_BITS),
+    Preset("IQ2_XXS", "IQ2_XXS", "Q5_K", "Q2_K", _TWO_BITS),
     Preset("TQ2_0", "TQ2_0", "Q6_K", "Q4_K"),
     Preset("TQ1_0", "TQ1_0", "Q6_K", "Q4_K"),
 )

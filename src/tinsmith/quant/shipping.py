@@ -56,13 +56,7 @@ def prepared(spec: Spec, name: str, context: int) -> Spec:
     """The model to build: with its name, and sessions of at most `context` tokens; 0 for the base's context.
     Raises InputError for a longer context than the base's, and what chat_template.check raises."""
     chat_template.check(spec, name)
-    if context > spec.hyper.context:
-        raise InputError(
-            f"context {context} is longer than the base's {spec.hyper.context} tokens; give at most that, or 0"
-        )
-    if context:
-        spec = dataclasses.replace(spec, hyper=dataclasses.replace(spec.hyper, context=context))
-    return dataclasses.replace(spec, general={**spec.general, "name": name})
+    return dataclasses.replace(spec.with_context(context), general={**spec.general, "name": name})
 
 
 def with_kv(spec: Spec, kv: str | None, where: str) -> Spec:
@@ -109,7 +103,7 @@ def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Di
     notes = [*spec.notes, *encode.notes]
     predicts = family.by_name(spec.family).predicts(spec.hyper)
     stored = dataclasses.replace(spec, tensors=written(gguf, encode, predicts))
-    stored = write_mmproj(stored, gguf, weights, display)
+    stored = write_mmproj(stored, gguf, weights)
     facts = {**extra.manifest, "weights": weights.name, **({"notes": notes} if notes else {})}
     entries = dict(extra.entries)
     if extra.bill is not None:
@@ -152,7 +146,7 @@ def by_role(spec: Spec, importance: Mapping[str, Buffer]) -> dict[str, Buffer]:
     """An importance matrix by the spec's roles, from one by GGUF names."""
     from tinsmith.models import family
 
-    names = family.by_name(spec.family).tensors(spec.hyper)
+    names = family.names_of(spec)
     return {name.role: importance[name.gguf] for name in names if name.gguf in importance}
 
 
@@ -188,19 +182,15 @@ def mmproj_of(gguf: Path) -> Path:
     return gguf.with_name(f"mmproj-{gguf.name}")
 
 
-def write_mmproj(spec: Spec, gguf: Path, weights: Weights, display: Display) -> Spec:
-    """Writes the vision model in these formats beside the model's file. Returns the spec with these formats.
-    Without a vision model, an existing file of that name is another model's, and stays."""
+def write_mmproj(spec: Spec, gguf: Path, weights: Weights) -> Spec:
+    """Writes the vision model in these formats beside the model's file. Returns the spec with these formats."""
     from tinsmith import models
     from tinsmith.quant import vision
 
-    path = mmproj_of(gguf)
     if spec.vision is None:
-        if path.exists():
-            display.line(f"{path}: does not belong to {gguf.name}, which has no vision model; left unchanged")
         return spec
     spec = dataclasses.replace(spec, vision=vision.apply(spec.vision, weights.formats))
-    models.save_mmproj(spec, path)
+    models.save_mmproj(spec, mmproj_of(gguf))
     return spec
 
 

@@ -7,50 +7,37 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers read it as typing's, whose import would take most of the time
 if TYPE_CHECKING:
-    from tinsmith.chat.tool_formats import Call
-    from tinsmith.constraint import Constraint
-    from tinsmith.constraint.makers import choices, grammar, regex, schema, tools
-    from tinsmith.runtime.choosing import Choice
-    from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.model import Model, ModelInfo
-    from tinsmith.runtime.opening import load
+    from tinsmith.chat.tool_formats import Call as Call
+    from tinsmith.constraint import Constraint as Constraint
+    from tinsmith.constraint.makers import choices as choices
+    from tinsmith.constraint.makers import grammar as grammar
+    from tinsmith.constraint.makers import regex as regex
+    from tinsmith.constraint.makers import schema as schema
+    from tinsmith.constraint.makers import tools as tools
+    from tinsmith.runtime.choosing import Choice as Choice
+    from tinsmith.runtime.generation import Completion as Completion
+    from tinsmith.runtime.model import Model as Model
+    from tinsmith.runtime.model import ModelInfo as ModelInfo
+    from tinsmith.runtime.opening import load as load
 
 _HOMES = {
-    "Call": "chat.tool_formats",
-    "Choice": "runtime.choosing",
-    "Completion": "runtime.generation",
-    "Constraint": "constraint",
-    "Model": "runtime.model",
-    "ModelInfo": "runtime.model",
-    "choices": "constraint.makers",
-    "grammar": "constraint.makers",
-    "load": "runtime.opening",
-    "regex": "constraint.makers",
-    "schema": "constraint.makers",
-    "tools": "constraint.makers",
+    "chat.tool_formats": ("Call",),
+    "constraint": ("Constraint",),
+    "constraint.makers": ("choices", "grammar", "regex", "schema", "tools"),
+    "runtime.choosing": ("Choice",),
+    "runtime.generation": ("Completion",),
+    "runtime.model": ("Model", "ModelInfo"),
+    "runtime.opening": ("load",),
 }
-
-__all__ = [
-    "Call",
-    "Choice",
-    "Completion",
-    "Constraint",
-    "Model",
-    "ModelInfo",
-    "choices",
-    "grammar",
-    "load",
-    "regex",
-    "schema",
-    "tools",
-]
+__all__ = sorted(name for names in _HOMES.values() for name in names)
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module 'tinsmith.runtime' has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(f"tinsmith.{_HOMES[name]}"), name)
+    value: object = getattr(import_module(f"tinsmith.{home}"), name)
     globals()[name] = value
     return value

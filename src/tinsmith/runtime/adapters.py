@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.checks import real
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
-from tinsmith.formats.tin import ADAPTERS
+from tinsmith.formats.tin import ADAPTERS, Tin
 from tinsmith.runtime.engine import Engine, OutsideAdapter
 from tinsmith.runtime.skill import Skill
+from tinsmith.spec import Buffer, Tokenizer
 from tinsmith.system.files import map_file
-
-if TYPE_CHECKING:
-    from tinsmith.formats.tin import Tin
-    from tinsmith.spec import Buffer, Tokenizer
 
 FOLDER, SUFFIX = "adapter/", ".bin"  # of adapters' entries in a tin; FOLDER/<name>/: other entries of one
 _READER = "tinsmith.train.adapters.bin"  # reads folders and GGUF files; imported on use
@@ -129,11 +127,8 @@ class Adapters(Mapping[str, AdapterInfo]):
         if one.opened is None and self._engine is not None:
             one.opened = self._sealed(self._engine, name, one.data)
         elif one.opened is None:
-            try:
+            with explained(f"adapter {name}"):
                 one.opened = _core.Adapter(self._core, one.data)
-            except RuntimeFault as fault:
-                kind = InputError if fault.status == "TIN_ERR_ARGUMENT" else FormatError
-                raise kind(f"adapter {name}: {fault}") from fault
         return one.opened
 
     def opened(self, name: str) -> Opened:
@@ -281,3 +276,13 @@ def aligned(data: Buffer) -> memoryview:
     block = mmap.mmap(-1, max(1, memoryview(data).nbytes))
     block.write(data)
     return memoryview(block)[: memoryview(data).nbytes]
+
+
+@contextmanager
+def explained(where: object) -> Iterator[None]:
+    """Within the block the core's faults with an adapter or router become InputError or FormatError."""
+    try:
+        yield
+    except RuntimeFault as fault:
+        kind = InputError if fault.status == "TIN_ERR_ARGUMENT" else FormatError
+        raise kind(f"{where}: {fault}") from fault

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.chat.tool_formats import Call
+from tinsmith.constraint import Constraint
 from tinsmith.errors import InputError
-from tinsmith.runtime.adapters import prefix_of
-from tinsmith.runtime.asking import direct, finished
-from tinsmith.runtime.calls import Toolbox, prompt_of, read_calls
-from tinsmith.runtime.generation import DRAFTED, Finish, Sampling, TokenRequest
-from tinsmith.runtime.offers import Offer, offered
+from tinsmith.runtime.adapters import Chosen, prefix_of
+from tinsmith.runtime.asking import finished
+from tinsmith.runtime.calls import Offer, Toolbox, answer_prompt, offered, read_calls
+from tinsmith.runtime.choice import TokenChoice
+from tinsmith.runtime.generation import DRAFTED, Completion, Finish, Sampling, TokenRequest
+from tinsmith.runtime.messages import Message
+from tinsmith.runtime.model import Model
 from tinsmith.runtime.receipt import Receipt, receipt
 from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.system import reading
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.adapters import Chosen
-    from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.messages import Message
-    from tinsmith.runtime.model import Model
 
 SLICE = 0.05  # seconds between two checks whether the answer is still wanted
 
@@ -103,18 +99,16 @@ class Answerer:
         self._scheduler.close()
 
     def _request(self, question: Question, box: Toolbox | None) -> TokenRequest:
-        model, adapter = self.model, question.adapter
-        skill, constraint, least = model.skill_of(adapter), None if box is None else box.constraint, None
+        model, adapter, least = self.model, question.adapter, None
+        constraint: Constraint | None
         if box is not None:
-            tokens = prompt_of(model, question.messages, box, adapter=adapter)
+            constraint = box.constraint
+        elif question.schema is not None:
+            constraint = model.schema_constraint(question.schema)
         else:
-            if question.schema is not None:
-                constraint = model.schema_constraint(question.schema)
-            else:
-                constraint = None if question.unconstrained else skill.constraint
-                least = model.least(None if question.unconstrained else "own", adapter)
-            thinking = None if constraint is None else direct(skill)
-            tokens = model.render(question.messages, thinking=thinking, adapter=adapter)
+            constraint = None if question.unconstrained else model.skill_of(adapter).constraint
+            least = model.least(None if question.unconstrained else "own", adapter)
+        tokens, _ = answer_prompt(model, question.messages, box, constraint, adapter=adapter)
         applied = model.applied(adapter)
         room = self._scheduler.context - prefix_of(applied) - len(tokens)
         if room < 1:

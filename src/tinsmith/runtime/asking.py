@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
+from tinsmith.constraint import Constraint
 from tinsmith.errors import InputError
+from tinsmith.runtime.adapters import Chosen
+from tinsmith.runtime.generation import Completion
 from tinsmith.runtime.image_prompt import checked
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.adapters import Chosen
-    from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.skill import Own, Skill
+from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.skill import Own, Skill
 
 # A question to the model; a conversation; or token ids, taken as they are.
 Prompt = str | Sequence[Mapping[str, str]] | Sequence[int]

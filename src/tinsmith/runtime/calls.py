@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from tinsmith.chat.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
 from tinsmith.constraint import Constraint
@@ -13,14 +13,14 @@ from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.functions import arguments_of
 from tinsmith.constraint.makers import declared
 from tinsmith.errors import InputError
-from tinsmith.runtime.asking import Prompt, conversation, direct, finished, is_ids, tokens_of
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.adapters import Chosen
-    from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.adapters import Chosen
+from tinsmith.runtime.asking import Prompt, check_room, conversation, direct, finished, is_ids, tokens_of
+from tinsmith.runtime.generation import Completion
+from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.skill import Own
 
 AnyTool = Mapping[str, Any] | Callable[..., Any]
+Choice = Literal["auto", "none", "required"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,27 @@ def prompt_of(
     return model.tokenize(skill.templates.table(direct(skill)).render(with_tools), special=True)
 
 
+def answer_prompt(
+    model: Loaded,
+    messages: Sequence[Mapping[str, Any]],
+    box: Toolbox | None,
+    constraint: Constraint | Own | None,
+    thinking: bool | None = None,
+    adapter: Chosen = None,
+) -> tuple[list[int], bool]:
+    """A conversation in tokens, and whether it opens the answer's thoughts. Without `thinking`, a constrained
+    answer has none. Raises InputError for thinking under a constraint."""
+    skill = model.skill_of(adapter)
+    check_room(skill, thinking, constraint)
+    if box is not None or (thinking is None and skill.constraint_for(constraint) is not None):
+        thinking = direct(skill)
+    if box is not None:
+        tokens = prompt_of(model, messages, box, adapter=adapter)
+    else:
+        tokens = model.render(messages, thinking=thinking, adapter=adapter)
+    return tokens, skill.templates.table(thinking).opens_thoughts
+
+
 def read_calls(model: Loaded, answer: Completion, box: Toolbox) -> list[Call]:
     """The calls of an answer under the box's constraint; none for a text. Raises InputError for calls that
     max_tokens or the context cut."""
@@ -115,3 +136,53 @@ def run(one: Call, function: Callable[..., Any]) -> None:
         one.result = function(**arguments_of(function, one.arguments))
     except Exception as error:
         one.error = error
+
+
+@dataclass(frozen=True)
+class Offer:
+    tools: Sequence[Mapping[str, Any]]  # in OpenAI's shape; the prompt lists all of them
+    choice: Choice = "auto"  # "auto": the answer is a text or calls; "required": calls; "none": no tools
+    parallel: bool | None = None  # several calls in one answer; None: if the model's format allows them
+    allowed: Sequence[str] | None = None  # names of the tools that may be called; None: all
+
+    @property
+    def allows_text(self) -> bool:
+        """Whether a text without calls is an answer."""
+        return self.choice == "auto"
+
+
+def terms(offer: Offer, tools: Sequence[Tool], format: ToolFormat) -> dict[str, Any]:
+    """The arguments of `compile_tools` without control tokens. tools: the offer's, parsed. Raises InputError
+    for unknown allowed tools."""
+    names = {tool.name for tool in tools}
+    may = names if offer.allowed is None else set(offer.allowed)
+    if may - names:
+        raise InputError(f"tool_choice names {min(may - names)[:80]!r}, which is not one of the tools")
+    return {
+        "tools": [tool.declared for tool in tools if tool.name in may],
+        "format": format.name,
+        "parallel": format.several if offer.parallel is None else offer.parallel,
+        "none": offer.allows_text,
+        "talk": offer.allows_text,
+    }
+
+
+def with_controls(model: Loaded, request: dict[str, Any], format: ToolFormat) -> dict[str, Any]:
+    """The terms with the format's control tokens, for tinsmith.constraint.compiler."""
+    controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
+    return {**request, "controls": {text: token for text, token in controls.items() if token is not None}}
+
+
+def offered(
+    model: Loaded,
+    offer: Offer,
+    adapter: Chosen = None,
+    apart: Callable[[dict[str, Any]], Constraint] | None = None,
+) -> Toolbox:
+    """The offer's toolbox, with a cached constraint. apart: compiles a request of tinsmith.constraint.compiler
+    instead. Raises InputError, ConstraintError."""
+    format = by_name(model.skill_of(adapter).tool_format)
+    tools = read_tools(offer.tools)
+    request = terms(offer, tools, format)
+    constraint = compiled(model, request) if apart is None else apart(with_controls(model, request, format))
+    return Toolbox(format=format, tools=tools, constraint=constraint, talk=offer.allows_text)

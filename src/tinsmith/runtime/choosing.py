@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tinsmith import _core
 from tinsmith.errors import InputError
+from tinsmith.runtime.adapters import Chosen
 from tinsmith.runtime.asking import Prompt, conversation, is_ids, tokens_of
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.adapters import Chosen
-    from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.loaded import Loaded
 
 # Contents of a prompt without content; Zhao et al. (2021) average over these three.
 CONTENT_FREE = ("N/A", "", "[MASK]")
@@ -35,12 +32,9 @@ def choose(
     adapter: Chosen = None,
 ) -> Choice:
     """Model.choose."""
-    if isinstance(options, str) or not isinstance(options, Sequence) or len(options) < 2:
-        raise InputError("give at least two options to choose from")
-    if not all(isinstance(option, str) for option in options):
-        raise InputError(f"options are {list(options)!r:.60}; give texts")
-    if len(set(options)) < len(options) or "" in options:
-        raise InputError("options are repeated or empty; give different texts, none of them empty")
+    texts = isinstance(options, Sequence) and all(isinstance(option, str) and option for option in options)
+    if isinstance(options, str) or not texts or len(set(options)) < max(2, len(options)):
+        raise InputError(f"options are {options!r:.60}; give at least two different texts, none of them empty")
     scores = scored(model, tokens_of(model, prompt, adapter), options, adapter)
     if calibrate is not False:
         neutral = _content_free(prompt) if calibrate is True else calibrate

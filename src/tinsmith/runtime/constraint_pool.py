@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from tinsmith import _core
+from tinsmith.constraint import Constraint
 from tinsmith.errors import RuntimeFault
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.sessions import Lease
+from tinsmith.runtime.sessions import Lease
 
 _MOST_IDLE = 16
 
@@ -24,7 +21,7 @@ class Pool:
         self._idle: list[tuple[bytes, _core.Constraint]] = []  # last used at the end
 
     @contextmanager
-    def lend(self, lease: Lease, constraint: Constraint | None) -> Iterator[None]:
+    def lend(self, lease: Lease | _core.Session, constraint: Constraint | None) -> Iterator[None]:
         """Constrains the session's generations until the exit, or until another generation takes the
         session."""
         if constraint is None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.runtime.prefix import shared
+from tinsmith.runtime.image_prompt import shared
 from tinsmith.spec import Buffer, Tokenizer
 
 NATIVE = "native"
@@ -136,14 +136,9 @@ class Opened:
     """A model open in a runtime."""
 
     engine: Engine
-    runtime: str  # name and version
     tokenizer: Tokenizer
     chat_template: str | None
-    name: str
-    family: str
-    parameters: int
-    bytes: int  # of the weights
-    formats: dict[str, int]  # number of tensors by format, as far as known
+    facts: dict[str, Any]  # of the manifest; "backend": the runtime's name and version
 
 
 def open_engine(name: str, path: Path, *, threads: int, **options: Any) -> Opened:

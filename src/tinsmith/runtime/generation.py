@@ -7,22 +7,19 @@ import math
 import struct
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tinsmith import _core
 from tinsmith.chat.turns import split_answer
 from tinsmith.checks import INT32, UINT64, real, token_ids, whole
+from tinsmith.constraint import Constraint
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Applied, prefix_of
 from tinsmith.runtime.choice import TokenChoice, choice_of, record
+from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.sessions import TAKEN, Sessions
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.constraint_pool import Pool
 
 LOOKUP = 4  # default number of tokens drafted at once
 Finish = Literal["stop", "length", "context", "constraint", "none"]
@@ -306,13 +303,13 @@ class Generation:
     ) -> None:
         self._max_tokens = check_max_tokens(request.max_tokens)
         sampling = request.sampling
-        if draft is not None and not sampling.plain:
-            raise InputError("a draft can only be checked at temperature 0 without penalties and biases")
-        if draft is not None and request.recorded:
-            raise InputError("a draft's tokens are not chosen but checked; leave out the draft, or the record")
+        chosen = not sampling.plain or request.recorded or request.constraint is not None or heal
+        if draft is not None and chosen:
+            raise InputError(
+                "a draft is checked at temperature 0, without penalties, biases, constraint, record and heal; "
+                "leave out the draft, or these"
+            )
         sampling.check(model.info()["vocab"])
-        if draft is not None and (request.constraint is not None or heal):
-            raise InputError("a draft needs an unconstrained answer: give constraint=None without heal")
         self._started = time.perf_counter()
         self._model = model
         self.request = request

@@ -94,6 +94,16 @@ def checked(prompt: Iterable[Any], vocab: int) -> list[int]:
     return prompt if isinstance(prompt, ImagePrompt) else token_ids(prompt, vocab)
 
 
+def shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    count = min(len(ours), len(theirs))
+    if not count or ours[0] != theirs[0]:
+        return 0
+    if ours[:count] == theirs[:count]:  # fast, and never true of a tuple and a list
+        return count
+    return next((k for k in range(count) if ours[k] != theirs[k]), count)
+
+
 def rows_in(prompt: Sequence[int]) -> int:
     """Number of its positions that are tiles'."""
     return sum(tile.count for _, tile in prompt.tiles) if isinstance(prompt, ImagePrompt) else 0

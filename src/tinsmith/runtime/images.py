@@ -31,12 +31,6 @@ class ImageLimits:
         whole("image", self.image, 0, UINT64)
         whole("pixels", self.pixels, 0, UINT64)
 
-    def too_many(self, count: int, where: str) -> str:
-        return f"{where}: {count} images; give {self.images} at most"
-
-    def too_large(self, pixels: int, where: str) -> str:
-        return f"{where}: {pixels:,} pixels in all with this image; give {self.pixels:,} at most"
-
 
 @dataclass(frozen=True)
 class Image:
@@ -128,7 +122,7 @@ def decode_images(messages: Sequence[Message], limits: ImageLimits) -> list[Mess
     if not names:
         return list(messages)
     if len(names) > limits.images:
-        raise InputError(limits.too_many(len(names), names[limits.images]))
+        raise InputError(f"{names[limits.images]}: {len(names)} images; give {limits.images} at most")
     remaining, pixels = iter(names), 0
     decoded: list[Message] = []
     for message in messages:
@@ -139,7 +133,9 @@ def decode_images(messages: Sequence[Message], limits: ImageLimits) -> list[Mess
                 image = image_of(part, where, limits.image)
                 pixels += image.width * image.height
                 if pixels > limits.pixels:
-                    raise InputError(limits.too_large(pixels, where))
+                    raise InputError(
+                        f"{where}: {pixels:,} pixels in all with this image; give {limits.pixels:,} at most"
+                    )
                 parts[at] = {"type": "image", "pixels": image}
         decoded.append({**message, "content": parts} if parts else message)
     return decoded

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tinsmith.runtime.choosing import Choice
     from tinsmith.runtime.messages import Message
     from tinsmith.runtime.routing import Router
-    from tinsmith.runtime.skill import Own
     from tinsmith.runtime.stepped import Stepped
 
 __all__ = ["Model", "ModelInfo"]
@@ -35,9 +34,6 @@ class Model(Loaded):
         prompts: Sequence[str | Sequence[int]],
         *,
         concurrency: int = 8,
-        max_tokens: int = 256,
-        stop: str | Sequence[str] = (),
-        constraint: Constraint | Own | None = "own",
         adapter: Chosen | Sequence[Chosen] = None,
         seed: int | Sequence[int] = 0,
         **options: Any,
@@ -54,7 +50,6 @@ class Model(Loaded):
         """
         if isinstance(prompts, str):
             raise InputError(f"prompts are {prompts!r:.60}; give a list of them")
-        options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
         adapters, seeds = _each("adapters", adapter, len(prompts)), _each("seeds", seed, len(prompts))
         rows = [
             (prompt, {**options, "adapter": chosen, "seed": own})
@@ -62,7 +57,7 @@ class Model(Loaded):
         ]
         if self.engine is not None:  # computes one conversation at a time
             return [self.generate(prompt, **given) for prompt, given in rows]
-        from tinsmith.runtime.many import generate_many
+        from tinsmith.runtime.scheduler import generate_many
 
         requests = [self.request(prompt, **{"lookup": 0, **given}) for prompt, given in rows]
         return generate_many(self, requests, concurrency)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
-from tinsmith.checks import whole
+from tinsmith.checks import UINT64, whole
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.runtime.engine import NATIVE, backend_for, is_onnx, open_engine
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import datetime
     from collections.abc import Callable
 
-    from tinsmith.runtime.adapters import Words
     from tinsmith.spec import Buffer
 
 KV_TYPES = {"f16": _core.KV_F16, "q8": _core.KV_Q8}
@@ -70,6 +69,8 @@ def load(
         threads = whole("threads", threads, 1, 64)
     duty_cycle = whole("duty_cycle", duty_cycle, 1, 100)
     gpu_layers = whole("gpu_layers", gpu_layers, -1)
+    conversations = whole("conversations", conversations, 1)
+    most_bytes = whole("most_bytes", most_bytes, 0, UINT64)
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf, an .onnx or a Hugging Face folder")
     if backend is None:
@@ -84,7 +85,8 @@ def load(
         raise InputError("min_version and now check a signature; give its key too")
     if backend == NATIVE:
         check = None if key is None else partial(_check_signature, key, min_version, now)
-        return _native(path, threads, duty_cycle, isa, kv, conversations, date, check, most_bytes)
+        options = {"duty_cycle": duty_cycle, "conversations": conversations, "most_bytes": most_bytes}
+        return _native(path, date, check, threads=threads, isa=isa, kv=kv, **options)
     if isa is not None or kv != "f16" or most_bytes:
         raise InputError(f"isa, kv and most_bytes are for the native runtime; leave them out for {backend}")
     return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {}, date)
@@ -99,17 +101,9 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
     if sealed is not None and date is not None:
         raise InputError(_DATED.format(path))
     opened = open_engine(backend, path, threads=threads or usable_cores(), **options)
-    facts = {
-        "name": opened.name,
-        "family": opened.family,
-        "parameters": opened.parameters,
-        "weight_bytes": opened.bytes,
-        "tensors": opened.formats,
-        "backend": opened.runtime,
-    }
     try:
         template = dated(opened.chat_template, date)
-        image = build_words(opened.tokenizer, template, opened.engine.context, facts)
+        image = build_words(opened.tokenizer, template, opened.engine.context, opened.facts)
     finally:
         jinja_process.close()  # a loaded model renders from its table
     return Model(
@@ -118,20 +112,11 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
 
 
 def _native(
-    path: Path,
-    threads: int | None,
-    duty_cycle: int,
-    isa: str | None,
-    kv: str,
-    conversations: int,
-    date: str | None,
-    check: Callable[[Path, memoryview], None] | None,
-    most_bytes: int,
+    path: Path, date: str | None, check: Callable[[Path, memoryview], None] | None, **options: Any
 ) -> Model:
+    """options: of of_image."""
     if is_onnx(path):
         raise InputError(f"{path}: the native runtime reads no ONNX; take the back end onnxruntime")
-    words: Words | None = None
-    source: Path | None = None
     if _is_tin(path):
         if date is not None:
             raise InputError(_DATED.format(path))
@@ -144,13 +129,13 @@ def _native(
         from tinsmith.chat.chat_template import dated
         from tinsmith.compiler import build_image
 
-        spec, source = models.load(path), path
-        words = lambda: models.load(path).tokenizer  # noqa: E731
+        spec = models.load(path)
+        options |= {"source": path, "words": lambda: models.load(path).tokenizer}
         try:
             image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
         finally:
             jinja_process.close()  # a loaded model renders from its table
-    return of_image(image, path, threads, isa, kv, conversations, words, source, duty_cycle, most_bytes)
+    return of_image(image, path, **options)
 
 
 def of_image(
@@ -159,21 +144,16 @@ def of_image(
     threads: int | None = None,
     isa: str | None = None,
     kv: str = "f16",
-    conversations: int = 4,
-    words: Words | None = None,
-    source: Path | None = None,
-    duty_cycle: int = 100,
-    most_bytes: int = 0,
+    **options: Any,
 ) -> Model:
-    """Opens a .tin's bytes, which must not change while the model is in use. path: its name in errors. words,
-    source: as Loaded's; the rest as `load`."""
+    """Opens a .tin's bytes, which must not change while the model is in use. path: its name in errors. threads,
+    isa, kv: as `load`. options: of Loaded."""
     known = _core.isa_names()
     isa = isa or os.environ.get("TIN_FORCE_ISA") or None
     if isa is not None and isa not in known:
         raise UnsupportedError(f"instruction set {isa!r} does not run here; those that do: {', '.join(known)}")
     if kv not in KV_TYPES:
         raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
-    conversations = whole("conversations", conversations, 1)
     if not memoryview(image).nbytes:
         raise FormatError(f"{path}: is empty: writing it was interrupted; make or copy it again")
     try:
@@ -185,14 +165,7 @@ def of_image(
             _core.Session(core, context=1, chunk=1, kv_type=KV_TYPES[kv])
         except RuntimeFault as fault:
             raise UnsupportedError(f"{path}: {fault}") from fault
-    most_bytes = whole("most_bytes", most_bytes, 0, 2**64 - 1)
-    kept: dict[str, Any] = {
-        "conversations": conversations,
-        "most_bytes": most_bytes,
-        "words": words,
-        "source": source,
-    }
-    return Model(core, image, threads, duty_cycle=duty_cycle, kv_type=KV_TYPES[kv], **kept)
+    return Model(core, image, threads, kv_type=KV_TYPES[kv], **options)
 
 
 def _check_signature(

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import _core
-from tinsmith.errors import FormatError, InputError, UnsupportedError
+from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.runtime.choice import TokenChoice
+from tinsmith.runtime.generation import Completion, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt
-from tinsmith.runtime.many import generate_many
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.generation import Completion, Sampling, TokenRequest
-    from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.scheduler import generate_many
 
 VERSION = 1
 _FLOATS = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
@@ -76,35 +74,6 @@ class Receipt:
             else:
                 values[name] = value
         return {**values, "digest": self.digest}
-
-    @classmethod
-    def of_dict(cls, values: Mapping[str, Any]) -> Receipt:
-        """The inverse of as_dict. Raises FormatError for a malformed receipt or a digest mismatch."""
-        try:
-            made = cls(Question(tuple(_lines(_QUESTION, values))), tuple(_lines(_ANSWER, values)))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise FormatError(f"not a receipt of this version ({VERSION}): {error!r}") from None
-        if made.digest != values.get("digest"):
-            raise FormatError("receipt digest mismatch: the receipt was changed")
-        return made
-
-
-_QUESTION = (
-    *("tinsmith-receipt", "file", "kv", "adapter", "template", "constraint", "temperature", "top_p", "min_p"),
-    *("repetition_penalty", "presence_penalty", "frequency_penalty", "top_k", "bias", "seed", "max_tokens"),
-    *("stop", "input", "image"),
-)
-_ANSWER = ("output", "finish", "logits")
-
-
-def _lines(names: Iterable[str], values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    for name in names:
-        if name == "image" and name not in values:  # a prompt without images
-            continue
-        for value in values[name] if isinstance(values[name], list) else [values[name]]:
-            if not isinstance(value, str):
-                raise TypeError(f"{name} is {value!r}")
-            yield name, value
 
 
 def question(model: Loaded, request: TokenRequest) -> Question:

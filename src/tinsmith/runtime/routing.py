@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, InputError, RuntimeFault
 from tinsmith.formats.router import ENTRY
 from tinsmith.runtime.asking import Prompt, conversation, unrendered
 from tinsmith.runtime.generation import Completion, Route
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.loaded import Loaded
 
 
 class Router:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tinsmith import _core
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
-from tinsmith.runtime.image_prompt import begin, rows_in, session_tokens
-from tinsmith.runtime.prefix import shared
+from tinsmith.runtime.image_prompt import begin, rows_in, session_tokens, shared
 
 # A session that would forget fewer computed tokens than this is rewound, not copied.
 WORTH_KEEPING = 32
@@ -25,40 +25,34 @@ SetAdapters = Callable[[Applied], None]
 class Lease:
     """A generation's hold on a session, until another generation takes it."""
 
-    def __init__(self, session: _core.Session) -> None:
-        self._session: _core.Session | None = session
+    def __init__(self, entry: _Entry) -> None:
+        self._entry = entry
 
     @property
     def session(self) -> _core.Session:
         """Raises InputError once another generation has taken it."""
-        if self._session is None:
+        if self._entry.lease is not self:
             raise InputError(TAKEN)
-        return self._session
+        return self._entry.session
 
     def constrain(self, constraint: _core.Constraint | None) -> None:
         """Does nothing once another generation has taken the session."""
-        if self._session is not None:
-            self._session.constrain(constraint)
-
-    def end(self) -> None:
-        """Takes the session from its generation."""
-        self.constrain(None)
-        self._session = None
+        if self._entry.lease is self:
+            self._entry.session.constrain(constraint)
 
 
+@dataclass(eq=False)
 class _Entry:
-    """applied: the adapters of the computed tokens; rank, rows: room for adapters and image rows."""
+    """applied: the adapters of the computed tokens; rank, rows: room for adapters and image rows. lease: of the
+    generation that has the session."""
 
-    def __init__(
-        self, session: _core.Session, set_adapters: SetAdapters, context: int, rank: int, rows: int
-    ) -> None:
-        self.session = session
-        self._set_adapters = set_adapters
-        self.context = context
-        self.rank = rank
-        self.rows = rows
-        self.applied: Applied = ()
-        self.lease = Lease(session)
+    session: _core.Session
+    _set_adapters: SetAdapters
+    context: int
+    rank: int
+    rows: int
+    applied: Applied = ()
+    lease: Lease | None = None
 
     def set_adapters(self, applied: Applied) -> None:
         """Sets the adapters; forgets tokens computed under others."""
@@ -68,8 +62,8 @@ class _Entry:
             self.applied = applied
 
     def take(self) -> Lease:
-        self.lease.end()
-        self.lease = Lease(self.session)
+        self.session.constrain(None)
+        self.lease = Lease(self)
         return self.lease
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tinsmith.chat.turns import Turns
 from tinsmith.constraint import Constraint
 from tinsmith.constraint.makers import of_entry
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats.tin import CONSTRAINT, DRAFT, TEMPLATE, TURNS, Tin
-
-if TYPE_CHECKING:
-    from tinsmith.spec import Buffer
+from tinsmith.spec import Buffer
 
 Own = Literal["own"]  # the constraint that a skill brings
 _REFUSED = "template_refused"

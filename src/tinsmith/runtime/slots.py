@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from tinsmith import _core
+from tinsmith.constraint import Constraint
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.adapters import Applied, set_adapters
-from tinsmith.runtime.image_prompt import begin, session_tokens
-from tinsmith.runtime.prefix import shared
-from tinsmith.runtime.sessions import WORTH_KEEPING, Lease
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.constraint_pool import Pool
+from tinsmith.runtime.constraint_pool import Pool
+from tinsmith.runtime.image_prompt import begin, session_tokens, shared
+from tinsmith.runtime.sessions import WORTH_KEEPING
 
 # A shorter common prefix is worth neither a copy nor the wait for another job to compute it.
 WORTH_SHARING = 16
@@ -39,14 +36,13 @@ class Slot(Generic[_Job]):
             None  # length of the prompt's part to compute first, for recurrent states at its end
         )
         self.used = 0
-        self._lease = Lease(session)
         self._lent = ExitStack()  # returns the constraint to its pool
         self._constraint: Constraint | None = None
 
     def constrain(self, constraint: Constraint | None, pool: Pool) -> None:
         if constraint is not self._constraint:
             self.give_back()
-            self._lent.enter_context(pool.lend(self._lease, constraint))
+            self._lent.enter_context(pool.lend(self.session, constraint))
             self._constraint = constraint
 
     def give_back(self) -> None:

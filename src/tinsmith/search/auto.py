@@ -14,16 +14,19 @@ from typing import Any
 
 from tinsmith import models
 from tinsmith.errors import InputError
+from tinsmith.format_names import AUTO
 from tinsmith.formats.weights import in_gguf, weight_format
 from tinsmith.quant.assign import Choice, Tight, assign
+from tinsmith.quant.model import Feedback
 from tinsmith.quant.presets import Mix
+from tinsmith.quant.shipping import Weights
 from tinsmith.search import grams, sensitivity, text
 from tinsmith.search.budget import Budget, Frame
 from tinsmith.search.floats import Reference
 from tinsmith.spec import Spec
 from tinsmith.system.progress import Display
+from tinsmith.targets import Target
 
-NAME = "AUTO"
 _ALIGNMENT = 32  # of tensors in the file
 _POINTS = 12  # of the front
 
@@ -218,7 +221,45 @@ class Search:
     def mix(self, point: Point) -> Mix:
         names = self.model.names
         parts = ((part, name) for role, name in point.formats.items() for part in names[role].gguf_parts)
-        return Mix(NAME, {part.gguf: name for part, name in parts})
+        return Mix(AUTO, {part.gguf: name for part, name in parts})
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """bits: of a weight, on average; front: rows of the report, by size; the one that was taken has
+    `chosen`."""
+
+    mix: Mix
+    feedback: Feedback
+    bits: float
+    front: list[dict[str, Any]]
+
+    def weights(self) -> Weights:
+        """Error feedback replaces an importance matrix."""
+        return Weights(AUTO, self.mix, feedback=self.feedback)
+
+
+def of_search(
+    search: Search, budget: Budget, display: Display, accuracy: Callable[[Point], float] | None = None
+) -> Chosen:
+    """The choice within a budget, and the front around it, also shown. accuracy: as Search.choose takes it."""
+    point = search.measured(search.choose(budget, accuracy))
+    front = [other for other in search.front() if other.formats != point.formats]
+    for line in table(front, point):
+        display.line(line)
+    rows = [{**other.row(), "chosen": False} for other in front] + [{**point.row(), "chosen": True}]
+    rows.sort(key=lambda row: row["bytes"])
+    return Chosen(search.mix(point), search.grams.feedback, point.bits, rows)
+
+
+def least(stated: int | None, room: int | None) -> int | None:
+    """Of two limits, either of which may be none."""
+    return min((one for one in (stated, room) if one is not None), default=None)
+
+
+def bandwidth(devices: Sequence[Target]) -> int | None:
+    """Bytes a second that the slowest device reads of a model."""
+    return min((device.memory.flash_bandwidth or device.memory.bandwidth for device in devices), default=None)
 
 
 def table(points: Sequence[Point], chosen: Point | None = None) -> list[str]:

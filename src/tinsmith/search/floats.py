@@ -44,14 +44,11 @@ class FloatModel:
         held = dict(self.model.named_parameters(remove_duplicate=False))
         self.names: dict[str, TensorName] = {}
         self.parameters: dict[str, nn.Parameter] = {}
-        for name in family.by_name(spec.family).tensors(spec.hyper):
+        for name in family.names_of(spec):
             if name.all_rows == 1 or not name.hf or name.role not in spec.tensors:
                 continue
             if name.hf not in held or tuple(held[name.hf].shape) != name.folder_shape:
-                raise UnsupportedError(
-                    f"{spec.family}: {name.gguf} can't be measured, as transformers holds it in another shape; "
-                    "take a preset"
-                )
+                raise UnsupportedError(f"{spec.family}: {name.gguf} can't be measured; take a preset")
             self.names[name.role] = name
             self.parameters[name.role] = held[name.hf]
 

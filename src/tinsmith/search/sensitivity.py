@@ -50,9 +50,9 @@ def candidates(tensor: Tensor) -> list[str]:
 
 def matrices(spec: Spec) -> dict[str, list[str]]:
     """By role, the candidates of each tensor that a preset would quantize."""
-    from tinsmith.models.family import by_name
+    from tinsmith.models.family import names_of
 
-    names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.role in spec.tensors]
+    names = [name for name in names_of(spec) if name.role in spec.tensors]
     plain, _ = presets.formats("Q8_0", [presets.Shape(n.gguf, n.all_rows, n.inputs) for n in names])
     return {
         name.role: candidates(spec.tensors[name.role])

@@ -8,8 +8,9 @@ import traceback
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -17,20 +18,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tinsmith.serve import openapi
 from tinsmith.serve.api import chat, completions, embeddings, extensions, messages, ollama, responses, service
 from tinsmith.serve.endpoint import RECEIPT, ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.errors import ApiError, error_format, to_api_error
 from tinsmith.serve.fields import validate
+from tinsmith.serve.guard import Guard
+from tinsmith.serve.state import AppState
 from tinsmith.system import reading
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from tinsmith.serve.guard import Guard
-    from tinsmith.serve.state import AppState
 
 MODULES = (chat, completions, responses, embeddings, messages, ollama, extensions, service)
 ENDPOINTS: list[Endpoint] = [endpoint for module in MODULES for endpoint in module.ENDPOINTS]
@@ -54,7 +51,7 @@ def create_app(state: AppState, guard: Guard, origins: Sequence[str] = ()) -> St
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        await state.close()
+        state.close()
 
     return Starlette(
         routes=[Route(one.path, EndpointApp(one, state, guard), methods=[one.method]) for one in endpoints],

@@ -7,18 +7,15 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tinsmith.serve.errors import ApiError, error_format, to_api_error
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-    from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
-
-    from tinsmith.serve.state import AppState
+from tinsmith.serve.state import AppState
 
 T = TypeVar("T")
 _SHORT = 16 << 10  # bytes of a body that takes less time to parse than a thread takes to start
@@ -53,8 +50,7 @@ class Endpoint:
     summary: str
     handler: Handler
     body: type[BaseModel] | None = None
-    reply: Any = None  # example of the answer, for openapi.schema_like
-    text: str | None = None  # media type of an answer that is not JSON
+    media: str = "application/json"  # type of the answer
     stream: str | None = None  # media type of a streamed answer
     public: bool = False  # needs no API key
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -85,26 +85,39 @@ class FairQueue(Generic[T]):
                 self._last.pop(client, None)
 
 
-class FairLimiter:
-    """A fair asyncio semaphore."""
+class FairThreadPool:
+    """A thread keeps its slot until it ends, even after its client has disconnected."""
 
-    def __init__(self, slots: int, *, per_client: int | None = None, max_waiting: int, what: str) -> None:
-        """max_waiting: tasks of one client. what: their name in errors."""
+    def __init__(
+        self,
+        slots: int,
+        *,
+        per_client: int | None = None,
+        max_waiting: int,
+        what: str,
+        name: str = "tinsmith request",
+    ) -> None:
+        """max_waiting: tasks of one client. what: their name in errors. name: of the threads."""
         self._queue: FairQueue[asyncio.Future[None]] = FairQueue(slots, per_client)
         self._max_waiting, self._what = max_waiting, what
+        self._pool = ThreadPoolExecutor(slots, name)
 
     @property
     def waiting(self) -> int:
         """Waiting and running tasks."""
         return len(self._queue) + self._queue.used
 
-    @asynccontextmanager
-    async def slot(self, client: str) -> AsyncIterator[None]:
+    async def run(self, client: str, work: Callable[[], T]) -> T:
         await self._acquire(client)
-        try:
-            yield
-        finally:
-            self._release(client)
+        loop = asyncio.get_running_loop()
+
+        def done(_: object) -> None:
+            with suppress(RuntimeError):  # the event loop is closed
+                loop.call_soon_threadsafe(partial(self._release, client))
+
+        future = self._pool.submit(work)
+        future.add_done_callback(done)
+        return await asyncio.wrap_future(future)
 
     async def _acquire(self, client: str) -> None:
         if self._queue.waiting(client) >= self._max_waiting:
@@ -127,35 +140,6 @@ class FairLimiter:
     def _release(self, client: str) -> None:
         self._queue.release(client)
         self._admit()
-
-
-class FairThreadPool(FairLimiter):
-    """A thread keeps its slot until it ends, even after its client has disconnected."""
-
-    def __init__(
-        self,
-        slots: int,
-        *,
-        per_client: int | None = None,
-        max_waiting: int,
-        what: str,
-        name: str = "tinsmith request",
-    ) -> None:
-        """name: of the threads."""
-        super().__init__(slots, per_client=per_client, max_waiting=max_waiting, what=what)
-        self._pool = ThreadPoolExecutor(slots, name)
-
-    async def run(self, client: str, work: Callable[[], T]) -> T:
-        await self._acquire(client)
-        loop = asyncio.get_running_loop()
-
-        def done(_: object) -> None:
-            with suppress(RuntimeError):  # the event loop is closed
-                loop.call_soon_threadsafe(partial(self._release, client))
-
-        future = self._pool.submit(work)
-        future.add_done_callback(done)
-        return await asyncio.wrap_future(future)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)

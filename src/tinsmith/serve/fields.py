@@ -36,7 +36,7 @@ class Body(BaseModel):
     def _keep_one_unknown(cls, given: Any) -> Any:
         """Keeps the first unknown field only: pydantic would make an error for each."""
         known = _names(cls)
-        if not isinstance(given, dict) or given.keys() <= known or cls.model_config["extra"] == "allow":
+        if not isinstance(given, dict) or given.keys() <= known:
             return given
         first = next(name for name in given if name not in known)
         return {name: value for name, value in given.items() if name == first or name in known}
@@ -87,11 +87,6 @@ class TinsmithOptions(Body):
     choices: bool = False
     unconstrained: bool = False
     search: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-
-    @property
-    def generation(self) -> dict[str, Any]:
-        """Fields of a GenerationRequest."""
-        return {"unconstrained": self.unconstrained, "search": self.search}
 
 
 Temperature = Annotated[float, Field(ge=0, le=2)]

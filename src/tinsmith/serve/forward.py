@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.runtime.image_prompt import begin
 from tinsmith.runtime.routing import Router, tokens_of
 from tinsmith.serve.errors import ApiError
-
-if TYPE_CHECKING:
-    from tinsmith.serve.state import ServedModel
-    from tinsmith.serve.worker import SlicedWork
+from tinsmith.serve.state import ServedModel
+from tinsmith.serve.worker import SlicedWork
 
 _SLICE = 20_000_000  # ns
 

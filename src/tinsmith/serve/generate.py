@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.chat.tool_formats import Call
 from tinsmith.errors import InputError
@@ -17,18 +17,16 @@ from tinsmith.runtime.choice import TokenChoice, token_shown
 from tinsmith.runtime.generation import Completion, Route, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import images_in
+from tinsmith.runtime.loaded import Loaded
 from tinsmith.runtime.receipt import receipt
 from tinsmith.serve import forward
+from tinsmith.serve.endpoint import ApiRequest
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.metrics import Usage
 from tinsmith.serve.prepare import GenerationRequest, Prepared, prepare
+from tinsmith.serve.state import AppState, ModelRef
 from tinsmith.serve.stream_parser import AnswerParser, CallDelta, CallParser, TextDelta, call_openings
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.serve.endpoint import ApiRequest
-    from tinsmith.serve.state import AppState, ModelRef
-    from tinsmith.serve.worker import AnswerHandle, Update
+from tinsmith.serve.worker import AnswerHandle, Update
 
 
 @dataclass(frozen=True)

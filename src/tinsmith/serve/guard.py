@@ -10,18 +10,16 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import Message, Receive
 
 from tinsmith.errors import InputError
 from tinsmith.serve.errors import ApiError, overloaded, rate_limited
 from tinsmith.serve.fair_queue import Shares
+from tinsmith.serve.limits import Limits
 from tinsmith.system import reading
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.types import Message, Receive
-
-    from tinsmith.serve.limits import Limits
 
 _MIN_KEY = 16  # characters
 _LOCAL = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
@@ -81,16 +79,14 @@ class Guard:
         if origin is not None and not self._allowed(origin, host):
             message = f"pages of {origin[:100]} may not send requests; --cors allows an origin"
             raise ApiError(403, message, code="bad_origin")
-        if not self._keys:
-            return client_address(request.scope.get("client"))
         given = _digest(_key(request))
         # In constant time: compares every key, and each in full.
         found = [key for key in self._keys if hmac.compare_digest(key, given)]
         if found:
             return found[0].hex()[:32]
-        if public:
-            return client_address(request.scope.get("client"))
-        raise ApiError(401, "unknown API key; send Authorization: Bearer KEY", code="invalid_api_key")
+        if self._keys and not public:
+            raise ApiError(401, "unknown API key; send Authorization: Bearer KEY", code="invalid_api_key")
+        return client_address(request.scope.get("client"))
 
     def _check_host(self, name: str) -> None:
         """Against DNS rebinding: an attacker's page whose name resolves to this server."""

@@ -6,17 +6,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from tinsmith.runtime.image_prompt import ImagePrompt
+from tinsmith.runtime.image_prompt import ImagePrompt, Tile
+from tinsmith.runtime.loaded import Loaded
 from tinsmith.serve.errors import overloaded, rate_limited
 from tinsmith.serve.fair_queue import FairThreadPool, Shares
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.image_prompt import Tile
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.serve.limits import Limits
-    from tinsmith.serve.worker import AnswerHandle
+from tinsmith.serve.limits import Limits
+from tinsmith.serve.worker import AnswerHandle
 
 T = TypeVar("T")
 

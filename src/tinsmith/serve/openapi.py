@@ -1,4 +1,4 @@
-"""/openapi.json, generated from the endpoints."""
+"""/openapi.json, generated from the endpoints: their paths, requests and media types."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ from starlette.responses import Response
 
 from tinsmith import _core
 from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
-from tinsmith.serve.errors import ApiError, error_format
 
-_TYPES: dict[Any, str] = {
-    **{str: "string", int: "integer", float: "number", bool: "boolean", dict: "object"},
-    None: "null",
-}
 _DEFINITIONS = "#/components/schemas/"
 _ERRORS = {
     "400": "invalid or unsupported request; the message names the field",
@@ -60,20 +55,16 @@ def document(endpoints: Sequence[Endpoint], models: Sequence[str]) -> dict[str, 
 
 def _operation(one: Endpoint, path: str, body: dict[str, Any] | None, models: Sequence[str]) -> dict[str, Any]:
     """body: a reference to its schema."""
-    content: dict[str, Any] = {}
-    if one.reply is not None:
-        content["application/json"] = {"schema": schema_like(one.reply)}
-    if one.text:
-        content[one.text] = {"schema": {"type": "string"}}
-    if one.stream:
-        content[one.stream] = {}  # OpenAPI 3.1 cannot describe events, and tools differ on a schema's meaning
-    error = {"application/json": {"schema": schema_like(_types(error_format(path)(ApiError(400, ""))))}}
+    media = (one.media, one.stream) if one.stream else (one.media,)
     operation: dict[str, Any] = {
         "summary": one.summary,
         "operationId": re.sub(r"\W+", "_", f"{one.method} {path}".strip("/ ")).strip("_").lower(),
         "responses": {
-            "200": {"description": "the answer", "content": content},
-            **{status: {"description": text, "content": error} for status, text in _ERRORS.items()},
+            "200": {"description": "the answer", "content": {name: {} for name in media}},
+            **{
+                status: {"description": text, "content": {"application/json": {}}}
+                for status, text in _ERRORS.items()
+            },
         },
     }
     if not one.public:
@@ -97,13 +88,6 @@ def _parameter(name: str, place: str, models: Sequence[str], required: bool = Fa
     return {"name": name, "in": place, "required": required, "schema": schema}
 
 
-def _types(value: Any) -> Any:
-    """The types of an error's fields."""
-    if isinstance(value, dict):
-        return {key: _types(inner) for key, inner in value.items()}
-    return (str, None) if value is None else str
-
-
 def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
     cached: list[dict[str, Any]] = []
 
@@ -113,25 +97,5 @@ def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
             cached.append(await request.in_thread(lambda: document([*endpoints, own], names)))
         return JsonResponse(cached[0])
 
-    own = Endpoint("GET", "/openapi.json", "This API", handler, reply=dict)
+    own = Endpoint("GET", "/openapi.json", "This API", handler)
     return own
-
-
-def schema_like(example: Any) -> dict[str, Any]:
-    """The JSON Schema of values like an example.
-
-    A type stands for its values, None for null, Any for anything, a list for arrays of its item, a tuple for
-    alternatives, a dict for its properties; "?" marks optional ones."""
-    if isinstance(example, dict):
-        properties = {key.rstrip("?"): schema_like(value) for key, value in example.items()}
-        required = [key for key in example if not key.endswith("?")]
-        return {"type": "object", "properties": properties, "required": required}
-    if isinstance(example, list):
-        return {"type": "array", "items": schema_like(example[0])}
-    if isinstance(example, tuple):
-        return {"anyOf": [schema_like(one) for one in example]}
-    if isinstance(example, str):
-        return {"const": example}
-    if example is Any:
-        return {}
-    return {"type": _TYPES[example]}

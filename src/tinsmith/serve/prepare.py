@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from tinsmith.chat.tool_formats import Tool, by_name, read_tools
+from tinsmith.constraint import Constraint
 from tinsmith.constraint.makers import anything
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
-from tinsmith.runtime.asking import check_room, direct
-from tinsmith.runtime.calls import Toolbox, prompt_of
+from tinsmith.runtime.calls import Offer, Toolbox, answer_prompt, terms, with_controls
 from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import decode_images, images_in
-from tinsmith.runtime.offers import Offer, terms, with_controls
+from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.skill import Own
+from tinsmith.serve.endpoint import ApiRequest
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import SamplingFields
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.skill import Own
-    from tinsmith.serve.limits import Limits
-    from tinsmith.serve.state import AppState, ModelRef
+from tinsmith.serve.state import AppState, ModelRef
 
 T = TypeVar("T")
 Message = Mapping[str, Any]
@@ -74,10 +69,27 @@ class Prepared:
     constraint: Constraint | Own | None  # "own": of the model's skill
 
 
-def sampling_of(model: Loaded, body: Any) -> Sampling:
-    """body: has some of the sampling fields; None is the runtime's default."""
-    values = {name: value for name in _SAMPLING if (value := getattr(body, name, None)) is not None}
-    if bias := getattr(body, "logit_bias", None):
+def generation_request(request: ApiRequest, body: Any, options: Any = None, **fields: Any) -> GenerationRequest:
+    """body: has the model, and may have tinsmith's options. options: the body, or its part with the sampling
+    fields, seed and stop. fields: the others of a GenerationRequest."""
+    ref, options = request.state.find(body.model), options or body
+    own, stop = getattr(body, "tinsmith", None), getattr(options, "stop", None)
+    return GenerationRequest(
+        ref=ref,
+        unconstrained=own is not None and own.unconstrained,
+        search=None if own is None else own.search,
+        sampling=sampling_of(ref.model, options),
+        seed=getattr(options, "seed", None),
+        stop=[stop] if isinstance(stop, str) else stop or (),
+        client=request.client,
+        **fields,
+    )
+
+
+def sampling_of(model: Loaded, options: Any) -> Sampling:
+    """None is the runtime's default."""
+    values = {name: value for name in _SAMPLING if (value := getattr(options, name, None)) is not None}
+    if bias := getattr(options, "logit_bias", None):
         vocab = model.info.vocab
         unknown = next((token for token in bias if int(token) >= vocab), None)
         if unknown is not None:
@@ -109,7 +121,7 @@ async def _constrain(
     if offer is not None and schema is not None:
         raise ApiError(400, f"{schema.param} and tools together are not supported", schema.param)
     if offer is not None:
-        to_compile = await state.threads.run(client, partial(tools_request, offer, ref, state.limits))
+        to_compile = await state.threads.run(client, partial(tools_request, offer, ref))
         constraint = await state.compiler.compile(client, "tools", to_compile)
         toolbox = _toolbox(ref, read_tools(offer.tools), constraint, offer.allows_text)
     elif schema is not None:
@@ -161,7 +173,7 @@ async def count_prompt_tokens(state: AppState, request: GenerationRequest) -> in
     """Counts without compiling or generating anything."""
     toolbox, offer = None, request.offer
     if offer is not None:
-        tools = await state.threads.run(request.client, partial(_read_tools, offer, state.limits))
+        tools = await state.threads.run(request.client, partial(read_tools, offer.tools))
         toolbox = _toolbox(request.ref, tools, anything())
     constraint: Constraint | Own = anything() if request.schema else "own"
 
@@ -171,16 +183,9 @@ async def count_prompt_tokens(state: AppState, request: GenerationRequest) -> in
     return await _in_thread(state, request, count)
 
 
-def _read_tools(offer: Offer, limits: Limits) -> list[Tool]:
-    size = len(json.dumps(offer.tools))
-    if size > limits.schema:
-        raise ApiError(400, f"tools: {size:,} bytes; the maximum is {limits.schema:,}", "tools", "too_large")
-    return read_tools(offer.tools)
-
-
-def tools_request(offer: Offer, ref: ModelRef, limits: Limits) -> dict[str, Any]:
+def tools_request(offer: Offer, ref: ModelRef) -> dict[str, Any]:
     """The request to the constraint compiler."""
-    tools, format = _read_tools(offer, limits), by_name(ref.skill.tool_format)
+    tools, format = read_tools(offer.tools), by_name(ref.skill.tool_format)
     try:
         return with_controls(ref.model, terms(offer, tools, format), format)
     except InputError as error:
@@ -191,8 +196,8 @@ def _render(
     request: GenerationRequest, toolbox: Toolbox | None, constraint: Constraint | Own | None
 ) -> tuple[list[int], bool]:
     """The prompt's tokens, and whether it begins the answer's thoughts."""
-    ref, prompt, thinking = request.ref, request.prompt, request.thinking
-    model, skill = ref.model, ref.skill
+    ref, prompt = request.ref, request.prompt
+    model = ref.model
     if request.suffix is not None:
         if not isinstance(prompt, str):
             raise ApiError(400, "suffix goes with a text prompt, and this prompt is tokens", "suffix")
@@ -201,12 +206,4 @@ def _render(
         return model.tokenize(prompt, special=True, bos=True), False
     if prompt is not None:
         return list(prompt), False
-    check_room(skill, thinking, constraint)
-    if toolbox is not None:
-        thinking = direct(skill)
-        tokens = prompt_of(model, request.messages, toolbox, adapter=ref.adapter)
-    else:
-        if thinking is None and skill.constraint_for(constraint) is not None:
-            thinking = direct(skill)
-        tokens = model.render(request.messages, thinking=thinking, adapter=ref.adapter)
-    return tokens, skill.templates.table(thinking).opens_thoughts
+    return answer_prompt(model, request.messages, toolbox, constraint, request.thinking, ref.adapter)

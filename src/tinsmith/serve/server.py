@@ -10,23 +10,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tinsmith.checks import whole
 from tinsmith.errors import InputError
+from tinsmith.runtime.loaded import Loaded
 from tinsmith.serve.app import create_app
 from tinsmith.serve.fair_queue import Shares
 from tinsmith.serve.guard import Guard, client_address, is_loopback
+from tinsmith.serve.limits import Limits
 from tinsmith.serve.state import AppState, ServedModel, load_models
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.serve.limits import Limits
 
 _HEAD = 32 << 10  # bytes of a request's line and headers
 _SHUTDOWN_SECONDS = 10  # for answers in flight

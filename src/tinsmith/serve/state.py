@@ -6,23 +6,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.errors import InputError
 from tinsmith.formats.router import ENTRY
+from tinsmith.runtime.generation import TokenRequest
+from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.skill import Skill
 from tinsmith.serve.compiler import ConstraintCompiler
 from tinsmith.serve.errors import ApiError, rate_limited
 from tinsmith.serve.fair_queue import FairThreadPool, Shares
 from tinsmith.serve.images import ImageEncoder
+from tinsmith.serve.limits import Limits
 from tinsmith.serve.metrics import Metrics
-from tinsmith.serve.worker import Worker
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.generation import TokenRequest
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.skill import Skill
-    from tinsmith.serve.limits import Limits
-    from tinsmith.serve.worker import AnswerHandle, Deliver
+from tinsmith.serve.worker import AnswerHandle, Deliver, Worker
 
 AUTO = "auto"
 CONTEXT = 4096  # default maximum of a conversation's tokens
@@ -147,8 +144,8 @@ class AppState:
         handle.on_end(lambda: self._in_flight.release(request.scope))
         return handle
 
-    async def close(self) -> None:
-        await self.compiler.close()
+    def close(self) -> None:
+        self.compiler.close()
         self.threads.close()
         for model in self.models:
             model.close()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tinsmith.chat.tool_formats import JsonFormat, PartialCall, ToolFormat, partial_mark
 from tinsmith.chat.turns import CLOSING, OPENING
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.calls import Toolbox
-    from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.calls import Toolbox
+from tinsmith.runtime.loaded import Loaded
 
 TextDelta = tuple[Literal["thinking", "text"], str]
 

@@ -11,17 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinsmith.runtime.scheduler import Scheduler
+from tinsmith.runtime.choice import TokenChoice
+from tinsmith.runtime.generation import Completion, TokenRequest
+from tinsmith.runtime.loaded import Loaded
+from tinsmith.runtime.scheduler import Job, Scheduler
 from tinsmith.serve.errors import ApiError, overloaded
 from tinsmith.serve.fair_queue import FairQueue
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.choice import TokenChoice
-    from tinsmith.runtime.generation import Completion, TokenRequest
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.scheduler import Job
 
 STEP_SECONDS = 0.05  # of a step, after which new requests are taken
 SlicedWork = Iterator[Any]  # yields None after each slice, and at last its result

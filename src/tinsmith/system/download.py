@@ -82,9 +82,7 @@ def fetch(
     digest = sha256_file(part)
     if digest != sha256:
         part.unlink()
-        raise FormatError(
-            f"{_shown(url)}: its SHA-256 is {digest}, expected {sha256}; the download was removed, try again"
-        )
+        raise FormatError(f"{_shown(url)}: its SHA-256 is {digest}, expected {sha256}; removed, try again")
     replace(part, path)
 
 

@@ -335,9 +335,7 @@ def write_text(path: str | Path, text: str) -> None:
         data = text.encode("utf-8")
     except UnicodeEncodeError as error:
         shown = repr(text[max(0, error.start - 40) : error.end + 20])
-        raise InputError(
-            f"{path}: cannot write a name that is not UTF-8: {shown}; rename the file or folder"
-        ) from None
+        raise InputError(f"{path}: cannot write a name that is not UTF-8: {shown}; rename it") from None
     with atomic_write(path) as file:
         file.write(data)
 

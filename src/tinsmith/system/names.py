@@ -29,9 +29,7 @@ def check(names: Iterable[str], where: str | Path, fault: type[InputError] = Inp
     folders: set[str] = set()
     for name in names:
         if not is_inside(name):
-            raise fault(
-                f"{where}: the name {_shown(name)} leads out of its folder or can't be unpacked everywhere"
-            )
+            raise fault(f"{where}: the name {_shown(name)} leads out of its folder or is not portable")
         if name in files:
             raise fault(f"{where}: duplicate name {_shown(name)}")
         files.add(name)

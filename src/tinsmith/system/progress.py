@@ -60,30 +60,15 @@ class PlainDisplay:
 
 class _PlainBar:
     def __init__(self, owner: PlainDisplay, label: str, total: float) -> None:
-        self.owner = owner
-        self.label = label
-        self.total = total
-        self.start = self.shown = time.monotonic()
-        self.first: float | None = None
-        self.latest = 0.0
+        self.owner, self.label, self.total = owner, label, total
+        self.shown = time.monotonic()
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
         now = time.monotonic()
-        # The rate excludes resumed work and the time before the first unit.
-        if self.first is None or _starts_phase(done, self.latest, total, self.total):
-            self.start, self.first = now, done
         self.total = total or self.total
-        self.latest = done
-        if now - self.shown < _PLAIN_SECONDS and done < self.total:
-            return
-        self.shown = now
-        words = [f"{self.label}: {done:.0f} of {self.total:.0f}"]
-        if note:
-            words.append(note)
-        if self.first < done < self.total:
-            left = (now - self.start) / (done - self.first) * (self.total - done)
-            words.append(f"{clock(left)} left")
-        self.owner.line(", ".join(words))
+        if now - self.shown >= _PLAIN_SECONDS or done >= self.total:
+            self.shown = now
+            self.owner.line(f"{self.label}: {done:.0f} of {self.total:.0f}{', ' if note else ''}{note}")
 
 
 class RichDisplay:
@@ -107,24 +92,17 @@ class RichDisplay:
             TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            yield _RichBar(progress, progress.add_task(label, total=total, note=""), total)
-
-
-def _starts_phase(done: float, latest: float, total: float | None, known: float) -> bool:
-    """Whether a new phase starts: fewer units are done, or as many of another total."""
-    return done < latest or (done == latest and total is not None and total != known)
+            yield _RichBar(progress, progress.add_task(label, total=total, note=""))
 
 
 class _RichBar:
-    def __init__(self, progress: Any, task: Any, total: float) -> None:
-        self.progress = progress
-        self.task = task
-        self.latest, self.total = 0.0, total
+    def __init__(self, progress: Any, task: Any) -> None:
+        self.progress, self.task, self.latest = progress, task, 0.0
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
-        if _starts_phase(done, self.latest, total, self.total):
+        if done < self.latest:
             self.progress.reset(self.task)
-        self.latest, self.total = done, total or self.total
+        self.latest = done
         self.progress.update(self.task, completed=done, note=note, total=total)
 
 

@@ -1,7 +1,6 @@
 """Tasks: the kinds of answers, how to ask for them, and how to grade them.
 
-A task is a module of this folder with an instance of a Task subclass named `task`. No table lists tasks.
-"""
+A task is a module of this folder with an instance of a Task subclass named `task`. No table lists tasks."""
 
 from __future__ import annotations
 
@@ -11,14 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
+from tinsmith.data.leaves import Leaf
+from tinsmith.data.readers import Example
 from tinsmith.errors import UnsupportedError
 from tinsmith.tasks._json import json_equal
-
-if TYPE_CHECKING:
-    from tinsmith.data.leaves import Leaf
-    from tinsmith.data.readers import Example
 
 DEFAULT = "call"  # of a recipe that states no task
 
@@ -41,21 +38,6 @@ class Grade:
     exact: bool
     equivalent: bool
     label: str | None
-
-
-class Answered(Protocol):
-    """A system's answer as measures read it. options: the probability of each label, from 0 to 1;
-    expected_log_probability: of the expected answer and its end, in nats; expected_tokens: their count. Each is
-    None where a system did not report it."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def options(self) -> Mapping[str, float] | None: ...
-    @property
-    def expected_log_probability(self) -> float | None: ...
-    @property
-    def expected_tokens(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +68,7 @@ class Words:
 
 
 Labels = frozenset[str]
-Pairs = Sequence[tuple[Answered, "Example"]]
+Pairs = Sequence[tuple[Any, Example]]  # an Answer of tinsmith.evaluate, and its example
 
 
 class Task(ABC):
@@ -137,13 +119,11 @@ class Task(ABC):
         return []
 
     def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
-        """The instruction for an untrained model; empty for none. tools: the functions' descriptions, as JSON
-        values."""
+        """The instruction for an untrained model; empty for none. tools: descriptions of functions, as JSON."""
         return ""
 
     def messages(self, example: Example, system: str = "") -> list[Message]:
-        """The conversation up to the answer. system: the recipe's system prompt, which an example's
-        replaces."""
+        """The conversation up to the answer. system: the recipe's prompt, which an example's own replaces."""
         turns: list[Message] = [{"role": turn.role, "content": turn.content} for turn in example.turns]
         own = turns[:1] if turns and turns[0]["role"] == "system" else []
         asked: list[Message] = [*turns[len(own) :], {"role": example.role, "content": _content(example)}]
@@ -172,7 +152,7 @@ class Task(ABC):
         return None
 
     def options(self, outputs: Iterable[str]) -> list[str]:
-        """The texts that a system weighs for `Answered.options`; empty if an answer is not one of a few."""
+        """The texts that a system weighs as answers; empty if an answer is not one of a few."""
         return []
 
     def measures(self, pairs: Pairs, labels: Labels = frozenset(), schema: Any = None) -> dict[str, Any]:

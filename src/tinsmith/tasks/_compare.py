@@ -1,8 +1,7 @@
 """Normalizes values as a schema says: dates, numbers, money and texts, however they are written.
 
 `"x-compare"` in a part of a schema is "date", "number", "money", "text" or "exact". Its default is "date" for
-the format "date", and "exact" for all else. A value that can't be read so is compared exactly.
-"""
+the format "date", and "exact" for all else. A value that can't be read so is compared exactly."""
 
 from __future__ import annotations
 

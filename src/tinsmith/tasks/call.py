@@ -7,15 +7,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.data.leaves import Leaf, leaves
+from tinsmith.data.readers import Example
 from tinsmith.tasks import Figure, Labels, Pairs, Task, Words
 from tinsmith.tasks._json import parse_json
 from tinsmith.tasks._scores import Named, counted, mean, micro, table
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 
 class Call(Task):
@@ -41,10 +39,7 @@ class Call(Task):
 
     def parse(self, text: str) -> Any:
         """The call, or a sorted list of several."""
-        try:
-            value = parse_json(text.strip())
-        except ValueError:
-            return None
+        value = parse_json(text)
         if not isinstance(value, list):
             return value if _is_call(value) else None
         if len(value) < 2 or not all(map(_is_call, value)):

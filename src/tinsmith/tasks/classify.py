@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from tinsmith.data.readers import Example
 from tinsmith.tasks import Figure, Labels, Pairs, Task, Words
-from tinsmith.tasks._calibration import error, reliability
 from tinsmith.tasks._json import parse_json
-from tinsmith.tasks._scores import counted, macro_f1, mean, micro, table
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
+from tinsmith.tasks._scores import calibration_error, counted, macro_f1, mean, micro, reliability, table
 
 _WORDS, _MOST, _OFTEN = 6, 100, 5  # words of a label, labels, and outputs for each
 _UNIQUE = 10  # labels; each doubles the states that record the given ones
@@ -123,10 +120,7 @@ def _listed(text: str) -> list[str] | None:
     """The labels of a JSON list, each once; None for another text."""
     if not text.lstrip().startswith("["):
         return None
-    try:
-        value = parse_json(text.strip())
-    except ValueError:
-        return None
+    value = parse_json(text)
     are_labels = isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value)
     return list(dict.fromkeys(value)) if are_labels else None
 
@@ -138,7 +132,7 @@ def _calibrated(pairs: Pairs) -> dict[str, Any]:
         return {"chosen": None, "calibration_error": None}
     right = [max(options, key=lambda label: options[label]) == one.output.strip() for options, one in weighed]
     bins = reliability([max(options.values()) for options, _ in weighed], right)
-    return {"chosen": mean(right), "calibration_error": error(bins), "reliability": bins}
+    return {"chosen": mean(right), "calibration_error": calibration_error(bins), "reliability": bins}
 
 
 task = Classify()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.data.leaves import Leaf, leaves
+from tinsmith.data.readers import Example
 from tinsmith.tasks import Figure, Labels, Pairs, Task, Words
 from tinsmith.tasks._compare import fields, normalized
-from tinsmith.tasks._json import json_equal, parse_json, parse_object
+from tinsmith.tasks._json import json_equal, parse_json
 from tinsmith.tasks._scores import counted, macro_f1, mean, micro, table
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 
 class Extract(Task):
@@ -35,7 +33,8 @@ class Extract(Task):
     has_values = True
 
     def parse(self, text: str) -> Any:
-        return parse_object(text)
+        value = parse_json(text)
+        return value if isinstance(value, dict) else None
 
     def likely(self, outputs: Sequence[str]) -> float:
         return 0.9 * mean(self.parse(output) is not None for output in outputs)

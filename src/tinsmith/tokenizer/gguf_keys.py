@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import METADATA, Fields, is_string, is_whole
 from tinsmith.formats import gguf
 from tinsmith.spec import Tokenizer
 from tinsmith.tokenizer import sentencepiece
-from tinsmith.tokenizer.pretokenizers import GGUF_NAMES
+from tinsmith.tokenizer.pretokenizers import pretokenizer
 from tinsmith.tokenizer.sentencepiece import SPACE
 from tinsmith.tokenizer.tokens import end_tokens
 
@@ -36,9 +37,7 @@ def read(meta: Mapping[str, Any]) -> Tokenizer:
     name = meta.get("tokenizer.ggml.model")
     model = _MODELS.get(name) if isinstance(name, str) else None
     if model is None:
-        raise UnsupportedError(
-            f"tokenizer.ggml.model {name!r} is not supported; supported: {', '.join(_MODELS)}"
-        )
+        raise UnsupportedError(f"tokenizer.ggml.model is {name!r}; supported: {', '.join(_MODELS)}")
     tokens = _strings(meta, "tokenizer.ggml.tokens")
     types = _types(meta, model, len(tokens))
     ids = {
@@ -62,11 +61,7 @@ def read(meta: Mapping[str, Any]) -> Tokenizer:
         model=model,
     )
     if model == "bpe":
-        known = GGUF_NAMES.get(tokenizer.pre)
-        if known is None:
-            raise UnsupportedError(
-                f"tokenizer.ggml.pre {tokenizer.pre!r} is not supported; supported: {', '.join(GGUF_NAMES)}"
-            )
+        known = pretokenizer(tokenizer.pre)
         tokenizer = replace(tokenizer, ignore_merges=known.ignore_merges, nfc=known.nfc)
     else:
         prefix = bool(meta.get("tokenizer.ggml.add_space_prefix", space and not merged))
@@ -89,12 +84,11 @@ def _spaces(meta: Mapping[str, Any], t: Tokenizer, prefix: bool) -> dict[str, An
     """The fields of models that write spaces as U+2581."""
     for key in ("remove_extra_whitespaces", "precompiled_charsmap"):
         if t.model == "unigram" and meta.get(f"tokenizer.ggml.{key}"):
-            raise UnsupportedError(
-                f"tokenizer.ggml.{key} is not supported: it rewrites the text before tokenization"
-            )
-    scores = None if t.merges else meta.get("tokenizer.ggml.scores")
-    if not t.merges and (not isinstance(scores, list) or len(scores) != len(t.tokens)):
-        raise FormatError(f"tokenizer.ggml.scores must be an array of {len(t.tokens)} numbers")
+            raise UnsupportedError(f"tokenizer.ggml.{key} is not supported: it rewrites the text first")
+    scores = None
+    if not t.merges:
+        fields, count = Fields(meta, METADATA, "tokenizer.ggml."), len(t.tokens)
+        scores = fields.items("scores", "numbers", lambda one: isinstance(one, (int, float)), count)
     unknown = [token for token, kind in enumerate(t.types) if kind == "unknown"]
     return {
         "scores": None if scores is None else [float(score) for score in scores],
@@ -105,33 +99,28 @@ def _spaces(meta: Mapping[str, Any], t: Tokenizer, prefix: bool) -> dict[str, An
 
 
 def _own(meta: Mapping[str, Any], count: int) -> dict[str, Any]:
+    fields = Fields(meta, METADATA, _OWN)
     options: dict[str, Any] = {}
     for key, kind in (("nfc", bool), ("ignore_merges", bool), ("prefix", str), ("split_spaces", bool)):
-        given = meta.get(_OWN + key)
+        given = fields.get(key)
         if given is not None:
             if not isinstance(given, kind):
-                raise FormatError(f"{_OWN}{key} is {reprlib.repr(given)}; it must be a {kind.__name__}")
+                raise FormatError(f"{fields.named(key)}; it must be a {kind.__name__}")
             options[key] = given
     for key in _STRIPS:
-        given = meta.get(_OWN + key, [])
-        if not isinstance(given, list) or not all(isinstance(one, int) and 0 <= one < count for one in given):
-            raise FormatError(f"{_OWN}{key} must be an array of tokens' numbers, below {count}")
-        if given:
-            options[key] = tuple(given)
+        what = f"tokens' numbers, below {count}"
+        if ids := fields.items(key, what, lambda one: is_whole(one) and 0 <= one < count, default=[]):
+            options[key] = tuple(ids)
     return options
 
 
 def _types(meta: Mapping[str, Any], model: str, count: int) -> list[str]:
-    numbers = meta.get("tokenizer.ggml.token_type", [1] * count)
-    whole = isinstance(numbers, list) and all(isinstance(number, int) for number in numbers)
-    if not whole or len(numbers) != count:
-        raise FormatError(f"tokenizer.ggml.token_type must be an array of {count} whole numbers")
+    key = "tokenizer.ggml.token_type"
+    numbers = Fields(meta, METADATA).items(key, "whole numbers", is_whole, count, [1] * count)
     absent = ("unknown", "byte") if model == "bpe" else ()
     allowed = {number: name for number, name in _TYPES.items() if name not in absent}
     if unknown := set(numbers) - allowed.keys():
-        raise UnsupportedError(
-            f"token type {min(unknown)} is not supported in this tokenizer; supported: {allowed}"
-        )
+        raise UnsupportedError(f"token type {min(unknown)} is not supported here; supported: {allowed}")
     return [_TYPES[number] for number in numbers]
 
 
@@ -142,20 +131,8 @@ def text(meta: Mapping[str, Any], key: str) -> str | None:
     return given
 
 
-def named_templates(meta: Mapping[str, Any]) -> dict[str, str]:
-    """Chat templates beside the default one, by name."""
-    if "tokenizer.chat_templates" not in meta:
-        return {}
-    names = _strings(meta, "tokenizer.chat_templates")
-    templates = {name: text(meta, f"tokenizer.chat_template.{name}") for name in names}
-    return {name: template for name, template in templates.items() if template is not None}
-
-
 def _strings(meta: Mapping[str, Any], key: str) -> list[str]:
-    given = meta.get(key)
-    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-        raise FormatError(f"{key} must be an array of strings")
-    return given
+    return Fields(meta, METADATA).items(key, "texts", is_string)
 
 
 def _merge(text: str) -> tuple[str, str]:
@@ -216,11 +193,7 @@ def _written_types(t: Tokenizer) -> Sequence[str]:
 def _written_own(t: Tokenizer) -> dict[str, Any]:
     own: dict[str, Any] = {}
     if t.model == "bpe":
-        known = GGUF_NAMES.get(t.pre)
-        if known is None:
-            raise UnsupportedError(
-                f"GGUF has no name for the pre-tokenizer {t.pre!r}; known: {', '.join(GGUF_NAMES)}"
-            )
+        known = pretokenizer(t.pre)
         if known.ignore_merges != t.ignore_merges:
             own["ignore_merges"] = t.ignore_merges
         if known.nfc != t.nfc:

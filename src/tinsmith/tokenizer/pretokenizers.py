@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinsmith.errors import UnsupportedError
+
 
 @dataclass(frozen=True)
 class Pretokenizer:
@@ -35,6 +37,15 @@ GGUF_NAMES: dict[str, Pretokenizer] = {
     "gpt-4o": Pretokenizer("gpt-4o"),
     "tekken": Pretokenizer("tekken", ignore_merges=True),
 }
+
+
+def pretokenizer(name: str) -> Pretokenizer:
+    """By GGUF name."""
+    if name not in GGUF_NAMES:
+        raise UnsupportedError(f"pre-tokenizer {name!r} is not supported; supported: {', '.join(GGUF_NAMES)}")
+    return GGUF_NAMES[name]
+
+
 PRETOKENIZERS = tuple(dict.fromkeys(known.split for known in GGUF_NAMES.values()))
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"

@@ -21,7 +21,6 @@ from tinsmith.tokenizer.sentencepiece import SPACE, byte_of, ranked
 from tinsmith.tokenizer.tokens import end_tokens
 
 _SPECIALS = ("bos", "eos", "unk", "pad")
-_DEFAULT = "default"  # name of the chat template without a name
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def _parsed(
         fuse_unk=bool(model.get("fuse_unk")) or kind == "unigram",
         **{key: tuple(e["id"] for e in added if e.get(key)) for key in ("lstrip", "rstrip", "normalized")},
     )
-    return tokenizer, _templates(folder, config).get(_DEFAULT)
+    return tokenizer, _template(folder, config)
 
 
 def _kind(path: Path, whole: Mapping[str, Any], model: Mapping[str, Any]) -> str:
@@ -110,9 +109,7 @@ def _kind(path: Path, whole: Mapping[str, Any], model: Mapping[str, Any]) -> str
             raise UnsupportedError(f"{path}: model.ignore_merges is only supported in a byte-level tokenizer")
         return "sentencepiece"
     if model.get("byte_fallback"):
-        raise UnsupportedError(
-            f"{path}: model.byte_fallback is true, which a byte-level tokenizer has no use for"
-        )
+        raise UnsupportedError(f"{path}: model.byte_fallback is true in a byte-level tokenizer, not supported")
     return "bpe"
 
 
@@ -223,43 +220,23 @@ def _named(
     return named, ends
 
 
-def named_templates(folder: str | Path) -> dict[str, str]:
-    """A folder's chat templates beside the default one, by name."""
-    config = _optional(Path(folder) / "tokenizer_config.json")
-    return {name: text for name, text in _templates(Path(folder), config).items() if name != _DEFAULT}
-
-
-def _templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """By name; files take precedence over the config, as in transformers. Their bytes stay unchanged."""
-    files = {path.stem: path for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
-    if (folder / "chat_template.jinja").exists():
-        files[_DEFAULT] = folder / "chat_template.jinja"
-    if files:
-        return {name: reading.read_text(path, FormatError, exact=True) for name, path in files.items()}
+def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """The default one; a file takes precedence over the config, as in transformers, and keeps its bytes."""
+    path = folder / "chat_template.jinja"
+    if path.exists():
+        return reading.read_text(path, FormatError, exact=True)
     given = config.get("chat_template")
-    if given is None:
-        return {}
-    entries = given if isinstance(given, list) else [{"name": _DEFAULT, "template": given}]
-    pairs: list[tuple[Any, Any]] = [
-        (entry.get("name"), entry.get("template")) for entry in entries if isinstance(entry, dict)
-    ]
-    if len(pairs) < len(entries) or not all(isinstance(text, str) for pair in pairs for text in pair):
-        raise FormatError(
-            f"{folder / 'tokenizer_config.json'}: chat_template is neither text nor a list of named texts"
-        )
-    return dict(pairs)
+    if isinstance(given, list):  # several, by name
+        given = next((one.get("template") for one in given if one.get("name") == "default"), None)
+    if given is not None and not isinstance(given, str):
+        raise FormatError(f"{folder / 'tokenizer_config.json'}: chat_template is {given!r}; it must be a text")
+    return given
 
 
-def write(
-    folder: str | Path,
-    tokenizer: Tokenizer,
-    chat_template: str | None,
-    context: int,
-    named: Mapping[str, str] | None = None,
-) -> None:
+def write(folder: str | Path, tokenizer: Tokenizer, chat_template: str | None, context: int) -> None:
     """Writes tokenizer.json and tokenizer_config.json, with which the `tokenizers` library gives the same ids.
 
-    context: most tokens of an input. named: further chat templates by name.
+    context: most tokens of an input.
     """
     folder, steps = Path(folder), rules.write(tokenizer)
     strips = {key: set(getattr(tokenizer, key)) for key in ("lstrip", "rstrip", "normalized")}
@@ -286,11 +263,7 @@ def write(
         "model": _unigram(tokenizer) if tokenizer.model == "unigram" else _bpe(tokenizer),
     }
     _dump(folder / "tokenizer.json", whole)
-    config = _config(tokenizer, added, chat_template, context)
-    if named:
-        templates = {**named, **({} if chat_template is None else {_DEFAULT: chat_template})}
-        config["chat_template"] = [{"name": name, "template": text} for name, text in templates.items()]
-    _dump(folder / "tokenizer_config.json", config)
+    _dump(folder / "tokenizer_config.json", _config(tokenizer, added, chat_template, context))
 
 
 def _dump(path: Path, table: Mapping[str, Any]) -> None:

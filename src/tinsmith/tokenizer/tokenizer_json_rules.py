@@ -13,7 +13,7 @@ from typing import Any
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.spec import Tokenizer
-from tinsmith.tokenizer.pretokenizers import GGUF_NAMES, PATTERNS, PRETOKENIZERS
+from tinsmith.tokenizer.pretokenizers import GGUF_NAMES, PATTERNS, PRETOKENIZERS, pretokenizer
 from tinsmith.tokenizer.sentencepiece import SPACE
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
@@ -109,12 +109,7 @@ def gguf_name(split: str, ignore_merges: bool, nfc: bool) -> str:
 def write(t: Tokenizer) -> dict[str, Any]:
     """The keys normalizer, pre_tokenizer and decoder."""
     if t.model == "bpe":
-        known = GGUF_NAMES.get(t.pre)
-        if known is None:
-            raise UnsupportedError(
-                f"pre-tokenizer {t.pre!r} can't be written as tokenizer.json; known: {', '.join(GGUF_NAMES)}"
-            )
-        steps = _written_steps(known.split)
+        steps = _written_steps(pretokenizer(t.pre).split)
         return {
             "normalizer": {"type": "NFC"} if t.nfc else None,
             "pre_tokenizer": steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": steps},

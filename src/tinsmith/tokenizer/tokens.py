@@ -27,9 +27,7 @@ def end_tokens(tokens: Sequence[str], types: Sequence[str], named: Iterable[int 
     """
     longest = max(tokens, key=len, default="")
     if len(longest) > MOST_TOKEN:
-        raise FormatError(
-            f"token {tokens.index(longest)} has {len(longest)} characters; at most {MOST_TOKEN} are allowed"
-        )
+        raise FormatError(f"token {tokens.index(longest)} has {len(longest)} characters; at most {MOST_TOKEN}")
     by_text = (
         token
         for token, (text, kind) in enumerate(zip(tokens, types, strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,22 +32,14 @@ def divergences(logits: Tensor, tokens: Tensor, probabilities: Tensor) -> Tensor
     return (wanted * (wanted.clamp(min=_LEAST).log() - given)).sum(-1)
 
 
-@dataclass(frozen=True)
-class Taught:
-    """A teacher's most likely tokens at some positions, [positions, top], and their probabilities."""
-
-    tokens: Tensor
-    probabilities: Tensor
-
-
-def losses(network: Network, states: Tensor, targets: Tensor, teacher: Taught) -> Tensor:
-    """At each position (1 - WEIGHT) * cross entropy + WEIGHT * divergence; [positions]."""
+def losses(network: Network, states: Tensor, targets: Tensor, tokens: Tensor, probabilities: Tensor) -> Tensor:
+    """At each position (1 - WEIGHT) * cross entropy + WEIGHT * divergence; [positions]. tokens, probabilities
+    [positions, top]: the teacher's most likely."""
 
     def mixed(rows: Tensor, part: slice) -> tuple[Tensor]:
         logits = network.logits(rows)
         entropy = torch.nn.functional.cross_entropy(logits, targets[part], reduction="none")
-        tokens, probabilities = teacher.tokens[part], teacher.probabilities[part]
-        apart = divergences(logits, tokens, probabilities)
+        apart = divergences(logits, tokens[part], probabilities[part])
         return ((1 - WEIGHT) * entropy + WEIGHT * apart,)
 
     return by_rows(states, mixed)[0]

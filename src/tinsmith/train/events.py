@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from tinsmith.system.from_json import from_json
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,6 @@ class Step:
     loss: float
     learning_rate: float
     tokens_per_second: float
-    seconds_left: float
     memory: int | None = None
 
 
@@ -80,18 +81,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trying:
-    """After a step of a trial. number: of the trial, out of `trials`; step: out of its rate's `steps`; done:
-    out of the search's `count` steps; tokens_per_second: since the trial began."""
+    """After a step of a trial. number: of the trial, out of `trials`; done: of the search's `count` steps."""
 
     number: int
     trials: int
     learning_rate: float
-    step: int
-    steps: int
     done: int
     count: int
     loss: float = 0.0
-    tokens_per_second: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -137,19 +134,18 @@ class Rolled:
 Event = Preparing | Started | Step | Validated | Trial | Trying | Seeded | Replayed | Rolled
 
 
-@dataclass
-class TrainResult:
-    """folder: of the trained weights; curve: (step, loss); validations: in order; note: how the rate was
-    chosen; trials: of rates, the best last; seeds: of several runs, their mean last: curve, validations and
-    rollouts are then the best run's, tokens and seconds the sum."""
+@dataclass(frozen=True)
+class Trained:
+    """The facts of a training. note: how the learning rate was chosen; curve: the loss after each step;
+    validations: in order; trials: of rates, the best last; seeds: of several runs, their mean last: curve,
+    validations and rollouts are then the best run's, tokens and seconds the sum."""
 
-    folder: Path
     learning_rate: float
     note: str
     steps: int
     tokens: int
     seconds: float
-    curve: list[tuple[int, float]] = field(default_factory=list)
+    curve: list[Point] = field(default_factory=list)
     validations: list[Validated] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     seeds: list[Seeded] = field(default_factory=list)
@@ -166,29 +162,27 @@ class TrainResult:
         kept = next((row for row in self.seeds if row.kept), self.best)
         return kept.exact, -kept.loss
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Its fields, without those of a subclass."""
+        return {one.name: getattr(self, one.name) for one in fields(Trained)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult(Trained):
+    """folder: of the trained weights."""
+
+    folder: Path
+
     def record(self) -> dict[str, Any]:
         """As JSON, with the folder's name only."""
         return {**asdict(self), "folder": self.folder.name}
 
     @classmethod
     def of(cls, record: dict[str, Any], parent: Path) -> TrainResult:
-        """The inverse of `record`; parent: of the result's folder. Raises KeyError or TypeError for other
+        """The inverse of `record`; parent: of the result's folder. Raises KeyError or ValueError for other
         JSON."""
-
-        def curved(kind: Any, rows: list[dict[str, Any]]) -> list[Any]:
-            return [kind(**row | {"curve": [Point(**point) for point in row["curve"]]}) for row in rows]
-
-        return cls(
-            **record
-            | {
-                "folder": parent / record["folder"],
-                "curve": [(step, loss) for step, loss in record["curve"]],
-                "validations": [Validated(**row) for row in record["validations"]],
-                "trials": curved(Trial, record["trials"]),
-                "seeds": curved(Seeded, record["seeds"]),
-                "rollouts": [Rolled(**row) for row in record["rollouts"]],
-            }
-        )
+        return cls(**from_json(Trained, record).facts, folder=parent / record["folder"])
 
 
 # The adapters that an update compares, and its sets of examples.

@@ -30,14 +30,11 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
     notes, template = spec.notes + given.notes, peft_folder.template(Path(adapter_dir))
     if template is None:
         return replace(spec, tensors=merged, notes=notes, source=None, vision=vision)
-    if spec.named_templates:
-        notes += (f"the chat templates {', '.join(spec.named_templates)} are left out: none was trained under",)
     return replace(
         spec,
         tensors=merged,
         notes=notes,
         chat_template=template,
-        named_templates={},
         source=None,
         vision=vision,
         general={**spec.general, DIGEST: digest(template)},

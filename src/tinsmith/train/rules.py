@@ -29,14 +29,9 @@ def default_scratch_rate(parameters: int, steps: int) -> tuple[float, str]:
 
 
 def default_preference_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for LoRA on preferences: a tenth of that on examples."""
+    """The rate for LoRA on preferences or rewards: a tenth of that on examples."""
     rate = float(f"{default_learning_rate(parameters, SHORT_RUN)[0] / 10:.2g}")
     return rate, f"learning rate {rate:g}, chosen for {_sized(parameters)}"
-
-
-def default_policy_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for LoRA on rewards: a tenth of that on examples, as on preferences."""
-    return default_preference_rate(parameters, steps)
 
 
 def default_prefix_rate(parameters: int, steps: int) -> tuple[float, str]:
@@ -93,12 +88,9 @@ def _chosen(rate: float, parameters: int, steps: int) -> str:
 
 
 def _sized(parameters: int) -> str:
-    return f"{_size(parameters)} parameters{_beyond(parameters)}"
+    size = f"{parameters / 1e6:.0f} million" if parameters >= 1e7 else f"{parameters:,}"
+    return f"{size} parameters{_beyond(parameters)}"
 
 
 def _beyond(parameters: int) -> str:
     return ", extrapolated from 135 million" if parameters > 1.1 * SWEPT[1] else ""
-
-
-def _size(parameters: int) -> str:
-    return f"{parameters / 1e6:.0f} million" if parameters >= 1e7 else f"{parameters:,}"

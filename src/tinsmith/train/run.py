@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tinsmith.errors import MissingExtraError
 from tinsmith.train import methods
-
-if TYPE_CHECKING:
-    from tinsmith.train.events import Event, TrainResult
-    from tinsmith.train.job import Job
+from tinsmith.train.events import Event, TrainResult
+from tinsmith.train.job import Job
 
 
 def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event: None) -> TrainResult:
@@ -28,14 +25,16 @@ def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event:
         import torch
         import transformers  # noqa: F401
 
+        from tinsmith.train.model.network import quiet
         from tinsmith.train.trials import rates, seeds
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "train") from None
     if job.options.threads:
         torch.set_num_threads(job.options.threads)
-    job, trials = rates.searched(method, job, on_event) if job.options.search else (job, [])
-    runs = seeds.several if job.options.seeds > 1 else seeds.one
-    result = replace(runs(method, job, on_event), trials=trials)
+    with quiet():
+        job, trials = rates.searched(method, job, on_event) if job.options.search else (job, [])
+        runs = seeds.several if job.options.seeds > 1 else seeds.one
+        result = replace(runs(method, job, on_event), trials=trials)
     if not trials:
         rates.forget(job)
     return result

@@ -1,11 +1,15 @@
-"""A spec's tensors as float32 arrays, and back."""
+"""A spec's tensors as float32 arrays, and back; files of torch's tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from tinsmith import _core
 from tinsmith.models.family import TensorName
 from tinsmith.spec import Tensor
+from tinsmith.system.files import atomic_write
 
 
 def to_float32(tensor: Tensor) -> Any:
@@ -14,8 +18,6 @@ def to_float32(tensor: Tensor) -> Any:
 
     data = tensor.data
     if tensor.format != "F32":
-        from tinsmith import _core
-
         data = _core.dequantize(tensor.format, data, tensor.rows, tensor.inputs)
     return np.frombuffer(data, dtype=np.float32).reshape(tensor.rows, tensor.inputs).copy()
 
@@ -43,3 +45,19 @@ def from_float32(array: Any) -> Tensor:
 
     rows, inputs = array.shape
     return Tensor("F32", rows, inputs, np.ascontiguousarray(array, dtype=np.float32).tobytes())
+
+
+def save(path: Path, tensors: Mapping[str, Any], metadata: dict[str, str] | None = None) -> None:
+    """Writes torch's tensors as safetensors, atomically."""
+    from safetensors.torch import save as to_bytes
+
+    with atomic_write(path) as file:
+        file.write(to_bytes({name: value.contiguous() for name, value in tensors.items()}, metadata))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """torch's tensors in a safetensors file."""
+    from safetensors.torch import load_file
+
+    tensors: dict[str, Any] = load_file(path)
+    return tensors

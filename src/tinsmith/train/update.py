@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from tinsmith.data.readers import Example
 from tinsmith.system import files
@@ -18,10 +17,8 @@ from tinsmith.train.events import CONTINUED, OLD_VALIDATION, RETRAINED, START, S
 from tinsmith.train.job import Job
 from tinsmith.train.options import RETRAIN_ALWAYS, RETRAIN_AUTO
 from tinsmith.train.steps import together
+from tinsmith.train.steps.trainee import Graded
 from tinsmith.train.trials import finished
-
-if TYPE_CHECKING:
-    from tinsmith.train.steps.trainee import Graded
 
 FOLDER = "update"  # in a run's: both adapters
 FORGOTTEN = 100  # "auto" retrains if more than one in so many old validation answers is lost
@@ -49,7 +46,8 @@ def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainR
     """Trains, and writes the better adapter to training's usual folder. Completed trainings are not repeated:
     `job.out_dir`/update keeps both."""
     assert plan.job.start
-    sequences = _sequences(plan)  # tokenized first, so that errors come before training
+    tokenize = _measuring(plan).tokenization()  # first, so that errors come before training
+    sequences = {name: tokenize(rows) for name, rows in plan.sets.items()}
     results = {CONTINUED: _trained(plan, CONTINUED, plan.job, train)}
     graded = {
         START: _graded(plan, sequences, plan.job.start),
@@ -88,11 +86,6 @@ def _measuring(plan: Plan, start: Path | None = None) -> Job:
     options = replace(options, epochs=1, qat=None, average=0.0, max_length=longest)
     job = replace(plan.job, examples=every, validation=every[:1], variants=(), known=(), options=options)
     return replace(job, start=start)
-
-
-def _sequences(plan: Plan) -> Sequences:
-    tokenize = _measuring(plan).tokenization()
-    return {name: tokenize(rows) for name, rows in plan.sets.items()}
 
 
 def _graded(plan: Plan, sequences: Sequences, folder: Path) -> dict[str, list[Graded]]:

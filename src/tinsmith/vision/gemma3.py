@@ -52,10 +52,7 @@ class Gemma3(Projector):
         fields = Fields(config, CONFIG)
         side = isqrt(fields.count("mm_tokens_per_image", 256))
         if not sizes.side or sizes.side % side:
-            raise FormatError(
-                f"{fields.named('mm_tokens_per_image')}; its root must divide the encoder's {sizes.side} "
-                "patches a side"
-            )
+            raise FormatError(f"{fields.named('mm_tokens_per_image')}; its root must divide {sizes.side}")
         return ProjectorSizes(sizes.side // side, dim)
 
     def to_hf(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:

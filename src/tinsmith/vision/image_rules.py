@@ -113,7 +113,5 @@ def within(processor: Fields, key: str) -> Fields:
 
 def three(fields: Fields, key: str) -> tuple[float, float, float]:
     """Three numbers, for red, green and blue."""
-    given = fields.get(key)
-    if not isinstance(given, list) or len(given) != 3 or not all(isinstance(x, (int, float)) for x in given):
-        raise FormatError(f"{fields.named(key)}; it must be three numbers")
-    return (float(given[0]), float(given[1]), float(given[2]))
+    red, green, blue = fields.items(key, "numbers", lambda one: isinstance(one, (int, float)), 3)
+    return float(red), float(green), float(blue)

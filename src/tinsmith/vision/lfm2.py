@@ -105,9 +105,7 @@ class Lfm2(Projector):
 
     def to_gguf(self, joint: Lfm2Sizes) -> dict[str, Any]:
         if not joint.bias:
-            raise UnsupportedError(
-                "projector_bias is false; llama.cpp reads LFM2-VL's projector only with biases"
-            )
+            raise UnsupportedError("projector_bias is false; llama.cpp reads LFM2-VL only with biases")
         return super().to_gguf(joint)
 
     def images_from_hf(self, processor: Fields, sizes: EncoderSizes, joint: Lfm2Sizes) -> Natural:

@@ -7,17 +7,16 @@ metadata follow llama.cpp's clip: a separate file beside the language model's, u
 from __future__ import annotations
 
 import math
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
 from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes, Tensor, Tokenizer, Vision
+from tinsmith.system.plugins import instances
 from tinsmith.tensor_names import TensorName
 
 if TYPE_CHECKING:
@@ -203,12 +202,12 @@ class Projector(ABC):
 
 @cache
 def encoders() -> dict[str, Encoder]:
-    return {part.name: part for part in _parts("encoder", Encoder)}
+    return {part.name: part for part in instances("tinsmith.vision", "encoder", Encoder)}
 
 
 @cache
 def projectors() -> dict[str, Projector]:
-    return {part.name: part for part in _parts("projector", Projector)}
+    return {part.name: part for part in instances("tinsmith.vision", "projector", Projector)}
 
 
 def by_architecture(architecture: str) -> Projector | None:
@@ -226,10 +225,7 @@ def by_clip_type(clip_type: str, where: str) -> Projector:
 
 
 def flags_of(fields: Fields, key: str) -> list[bool]:
-    given = fields.get(key, [])
-    if isinstance(given, list) and all(isinstance(one, bool) for one in given):
-        return given
-    raise FormatError(f"{fields.named(key)}; it must be a list of true and false")
+    return fields.items(key, "true and false", lambda one: isinstance(one, bool), default=[])
 
 
 def tokens_of(
@@ -260,31 +256,20 @@ def parts_of(vision: Vision) -> tuple[Encoder, Projector]:
 def checked(vision: Vision, where: str) -> Vision:
     """The same vision model. Raises FormatError for invalid sizes and image rules: readers use the sizes before
     they read any tensor."""
-    sizes = vision.sizes
-    for name, most in _MOST.items():
-        given = getattr(sizes, name)
+    sizes, rules = vision.sizes, vision.image_rules
+    limits = [(name, getattr(sizes, name), most) for name, most in _MOST.items()]
+    limits += [(name, getattr(rules, name, 1), most) for name, most in _EDGES.items()]
+    limits.append(("merge", vision.joint.merge, sizes.side))
+    for name, given, most in limits:
         if not 0 < given <= most:
-            raise FormatError(f"{where}: a vision encoder of {name} {given}; it must be from 1 to {most}")
+            raise FormatError(f"{where}: a vision model of {name} {given}; it must be from 1 to {most}")
     if sizes.dim % sizes.heads:
         raise FormatError(f"{where}: the encoder's width {sizes.dim} is no multiple of its {sizes.heads} heads")
     deep = getattr(sizes, "deep", ())
     if list(deep) != sorted(set(deep)) or not all(layer < sizes.layers for layer in deep):
-        raise FormatError(
-            f"{where}: the projector takes states of layers {list(deep)}; they must be of the encoder's "
-            f"{sizes.layers}, in order"
-        )
-    if not all(0 < one < math.inf for one in vision.image_rules.std):
-        raise FormatError(
-            f"{where}: the images' std is {list(vision.image_rules.std)}; each must be more than 0"
-        )
-    for name, most in _EDGES.items():
-        given = getattr(vision.image_rules, name, 1)
-        if not 0 < given <= most:
-            raise FormatError(f"{where}: images of {name} {given}; it must be from 1 to {most}")
-    if not 0 < vision.joint.merge <= sizes.side:
-        raise FormatError(
-            f"{where}: a token is {vision.joint.merge} patches a side; it must be from 1 to {sizes.side}"
-        )
+        raise FormatError(f"{where}: states of layers {list(deep)}; give some of {sizes.layers}, in order")
+    if not all(0 < one < math.inf for one in rules.std):
+        raise FormatError(f"{where}: the images' std is {list(rules.std)}; each must be more than 0")
     return vision
 
 
@@ -296,10 +281,3 @@ def tensors_of(vision: Vision) -> list[TensorName]:
         (projector.hf_projector[0], projector.tensors(vision.sizes, vision.joint)),
     )
     return [replace(name, hf=prefix + name.hf) for prefix, names in parts for name in names]
-
-
-def _parts(name: str, kind: type) -> list[Any]:
-    package = import_module("tinsmith.vision")
-    modules = (import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__))
-    found = (getattr(module, name, None) for module in modules)
-    return sorted((part for part in found if isinstance(part, kind)), key=lambda part: part.name)

@@ -98,24 +98,14 @@ def cut(vision: Vision, rule: bytes, width: int, height: int) -> Cut:
     return Cut(views, tiles)
 
 
-@dataclass(frozen=True)
-class Taken:
-    """An image's memory: its tiles, patches of the largest tile, floats of all patches, and bytes of working
-    memory."""
-
-    tiles: int
-    largest: int
-    floats: int
-    work: int
-
-
-def taken(rule: bytes, width: int, height: int) -> Taken:
-    """The memory of an image of width by height pixels. Raises RuntimeFault for an extreme aspect ratio."""
+def memory(rule: bytes, width: int, height: int) -> tuple[int, int, int, int]:
+    """Of an image of width by height pixels: its tiles, patches of the largest tile, floats of all patches, and
+    bytes of working memory. Raises RuntimeFault for an extreme aspect ratio."""
     (patch,) = struct.unpack_from("<I", rule, struct.calcsize("<d6f2I"))
     rows, columns, work, views = _core.pixels_plan(rule, width, height)
     tiles = sum(across * down for _, _, across, down in views)
     largest = max((high // down // patch) * (wide // across // patch) for wide, high, across, down in views)
-    return Taken(tiles, largest, rows * columns, work)
+    return tiles, largest, rows * columns, work
 
 
 def patches(rule: bytes, rgb: bytes, width: int, height: int, size: int) -> Iterator[memoryview]:

@@ -9,23 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
 from tinsmith.layouts import joined, row_range, rows_in_order
 from tinsmith.spec import EncoderSizes, Tensor
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import DEEP, Encoder, flags_of
-from tinsmith.vision.siglip import (
-    ACTS,
-    CONFIG,
-    act_to_hf,
-    by_channel,
-    by_pixel,
-    in_layers,
-    layers,
-    linear,
-    norm,
-)
+from tinsmith.vision.parts import DEEP, flags_of
+from tinsmith.vision.siglip import Siglip, by_channel, by_pixel, in_layers, layers, linear, norm
 from tinsmith.vision.siglip2 import square_side
 
 if TYPE_CHECKING:
@@ -45,8 +34,9 @@ class Qwen3VlSizes(EncoderSizes):
     deep: tuple[int, ...] = ()
 
 
-class Qwen3Vl(Encoder):
+class Qwen3Vl(Siglip):
     name = "qwen3_vl"
+    channels = "in_channels"
     sizes = Qwen3VlSizes
     counts = {
         "layers": "depth",
@@ -65,28 +55,19 @@ class Qwen3Vl(Encoder):
         "patch_size": 16,
     }
 
-    def from_hf(self, config: Mapping[str, Any]) -> Qwen3VlSizes:
-        fields = Fields({**self.defaults, **config}, CONFIG)
-        fields.refuse("in_channels", 3)
-        fields.refuse("temporal_patch_size", FRAMES)
-        fields.refuse("hidden_act", *ACTS)
-        return Qwen3VlSizes(
-            **{field: fields.count(key) for field, key in self.counts.items()},
-            side=square_side(fields, "num_position_embeddings"),
-            norm_eps=NORM_EPS,
-            act=ACTS[fields.get("hidden_act")],
-            deep=deep_layers(fields),
-        )
+    def side_from_hf(self, fields: Fields) -> int:
+        return square_side(fields, "num_position_embeddings")
 
-    def to_hf(self, sizes: Qwen3VlSizes) -> dict[str, Any]:
-        return {
-            **({DEEP_HF: list(sizes.deep)} if sizes.deep else {}),
-            **{key: getattr(sizes, field) for field, key in self.counts.items()},
-            "hidden_act": act_to_hf(sizes),
-            "in_channels": 3,
-            "num_position_embeddings": sizes.side**2,
-            "temporal_patch_size": FRAMES,
-        }
+    def side_to_hf(self, sizes: EncoderSizes) -> dict[str, Any]:
+        return {"num_position_embeddings": sizes.side**2}
+
+    def more_from_hf(self, fields: Fields) -> dict[str, Any]:
+        fields.refuse("temporal_patch_size", FRAMES)
+        return {"norm_eps": NORM_EPS, "deep": deep_layers(fields)}
+
+    def more_to_hf(self, sizes: Qwen3VlSizes) -> dict[str, Any]:
+        deep = {DEEP_HF: list(sizes.deep)} if sizes.deep else {}
+        return {**deep, "temporal_patch_size": FRAMES}
 
     def tensors(self, sizes: EncoderSizes) -> list[TensorName]:
         """The first half of `patch`'s rows is for the first frame, the other for the second."""
@@ -106,7 +87,7 @@ class Qwen3Vl(Encoder):
             *in_layers(sizes.layers, "blocks", layer(sizes)),
         ]
 
-    def graph(self, sizes: Qwen3VlSizes, g: GraphBuilder) -> list[Value]:
+    def graph(self, sizes: Any, g: GraphBuilder) -> list[Value]:
         patch, patches = g.graph.tensors["patch"], g.patches(3 * sizes.patch**2)
         x = None
         for frame in range(FRAMES):
@@ -138,10 +119,8 @@ class Qwen3Vl(Encoder):
 
 
 def deep_layers(fields: Fields) -> tuple[int, ...]:
-    given = fields.get(DEEP_HF, [])
-    if not isinstance(given, list) or not all(type(one) is int and one >= 0 for one in given):
-        raise FormatError(f"{fields.named(DEEP_HF)}; it must be a list of the encoder's layers")
-    return tuple(given)
+    what = "the encoder's layers"
+    return tuple(fields.items(DEEP_HF, what, lambda one: type(one) is int and one >= 0, default=[]))
 
 
 def split_qkv(tensors: dict[str, Tensor], at: str, dim: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.fields import Fields
 from tinsmith.layouts import columns_in_order
@@ -34,7 +34,8 @@ class Siglip(Encoder):
 
     name = "siglip"
     grid = "nearest"
-    counts = {
+    channels = "num_channels"
+    counts: ClassVar[Mapping[str, str]] = {
         "layers": "num_hidden_layers",
         "dim": "hidden_size",
         "ffn_dim": "intermediate_size",
@@ -53,15 +54,21 @@ class Siglip(Encoder):
     }
 
     def from_hf(self, config: Mapping[str, Any]) -> EncoderSizes:
-        fields = Fields({**self.defaults, **config}, CONFIG, "")
-        fields.refuse("num_channels", 3)
+        fields = Fields({**self.defaults, **config}, CONFIG)
+        fields.refuse(self.channels, 3)
         fields.refuse("hidden_act", *ACTS)
-        return EncoderSizes(
+        return self.sizes(
             **{field: fields.count(key) for field, key in self.counts.items()},
+            **self.more_from_hf(fields),
             side=self.side_from_hf(fields),
-            norm_eps=fields.real("layer_norm_eps"),
             act=ACTS[fields.get("hidden_act")],
         )
+
+    def more_from_hf(self, fields: Fields) -> dict[str, Any]:
+        return {"norm_eps": fields.real("layer_norm_eps")}
+
+    def more_to_hf(self, sizes: Any) -> dict[str, Any]:
+        return {"layer_norm_eps": sizes.norm_eps, "vision_use_head": False}
 
     def side_from_hf(self, fields: Fields) -> int:
         return fields.count("image_size") // fields.count("patch_size")
@@ -72,11 +79,10 @@ class Siglip(Encoder):
     def to_hf(self, sizes: EncoderSizes) -> dict[str, Any]:
         return {
             **self.side_to_hf(sizes),
+            **self.more_to_hf(sizes),
             **{key: getattr(sizes, field) for field, key in self.counts.items()},
-            "hidden_act": act_to_hf(sizes),
-            "layer_norm_eps": sizes.norm_eps,
-            "num_channels": 3,
-            "vision_use_head": False,
+            "hidden_act": next(name for name, act in ACTS.items() if act == sizes.act),
+            self.channels: 3,
         }
 
     def patch(self, sizes: EncoderSizes) -> TensorName:
@@ -96,7 +102,7 @@ class Siglip(Encoder):
             *norm("post_norm", "post_layernorm", "v.post_ln", dim),
         ]
 
-    def graph(self, sizes: EncoderSizes, g: GraphBuilder) -> list[Value]:
+    def graph(self, sizes: Any, g: GraphBuilder) -> list[Value]:
         g.graph.tensors["patch"] = by_pixel(g.graph.tensors["patch"])
         x = g.matmul(g.patches(3 * sizes.patch**2), "patch", bias="patch_bias")
         (x,) = layers(sizes, g, g.positions(x, "positions", self.grid))
@@ -104,10 +110,6 @@ class Siglip(Encoder):
 
     def from_graph(self, sizes: EncoderSizes, tensors: dict[str, Tensor]) -> None:
         tensors["patch"] = by_channel(tensors["patch"])
-
-
-def act_to_hf(sizes: EncoderSizes) -> str:
-    return next(name for name, act in ACTS.items() if act == sizes.act)
 
 
 def in_layers(count: int, hf: str, layer: Sequence[TensorName]) -> Iterator[TensorName]:

@@ -116,8 +116,6 @@ def test_a_task_of_documents(task: str, folder: Path, chat_base: Path, tmp_path:
     assert sum(facts.counts.values()) == 2 * len(MAKERS) - 2
     assert facts.test_outputs_forbidden == 0
     every = [one for split in facts.counts for one in rows(out / "data" / f"{split}.jsonl")]
-    summary = json.loads((out / "documents.json").read_text("utf-8"))
-    assert summary["grounding"] == writing.by_name(task).grounding
     assert len({one["group"] for one in every}) == len(MAKERS) - 1
     if task == "extract":
         assert all(json.loads(one["output"])["part"] in one["input"] for one in every)

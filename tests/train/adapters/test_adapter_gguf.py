@@ -159,7 +159,7 @@ def test_routed_experts_are_refused(made: Path) -> None:
     names = {name.gguf: name for name in family.by_name(experts.family).tensors(experts.hyper)}
     matrix = next(name.gguf for name in names.values() if name.experts)
     with pytest.raises(UnsupportedError, match="the routed experts"):
-        adapter_gguf._is_taken(Path("a.gguf"), matrix, {}, names)
+        adapter_gguf.check_matrix(Path("a.gguf"), matrix, {}, names)
 
 
 def test_damaged_files(made: Path, tmp_path: Path) -> None:

@@ -57,17 +57,6 @@ def test_more_than_centroids_is_fitted_where_that_helps() -> None:
     assert np.mean([one is None for one in routed(fitted.router, others)]) > 0.95
 
 
-def test_a_validation_set_chooses() -> None:
-    """Threshold and temperature go by it: where its prompts are harder, the probabilities are lower."""
-    alone = router.fit(*drawn(40, 1))
-    held = drawn(30, 3, np.eye(DIM) * 4)
-    fitted = router.fit(*drawn(40, 1), validation=held)
-    assert fitted.held_out == (90, 30)
-    assert fitted.right < 1
-    sharpness = [np.abs(one.router.weights).max() for one in (alone, fitted)]
-    assert sharpness[1] < sharpness[0]
-
-
 def test_the_same_seed_gives_the_same_router() -> None:
     given = drawn(20, 1, np.eye(DIM) * 3)
     assert router.fit(*given, seed=4) == router.fit(*given, seed=4)
@@ -96,8 +85,6 @@ def test_what_can_not_be_fitted() -> None:
     ):
         with pytest.raises(InputError, match=said):
             router.fit(*given)
-    with pytest.raises(InputError, match="of the task gates, which has none to fit on"):
-        router.fit(states, labels, validation=(states, ["gates"] * 30, None))
 
 
 def test_the_prompts_about_anything_are_many() -> None:

@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 from tests.train.tiny_training import PAIRS, REWARDED, digits, encode, make_spec
 from tinsmith import models
-from tinsmith.data.preferences import Pair, Rating
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.train import methods
 from tinsmith.train.job import Job
@@ -82,8 +82,8 @@ def job_of(name: str, folder: Path) -> Job:
     spec = make_spec()
     models.save_hf(spec, folder / "teacher")
     examples = [Example(first + second, f"{i % 7}") for i, (first, second) in enumerate(PAIRS)]
-    pairs = [Pair(example.input, example.output, "x") for example in examples]
-    ratings = [Rating(pair.input, output, output != "x") for pair in pairs for output in pair.outputs]
+    pairs = [Preference(example.input, (example.output, "x")) for example in examples]
+    ratings = [Preference(pair.input, (output,), output != "x") for pair in pairs for output in pair.outputs]
     more: dict[str, Any] = {
         "texts": ["the lamp in the kitchen is on, and the door is open"] * 8,
         "preferences": ratings if name == "kto" else pairs,

@@ -30,7 +30,7 @@ from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
 from tinsmith.train import distillation, methods, run
-from tinsmith.train.distillation import Taught, divergences
+from tinsmith.train.distillation import divergences
 from tinsmith.train.events import Preparing
 from tinsmith.train.job import Job
 from tinsmith.train.methods import distill
@@ -97,7 +97,7 @@ def test_loss_and_gradient_are_those_of_all_logits(case: str) -> None:
     targets = torch.randint(0, built.head.shape[0], (150,))
     probabilities, tokens = torch.randn(150, built.head.shape[0]).softmax(-1).topk(9)
     weights = torch.rand(150)
-    given = distillation.losses(built, states, targets, Taught(tokens, probabilities))
+    given = distillation.losses(built, states, targets, tokens, probabilities)
     (found,) = torch.autograd.grad((given * weights).sum(), states)
     logits = states @ built.head.T * built.scale
     if built.cap is not None:
@@ -175,7 +175,7 @@ def test_what_the_teacher_knows_is_learned(
     monkeypatch.setattr(distillation, "WEIGHT", 1.0)
     options = replace(OPTIONS, epochs=15)
     result = train("distill", spec, examples, examples[:6], options, tmp_path, teacher=teacher)
-    assert result.curve[-1][1] < 0.5 * result.curve[0][1]
+    assert result.curve[-1].loss < 0.5 * result.curve[0].loss
 
 
 def test_a_killed_run_ends_with_the_same_bits(

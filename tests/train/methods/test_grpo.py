@@ -54,7 +54,7 @@ def trainee_of(spec: Spec, asked: list[Example], folder: Path, constraint: Any =
     trainee: Any = methods.by_name("grpo").trainee(job)
     trainee.prepare(lambda event: None)
     torch.manual_seed(7)
-    for parameter in trainee.parameters().values():
+    for parameter in trainee.network.parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     return trainee
 
@@ -97,7 +97,7 @@ def test_what_was_drawn_is_as_likely_in_torch(
     constraint = makers.regex("[0-6]|lamp (on|off)|(ab?){1,3}") if held else None
     trainee = trainee_of(spec, asked, tmp_path, constraint, reward={"valid": 1.0})
     trainee.reward = lambda text, example: float(len(text) % 3)
-    rolled = trainee.drawn(trainee.epochs[0][0], 0)
+    rolled = trainee.items(trainee.epochs[0][0], 0)
     assert len(rolled) >= 24
     ends = {one.sequence.answer[-1] for one in rolled if len(one.sequence.answer) < trainee.room}
     assert ends == set(spec.tokenizer.end_tokens) and len(ends) > 1
@@ -167,7 +167,7 @@ def test_a_step_without_anything_to_learn_changes_nothing(
     """Free answers of a random model are never right."""
     options = replace(OPTIONS, epochs=1)
     result = train("grpo", spec, asked, asked[:6], options, tmp_path)
-    assert [loss for _, loss in result.curve] == [0.0] * 3
+    assert [point.loss for point in result.curve] == [0.0] * 3
     assert [(row.alike, row.failed) for row in result.rollouts] == [(7, 7)] * 3
 
 

@@ -67,7 +67,7 @@ def test_the_loss_is_trls(tmp_path: Path) -> None:
     trainee: Any = methods.by_name("grpo").trainee(Job(spec, rows, rows, options, tmp_path, encode))
     trainee.shared = 0
     torch.manual_seed(7)
-    for parameter in trainee.parameters().values():
+    for parameter in trainee.network.parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     model = trl_model(spec, trainee, tmp_path)
     trainer = trainer_of(

@@ -39,7 +39,7 @@ def weights(folder: Path) -> bytes:
 def test_learns_and_tells(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
     seen: list[Any] = []
     result = train("lora", spec, examples, examples[:6], OPTIONS, tmp_path, seen.append)
-    first, last = result.curve[0][1], result.curve[-1][1]
+    first, last = result.curve[0].loss, result.curve[-1].loss
     assert last < 0.6 * first
     assert isinstance(seen[0], Started)
     steps = [event for event in seen if isinstance(event, Step)]
@@ -260,7 +260,7 @@ def test_what_was_read_gives_way_to_what_is_made_of_it(
     variants = [[variant(1)], [variant(1), variant(2), variant(2), off_topic]]
     options = replace(OPTIONS, epochs=2, originals_once=True)
     job = Job(spec, examples, examples[:6], options, tmp_path, encode, variants=variants)
-    first = TrainResult(tmp_path, 1e-3, "", 1, 1, 1.0)
+    first = TrainResult(1e-3, "", 1, 1, 1.0, folder=tmp_path)
     reading = replace(job, options=replace(options, originals_once=False))
     again = qat_adapter.job_of(reading, first, qat_adapter.Preparation("Q4_0"))
     found = {}

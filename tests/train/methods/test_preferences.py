@@ -13,7 +13,7 @@ import pytest
 
 from tests.train.tiny_training import PAIRS, Killed, encode, killed_and_resumed, train
 from tinsmith import cli
-from tinsmith.data.preferences import Pair, Preference, Rating, read_pairs, read_ratings
+from tinsmith.data.preferences import Preference, read_pairs, read_ratings
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
@@ -33,8 +33,8 @@ def preferences_of(method: str) -> list[Preference]:
     """The digit that an input is answered by, rather than the one after it."""
     inputs = [f"{first}{second}" for first, second in PAIRS]
     if method != "kto":
-        return [Pair(text, f"{n % 7}", f"{(n + 1) % 7}") for n, text in enumerate(inputs)]
-    return [Rating(text, f"{(n + bad) % 7}", not bad) for n, text in enumerate(inputs) for bad in (0, 1)]
+        return [Preference(text, (f"{n % 7}", f"{(n + 1) % 7}")) for n, text in enumerate(inputs)]
+    return [Preference(text, (f"{(n + bad) % 7}",), not bad) for n, text in enumerate(inputs) for bad in (0, 1)]
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_some_inputs_are_held_out_with_all_their_rows(spec: Spec, tmp_path: Path
     assert sorted(map(repr, [*learned, *held])) == sorted(map(repr, rows))
     assert len({row.input for row in held}) == 2  # of 21
     assert not {row.input for row in held} & {row.input for row in learned}
-    one = [Pair("a", "b", "c")] * 3
+    one = [Preference("a", ("b", "c"))] * 3
     with pytest.raises(
         InputError, match=r"\[data\] preferences: all have the same input, .* add some with other"
     ):

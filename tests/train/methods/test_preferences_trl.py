@@ -16,7 +16,7 @@ import torch
 
 from tests.train.tiny_training import encode, make_spec
 from tinsmith import models
-from tinsmith.data.preferences import Pair, Preference, Rating
+from tinsmith.data.preferences import Preference
 from tinsmith.spec import Spec
 from tinsmith.train import methods
 from tinsmith.train.batches.sequences import TokenSequence
@@ -53,7 +53,7 @@ def trainee_of(method: str, spec: Spec, folder: Path, rows: Sequence[Preference]
     trainee.shared = 0
     trainee.prepare(lambda event: None)
     torch.manual_seed(7)
-    for parameter in trainee.parameters().values():
+    for parameter in trainee.network.parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     return trainee
 
@@ -132,7 +132,7 @@ def test_dpo_is_trls(sharp: Spec, tmp_path: Path) -> None:
     from trl import DPOTrainer
 
     batches = pair_batches((1, 12))
-    rows = [Pair("a", "b", "c"), Pair("d", "e", "f")]
+    rows = [Preference("a", ("b", "c")), Preference("d", ("e", "f"))]
     trainee = trainee_of("dpo", sharp, tmp_path, rows, [row for batch in batches for row in batch])
     model = trl_model(sharp, trainee, tmp_path)
     kinds = {"loss_types": ["sigmoid"], "loss_weights": [1.0], "f_divergence_type": "reverse_kl"}
@@ -159,8 +159,8 @@ def test_kto_is_trls(sharp: Spec, tmp_path: Path) -> None:
         ]
 
     batches = [batch() for _ in range(BATCHES)]
-    rows = [Rating(text, f"b{good}", good) for text in "xyz" for good in (True, False)]
-    rows += [Rating("x", f"c{n}", False) for n in range(2)]
+    rows = [Preference(text, (f"b{good}",), good) for text in "xyz" for good in (True, False)]
+    rows += [Preference("x", (f"c{n}",), False) for n in range(2)]
     trainee = trainee_of("kto", sharp, tmp_path, rows, [row for batch in batches for row in batch])
     model = trl_model(sharp, trainee, tmp_path)
     weights = {"desirable_weight": 5 / 3, "undesirable_weight": 1.0}  # five bad outputs and three good ones
@@ -180,7 +180,7 @@ def test_orpo_is_trls(sharp: Spec, tmp_path: Path) -> None:
     from trl.experimental.orpo import ORPOTrainer
 
     batches = pair_batches((1, 1))
-    rows = [Pair("a", "b", "c"), Pair("d", "e", "f")]
+    rows = [Preference("a", ("b", "c")), Preference("d", ("e", "f"))]
     trainee = trainee_of("orpo", sharp, tmp_path, rows, [])
     model = trl_model(sharp, trainee, tmp_path)
     trainer = trainer_of(ORPOTrainer, model, is_encoder_decoder=False, padding_value=0)

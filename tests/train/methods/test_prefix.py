@@ -91,7 +91,7 @@ def test_a_gradient_is_the_slope(case: str, tmp_path: Path) -> None:
 
 def test_a_prefix_is_learned_and_described(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
     result = train("prefix", spec, examples, examples[:6], replace(OPTIONS, epochs=30), tmp_path)
-    losses = [loss for _, loss in result.curve]
+    losses = [point.loss for point in result.curve]
     assert losses[-1] < 0.8 * losses[0]
     assert sorted(path.name for path in result.folder.iterdir()) == [
         "chat_template.jinja",

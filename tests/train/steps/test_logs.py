@@ -13,7 +13,7 @@ from tests.train.tiny_training import train
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.spec import Spec
-from tinsmith.train.events import Started, Step, Validated
+from tinsmith.train.events import Point, Started, Step, Validated
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import logs
 
@@ -46,7 +46,7 @@ def test_every_step_and_validation_is_a_row(spec: Spec, examples: list[Example],
     result = run(spec, examples, tmp_path)
     written = rows(tmp_path / "logs")
     steps = [row for row in written if row["loss"]]
-    assert [(int(row["step"]), float(row["loss"])) for row in steps] == result.curve
+    assert [Point(int(row["step"]), float(row["loss"])) for row in steps] == result.curve
     assert all(int(row["memory"]) > 10**7 and float(row["learning_rate"]) > 0 for row in steps)
     validations = [row for row in written if row["validation_loss"]]
     assert [
@@ -62,10 +62,8 @@ def test_a_resumed_run_goes_on_with_its_log(spec: Spec, examples: list[Example],
     path = tmp_path / "killed" / "logs" / logs.CSV
     path.write_text(path.read_text() + "6,1,0.")  # cut off as it was written
     run(spec, examples, tmp_path / "killed")
-    written = [
-        (int(row["step"]), float(row["loss"])) for row in rows(tmp_path / "killed" / "logs") if row["loss"]
-    ]
-    assert written == whole.curve
+    steps = [row for row in rows(tmp_path / "killed" / "logs") if row["loss"]]
+    assert [Point(int(row["step"]), float(row["loss"])) for row in steps] == whole.curve
 
 
 def test_a_log_is_continued(tmp_path: Path) -> None:
@@ -88,9 +86,7 @@ def test_each_of_several_seeds_has_a_log_of_its_own(
         result = train("lora", spec, examples, examples[:6], replace(OPTIONS, seeds=2), tmp_path, write)
     for row in result.seeds[:2]:
         written = [one for one in rows(tmp_path / "logs" / f"{row.seed}") if one["loss"]]
-        assert [(int(one["step"]), float(one["loss"])) for one in written] == [
-            (point.step, point.loss) for point in row.curve
-        ]
+        assert [Point(int(one["step"]), float(one["loss"])) for one in written] == row.curve
 
 
 def test_another_file_is_not_written_over(tmp_path: Path) -> None:
@@ -119,7 +115,7 @@ def accumulated(folder: Path) -> Any:
 
 def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    step = Step(1, 2, 1, 0.5, 1e-3, 100.0, 1.0, 10**6)
+    step = Step(1, 2, 1, 0.5, 1e-3, 100.0, 10**6)
     with logs.opened("tensorboard", tmp_path) as write:
         write(Started(0, 2, 1e-3, "note"))
         write(step)
@@ -136,7 +132,7 @@ def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
 
 def test_tensorboard_forgets_what_ended_before_a_checkpoint(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    step = Step(1, 3, 1, 0.5, 1e-3, 100.0, 1.0)
+    step = Step(1, 3, 1, 0.5, 1e-3, 100.0)
     for count, loss in ((3, 0.5), (2, 0.25)):
         with logs.opened("tensorboard", tmp_path) as write:
             write(Started(0, 3, 1e-3, "note"))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.train.tiny_training import PAIRS, train
 from tinsmith import models
-from tinsmith.data.preferences import Pair
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
@@ -92,11 +92,8 @@ def test_the_best_of_the_trials_is_trained_with(spec: Spec, examples: list[Examp
     assert [event.done for event in trying] == list(range(1, trying[-1].count + 1))
     last_of = {event.number: event for event in trying}
     assert list(last_of) == list(range(1, trying[-1].trials + 1))
-    assert [(event.learning_rate, event.step) for event in last_of.values()] == [
-        (trial.learning_rate, trial.steps) for trial in trials
-    ]
-    assert all(event.steps == last_of[event.number].step for event in trying)
-    assert all(event.tokens_per_second > 0 and event.loss > 0 for event in trying)
+    assert [event.learning_rate for event in last_of.values()] == [trial.learning_rate for trial in trials]
+    assert all(event.loss > 0 for event in trying)
     # Trained with that rate and no search, the run is the same.
     stated = run(spec, examples, tmp_path / "stated", search=0.0, learning_rate=result.learning_rate)
     assert stated.curve == result.curve
@@ -114,7 +111,9 @@ def test_trials_validate_on_some_preferences(
     plain = PreferenceTrainee.examine
     monkeypatch.setattr(PreferenceTrainee, "examine", examine)
     monkeypatch.setattr(rates, "VALIDATED", 7)
-    pairs = [Pair(f"{first}{second}", f"{n % 7}", f"{n % 5}!") for n, (first, second) in enumerate(PAIRS)]
+    pairs = [
+        Preference(f"{first}{second}", (f"{n % 7}", f"{n % 5}!")) for n, (first, second) in enumerate(PAIRS)
+    ]
     options = replace(OPTIONS, batch_tokens=30)
     result = train(
         "orpo", spec, (), (), options, tmp_path, preferences=pairs, validation_preferences=pairs[:12]

@@ -14,7 +14,7 @@ import torch
 
 from tests.train.tiny_training import REWARDED, Killed, digits, encode, train
 from tinsmith import models
-from tinsmith.data.preferences import Pair, Rating
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train import merge, methods
@@ -35,8 +35,8 @@ def run(
     method: str, spec: Spec, examples: list[Example], folder: Path, tell: Any = None, **options: Any
 ) -> Any:
     more: dict[str, Any] = {"texts": ["the lamp in the kitchen is on, and the door is open"] * 8}
-    pairs = [Pair(example.input, example.output, "x") for example in examples]
-    ratings = [Rating(pair.input, output, output != "x") for pair in pairs for output in pair.outputs]
+    pairs = [Preference(example.input, (example.output, "x")) for example in examples]
+    ratings = [Preference(pair.input, (output,), output != "x") for pair in pairs for output in pair.outputs]
     more["preferences"] = ratings if method == "kto" else pairs
     if method == "distill":
         options |= {"teacher": "base"}
@@ -63,7 +63,7 @@ def test_each_is_the_run_of_its_seed(
     assert sum(row.kept for row in result.seeds) == 1
     for offset, row in enumerate(result.seeds[:3]):
         single = run("lora", spec, examples, tmp_path / f"{row.seed}", offset=offset, qat=qat)
-        assert [(point.step, point.loss) for point in row.curve] == single.curve
+        assert row.curve == single.curve
         assert bytes_of(tmp_path / "three/seeds" / f"{row.seed}" / "adapter") == bytes_of(single.folder)
         best = max(single.validations, key=lambda one: (one.exact, -one.loss))
         assert (row.exact, row.loss) == (best.exact, best.loss)
@@ -100,13 +100,13 @@ def mean_of(method: str, spec: Spec, examples: list[Example], folder: Path, **op
     """The mean of two seeds, written where the result lies whether or not it is the best."""
     held: list[Trainee] = []
 
-    def note(result: Path, mean: Trainee) -> None:
-        held.append(mean)
-        mean.keep()
+    def words(*given: Any) -> str:
+        held.append(given[-1])
+        return ""
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seeds, "_place", note)
-        patch.setattr(seeds, "_is_better", lambda mean, others: False)
+        patch.setattr(seeds, "_words", words)
+        patch.setattr(seeds, "_is_better", lambda mean, others: True)
         run(method, spec, examples, folder, seeds=2, **options)
     return held[0]
 
@@ -145,7 +145,7 @@ def test_the_mean_of_others_is_that_of_their_tensors(
     folder = methods.by_name(method).folder
     one, two = (mean.stored(tmp_path / "run/seeds" / seed / folder) for seed in ("5", "6"))
     written = mean.stored(tmp_path / "run" / folder)
-    assert written.keys() == one.keys() == two.keys() == mean.parameters().keys()
+    assert written.keys() == one.keys() == two.keys() == mean.network.parameters().keys()
     assert any(not torch.equal(one[name], two[name]) for name in one)
     for name, value in written.items():
         torch.testing.assert_close(value, (one[name] + two[name]) / 2, atol=1e-6, rtol=1e-6)
@@ -284,4 +284,4 @@ def test_the_rate_is_searched_once(
     # A run of one seed has nothing to search again.
     one = run("lora", spec, examples, tmp_path / "one", **options)
     assert one.trials == result.trials
-    assert one.curve == [(point.step, point.loss) for point in result.seeds[0].curve]
+    assert one.curve == result.seeds[0].curve

@@ -69,9 +69,7 @@ class JsonFormat(ToolFormat):
         for value in self._values(text.strip()):
             for call in value if isinstance(value, list) else [value]:
                 if not isinstance(call, dict) or "name" not in call:
-                    raise InputError(
-                        f"the answer contains {json.dumps(call)}, which is no call; {self._form()}"
-                    )
+                    raise InputError(f"the answer contains {json.dumps(call)}, no call; {self._form()}")
                 # Models of one family use either word.
                 calls.append(checked(call["name"], call.get("arguments", call.get("parameters", {})), tools))
         return calls

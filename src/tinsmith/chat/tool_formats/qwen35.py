@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tinsmith.chat.tool_formats.kinds import kind, kinds
@@ -62,35 +62,31 @@ class Qwen35(ToolFormat):
     def turn(self, content: str, calls: Sequence[Call]) -> str:
         return super().turn(content.strip(), calls)
 
-    def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
-        calls, at = [], text.find(self.mark)
+    def _calls(self, text: str, tools: Sequence[Tool]) -> Iterator[tuple[int, str, str, bool]]:
+        """Each call's place, name, certain part of the arguments' JSON, and whether it is complete."""
+        schemas = {tool.name: tool.parameters for tool in tools}
+        at = text.find(self.mark)
         while at >= 0:
             header = _HEADER.match(text, at)
-            if not header:
-                raise _damaged(at)
-            call = checked(header[1], {}, tools)
-            written, end = _arguments(text, header.end(), _schema(call.name, tools))
+            if header is None:
+                yield at, "", "", False
+                return
+            written, end = _arguments(text, header.end(), schemas.get(header[1], {}))
             footer = _FOOTER.match(text, end) if end >= 0 else None
-            if not footer:
+            yield at, header[1], written + "}" if footer else written, footer is not None
+            at = text.find(self.mark, footer.end()) if footer else -1
+
+    def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
+        calls = []
+        for at, name, written, complete in self._calls(text, tools):
+            if not complete:
                 raise _damaged(at)
-            call.arguments |= json.loads(written + "}")
-            calls.append(call)
-            at = text.find(self.mark, footer.end())
+            calls.append(checked(name, json.loads(written), tools))
         return calls
 
     def partial_calls(self, text: str, tools: Sequence[Tool]) -> list[PartialCall]:
-        calls: list[PartialCall] = []
-        at = text.find(self.mark)
-        while at >= 0 and (header := _HEADER.match(text, at)):
-            written, end = _arguments(text, header.end(), _schema(header[1], tools))
-            footer = _FOOTER.match(text, end) if end >= 0 else None
-            calls.append(PartialCall(header[1], written + "}" if footer else written, footer is not None))
-            at = text.find(self.mark, footer.end()) if footer else -1
-        return calls
-
-
-def _schema(name: str, tools: Sequence[Tool]) -> dict[str, Any]:
-    return next(tool.parameters for tool in tools if tool.name == name)
+        calls = self._calls(text, tools)
+        return [PartialCall(name, written, complete) for _, name, written, complete in calls if name]
 
 
 def _arguments(text: str, at: int, schema: Any) -> tuple[str, int]:
@@ -125,9 +121,7 @@ def _write_call(call: Call) -> str:
     for key, value in call.arguments.items():
         written = write_value(value)
         if END_OF_VALUE in written:
-            raise InputError(
-                f"argument {key} contains the line </parameter>, which ends a value in the format qwen35"
-            )
+            raise InputError(f"argument {key} contains the line </parameter>, which ends a value")
         lines.append(f"<parameter={key}>\n{written}\n</parameter>\n")
     return "".join([*lines, "</function>\n</tool_call>"])
 

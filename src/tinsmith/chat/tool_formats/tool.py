@@ -53,9 +53,7 @@ def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
     names: set[str] = set()
     for number, tool in enumerate(parsed):
         if tool.name in names:
-            raise ConstraintError(
-                f"#/{number}: a second tool is named {tool.name!r}; give every tool its own name"
-            )
+            raise ConstraintError(f"#/{number}: a second tool is named {tool.name!r}; rename it")
         names.add(tool.name)
     return parsed
 
@@ -63,7 +61,7 @@ def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
 def _read_tool(tool: Any, path: str) -> Tool:
     if not isinstance(tool, Mapping):
         raise ConstraintError(
-            f"{path}: a tool must be an object with a name and parameters, got {type(tool).__name__}"
+            f"{path}: a tool is an object with name and parameters, got {type(tool).__name__}"
         )
     function = tool
     if "function" in tool:

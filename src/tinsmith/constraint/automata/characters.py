@@ -27,19 +27,6 @@ SPACE: Ranges = (
 )
 SPACE_SOMEWHERE = ((0x1C, 0x1F), (0x85, 0x85), (0xFEFF, 0xFEFF))
 
-# Long names of general categories, from Unicode's PropertyValueAliases.
-CATEGORIES = {
-    "other": "C", "control": "Cc", "cntrl": "Cc", "format": "Cf", "unassigned": "Cn", "private_use":
-    "Co", "surrogate": "Cs", "letter": "L", "cased_letter": "LC", "lowercase_letter": "Ll",
-    "modifier_letter": "Lm", "other_letter": "Lo", "titlecase_letter": "Lt", "uppercase_letter": "Lu",
-    "mark": "M", "combining_mark": "M", "spacing_mark": "Mc", "enclosing_mark": "Me", "nonspacing_mark":
-    "Mn", "number": "N", "decimal_number": "Nd", "digit": "Nd", "letter_number": "Nl", "other_number":
-    "No", "punctuation": "P", "punct": "P", "connector_punctuation": "Pc", "dash_punctuation": "Pd",
-    "close_punctuation": "Pe", "final_punctuation": "Pf", "initial_punctuation": "Pi",
-    "other_punctuation": "Po", "open_punctuation": "Ps", "symbol": "S", "currency_symbol": "Sc",
-    "modifier_symbol": "Sk", "math_symbol": "Sm", "other_symbol": "So", "separator": "Z",
-    "line_separator": "Zl", "paragraph_separator": "Zp", "space_separator": "Zs",
-}  # fmt: skip
 WHOLE = {"Any": ANY, "ASCII": ((0, 0x7F),)}
 
 
@@ -81,11 +68,10 @@ def _runs() -> dict[str, list[tuple[int, int]]]:
 
 @cache
 def category(name: str) -> Ranges | None:
-    """A category by its short or long name (`Lu`, `Letter`); None if unknown."""
+    """A category by its short name, such as `L` or `Lu`; None if unknown."""
     if name in WHOLE:
         return WHOLE[name]
-    short = CATEGORIES.get(name.lower().replace(" ", "_"), name)
-    names = ("Lu", "Ll", "Lt") if short == "LC" else [one for one in _runs() if one == short or one[0] == short]
+    names = [one for one in _runs() if name in (one, one[0])]
     return ranges(pair for one in names for pair in _runs()[one]) or None
 
 

@@ -181,9 +181,7 @@ def _explore(machine: _Plain | _Scientific) -> Dfa:
     for state in numbers.order:
         edges.append(joined([(low, high, numbers[target]) for low, high, target in machine.step(state)]))
         if len(numbers) > MOST_NUMBER:
-            raise ConstraintError(
-                f"bounds or multiples need more than {MOST_NUMBER:,} states; use smaller ones"
-            )
+            raise ConstraintError(f"bounds or multiples need over {MOST_NUMBER:,} states; use smaller ones")
     return minimize(trim(edges, [number for state, number in numbers.items() if machine.accepts(state)]))
 
 

@@ -81,9 +81,7 @@ class Objects:
         if isinstance(schema, Mapping) and "object" in may and "properties" in schema:
             parts.append(self.object(schema, path, depth))
         if may & {"array", "object"} and len(may) <= 2 and not parts:
-            raise ConstraintError(
-                f"{path}: the format {self._known.name} needs the items or properties described"
-            )
+            raise ConstraintError(f"{path}: the format {self._known.name} needs the items or properties")
         return choice(parts)
 
     def object(self, schema: Mapping[str, Any], path: str, depth: int = 0) -> Expr:

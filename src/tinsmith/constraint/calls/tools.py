@@ -157,18 +157,11 @@ def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: 
     stated = set(schema) - texts.ANNOTATIONS if isinstance(schema, Mapping) else set()
     if "enum" in stated and stated <= {"type", "enum"}:
         return choice(text(write_value(value)) for value in schema["enum"] if kind(value) in may)
-    alternatives = [texts.json_value(grammar, rooted(schema, root), path, "spaced")]
+    alternatives = [texts.json_value(grammar, texts.rooted(schema, root), path, "spaced")]
     # What the template itself writes for these.
     if "type" in stated and not stated & {"enum", "const", "not", "allOf", "anyOf", "oneOf", "$ref", "if"}:
         alternatives += [text(str(value)) for value in PYTHON.values() if kind(value) in may]
     return choice(alternatives)
-
-
-def rooted(schema: Any, root: Mapping[str, Any]) -> Any:
-    """A part of a schema as a separate document, with the definitions that it may refer to."""
-    if not isinstance(schema, Mapping):
-        return schema
-    return {**schema, **{name: root[name] for name in ("$defs", "definitions") if name in root}}
 
 
 def _gemma(grammar: Grammar, known: GemmaFormat, tool: Tool, path: str, control: Control | None) -> Expr:
@@ -188,6 +181,4 @@ def mark(written: str, control: Control | None) -> Literal:
 
 def _check_name(name: str, path: str, refused: str) -> None:
     if any(character in refused for character in name):
-        raise ConstraintError(
-            f"{path}: the name {name!r} holds one of {refused!r}, which this format can't write"
-        )
+        raise ConstraintError(f"{path}: the name {name!r} holds one of {refused!r}; the format can't write it")

@@ -1,21 +1,18 @@
-"""Lark's EBNF in llguidance's dialect (its docs/syntax.md): rules, terminals, %ignore, %import common, %json,
-%regex, %lark.
+"""Lark's EBNF in llguidance's dialect (its docs/syntax.md): rules, terminals, %ignore, %import common, %json.
 
 llguidance's lexer cuts the text into terminals, each as long as possible, before parsing. Here a text is
 accepted if any cut works: `start: /[a-z]+/ "s"` accepts "cats" here, while llguidance reads the "s" as a letter
 and waits for another one.
 
 Differences:
-- `~` never matches invalid UTF-8; patterns are those of regex.py, so \\d and \\w are ASCII
-- %json has no white space unless its schema has "x-guidance": {"whitespace_flexible": true}
-- ignored terminals may also stand before and after %json and %lark, but not inside them
-- [stop], [max_tokens], [temperature] and [capture], which describe no text, are errors, like grammars by @name,
-  parametric rules and ranges of tokens
+- patterns are those of regex.py, so \\d and \\w are ASCII
+- %json has no white space
+- ignored terminals may also stand before and after %json, but not inside it
+- attributes such as [lazy], options of %llguidance, %regex, %lark, grammars by @name, parametric rules,
+  intersections, complements and control tokens are errors
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from tinsmith.constraint import Constraint
 from tinsmith.constraint.grammar import (
@@ -29,28 +26,25 @@ from tinsmith.constraint.grammar import (
     optional,
     sequence,
     text,
-    token,
 )
 from tinsmith.constraint.grammars.lark_syntax import (
-    Both,
     Document,
     Either,
     Json,
     Name,
-    Nested,
     Node,
+    Parser,
     Row,
     Text,
     Times,
-    Token,
-    read,
 )
 from tinsmith.constraint.grammars.lark_terminals import Terminals, is_terminal, names
 from tinsmith.constraint.grammars.source import Source
+from tinsmith.constraint.json_schema import schema_expr
 
 MOST_LEADING = 200  # optional items at the beginning of a rule, in a grammar with %ignore
+START, IGNORED = "%start", "%ignore"  # rules beside those of the grammar
 FIRST = "'"  # suffix of a rule's variant without ignored text before it
-OPTIONS = ("ignore_once", "allow_initial_skip")
 
 
 def compile_lark(grammar: str) -> Constraint:
@@ -61,51 +55,30 @@ def compile_lark(grammar: str) -> Constraint:
 
 
 def read_lark(grammar: str) -> Grammar:
-    source = Source(grammar, "Lark")
-    result = Grammar(start="lark")
-    result.rules[result.start] = _Rules(source, read(source), result, "lark.").start()
-    return result
+    parser = Parser(grammar)
+    return _Rules(parser, parser.document()).grammar
 
 
 class _Rules:
-    """One grammar's rules. prefix: of their names, unique among nested grammars and schemas."""
-
-    def __init__(self, source: Source, document: Document, grammar: Grammar, prefix: str) -> None:
-        self.source, self.grammar, self.prefix = source, grammar, prefix
-        self.definitions = document.definitions
+    def __init__(self, source: Source, document: Document) -> None:
+        self.source, self.grammar = source, Grammar(start=START)
         self.terminals = Terminals(source, document)
-        self.options = self.checked(document.options)
-        self.gap: Expr = EMPTY
-        if document.ignored:
-            ignored = choice([self.terminals.part(node) for node in document.ignored])
-            grammar.rules[prefix + "%ignore"] = (
-                optional(ignored) if self.options["ignore_once"] else Repeat(ignored)
-            )
-            self.gap = Ref(prefix + "%ignore")
-        self.rules = {name: one for name, one in self.definitions.items() if not is_terminal(name)}
-
-    def checked(self, options: dict[str, Any]) -> dict[str, bool]:
-        for name, value in options.items():
-            if name not in OPTIONS or not isinstance(value, bool):
-                self.source.fail(
-                    f"%llguidance: {name} is not known here; known are true and false for {OPTIONS}", 0
-                )
-        return {name: options.get(name, False) for name in OPTIONS}
-
-    def start(self) -> Expr:
-        """Adds the rules; returns the expression of the whole text."""
+        self.rules = {name: one for name, one in document.definitions.items() if not is_terminal(name)}
         if "start" not in self.rules:
-            self.source.fail("there is no rule 'start' for the whole text; add start: ...", 0)
+            source.fail("there is no rule 'start' for the whole text; add start: ...", 0)
         self.empty = self.may_be_empty()
-        twice = self.gap is not EMPTY and not self.options["allow_initial_skip"]
+        rules = self.grammar.rules
+        self.gap: Expr = EMPTY
+        rules[START] = Ref("start")
+        if document.ignored:
+            rules[IGNORED] = Repeat(choice([self.terminals.part(node) for node in document.ignored]))
+            self.gap = Ref(IGNORED)
+            first = Ref("start" + FIRST)
+            rules[START] = optional(first) if "start" in self.empty else first
         for name, rule in self.rules.items():
-            self.grammar.rules[self.prefix + name] = self.rest(rule)
-            if twice:
-                self.grammar.rules[self.prefix + name + FIRST] = self.first(rule)
-        if not twice:
-            return Ref(self.prefix + "start")
-        first = Ref(self.prefix + "start" + FIRST)
-        return optional(first) if "start" in self.empty else first
+            rules[name] = self.rest(rule)
+            if document.ignored:
+                rules[name + FIRST] = self.first(rule)
 
     def may_be_empty(self) -> set[str]:
         """The rules that may have no terminal."""
@@ -184,7 +157,7 @@ class _Rules:
         if name.value not in self.rules:
             known = ", ".join(sorted(self.rules)[:20])
             self.source.fail(f"the rule {name.value} is used but not defined; defined are {known}", name.at)
-        return Ref(self.prefix + name.value + form)
+        return Ref(name.value + form)
 
     def terminal(self, node: Node) -> Expr:
         """A terminal of the rules."""
@@ -192,32 +165,9 @@ class _Rules:
             case Text(value=value, any_case=False):
                 return text(value)
             case Name(value=value):
-                name = self.prefix + value
-                if name not in self.grammar.rules:
-                    self.grammar.rules[name] = self.terminals.part(node)
-                return Ref(name)
-            case Token(value=value):
-                return token(self.source.token(value, node.at))
-            case Json():
-                return self.json(node)
-            case Nested(document=document):
-                prefix = f"{self.prefix}{node.at}."
-                return _Rules(self.source, document, self.grammar, prefix).start()
-            case Both():
-                self.source.fail("'&' works in terminals only; write the rule's name in capitals", node.at)
+                if value not in self.grammar.rules:
+                    self.grammar.rules[value] = self.terminals.part(node)
+                return Ref(value)
+            case Json(schema=schema):
+                return schema_expr(self.grammar, schema, f"Lark {self.source.place(node.at)} %json ")
         return self.terminals.part(node)
-
-    def json(self, node: Json) -> Expr:
-        from tinsmith.constraint.json_schema import Options, schema_expr
-        from tinsmith.constraint.schema.json_text import Spacing
-
-        schema, where = node.schema, f"Lark {self.source.place(node.at)} %json "
-        spacing: Spacing = "compact"
-        if isinstance(schema, dict) and "x-guidance" in schema:
-            schema = dict(schema)
-            match schema.pop("x-guidance"):
-                case {"whitespace_flexible": bool(flexible), **others} if not others:
-                    spacing = "free" if flexible else "compact"
-                case _:
-                    self.source.fail('"x-guidance" takes {"whitespace_flexible": true or false} here', node.at)
-        return schema_expr(self.grammar, schema, where, Options(spacing=spacing))

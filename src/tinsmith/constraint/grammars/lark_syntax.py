@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from tinsmith.constraint.grammars.source import MOST_NESTING, Source
-from tinsmith.errors import ConstraintError
 
 RULE = re.compile(r"_?[a-z](?:[_a-z0-9]|-(?!>))*")
 TERMINAL = re.compile(r"_?[A-Z](?:[_A-Z0-9]|-(?!>))*")
 STRING = re.compile(r'"((?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})|[^"\\\x00-\x1f\x7f])*)"(i?)')
 PATTERN = re.compile(r"/((?:\\.|[^/\\])+)/([a-z]*)")
-TOKEN = re.compile(r"<[^<>\s]+>")
 NUMBER = re.compile(r"[0-9]{1,9}(?![0-9])")
 BLANK = re.compile(r"(?:[ \t\f]|(?:#|//)[^\n]*)+")
 LINES = re.compile(r"(?:[ \t\f\r\n]|(?:#|//)[^\n]*)+")
+NO_OPTIONS = re.compile(r"%llguidance\s*\{\s*\}")
+UNKNOWN = {
+    "%regex": "substrings", "%lark": "nested grammars", "%if": "conditions", "@": "grammars by name",
+    "<": "control tokens", "&": "intersections", "~": "complements",
+}  # fmt: skip
 OPERATORS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 
@@ -57,27 +59,8 @@ class Name(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Token(Node):
-    """A control token as written: <[id]>."""
-
-    value: str
-
-
-@dataclass(frozen=True, eq=False)
 class Json(Node):
     schema: Any
-
-
-@dataclass(frozen=True, eq=False)
-class Pieces(Node):
-    """Any run of consecutive pieces, or none."""
-
-    pieces: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Nested(Node):
-    document: Document
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,93 +74,59 @@ class Either(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Both(Node):
-    """The intersection of the parts."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, eq=False)
 class Times(Node):
     part: Node
     least: int
     most: int | None
 
 
-@dataclass(frozen=True, eq=False)
-class Not(Node):
-    part: Node
-
-
-@dataclass(frozen=True, eq=False)
-class Lazy(Node):
-    """A rule that is one terminal, as short as possible."""
-
-    part: Node
-
-
 @dataclass
 class Document:
-    """definitions: rules and terminals by name. imports: name here → name in `common` and place. options: of
-    %llguidance."""
+    """definitions: rules and terminals by name. imports: name here → name in `common` and place."""
 
     definitions: dict[str, Node] = field(default_factory=dict)
     ignored: list[Node] = field(default_factory=list)
     imports: dict[str, tuple[str, int]] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
 
 
-def read(source: Source, depth: int = 0) -> Document:
-    """Reads the whole text, or the inside of %lark { }. depth: number of enclosing groups."""
-    return _Parser(source).document(depth)
-
-
-class _Parser:
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.fail: Callable[..., NoReturn] = source.fail
-        self.match = source.match
+class Parser(Source):
+    def __init__(self, grammar: str) -> None:
+        super().__init__(grammar, "Lark")
 
     def symbol(self, expected: str) -> bool:
         self.match(BLANK)
-        return self.source.take(expected)
+        return self.take(expected)
 
-    def document(self, depth: int) -> Document:
+    def document(self) -> Document:
         document = Document()
         while True:
             self.match(LINES)
-            if not self.source.peek() or (depth and self.source.peek() == "}"):
+            if not self.peek():
                 return document
-            self.statement(document, depth)
+            self.statement(document)
             self.match(BLANK)
-            if self.source.peek() not in ("", "\r", "\n") and not (depth and self.source.peek() == "}"):
-                self.fail(f"{self.source.here()} can't stand here; a definition ends with its line")
+            if self.peek() not in ("", "\r", "\n"):
+                self.fail(f"{self.here()} can't stand here; a definition ends with its line")
 
-    def statement(self, document: Document, depth: int) -> None:
-        at = self.source.at
-        if self.source.take("%import"):
+    def statement(self, document: Document) -> None:
+        if self.take("%import"):
             self.imported(document)
-        elif self.source.take("%ignore"):
-            document.ignored.append(self.options(depth))
-        elif self.source.take("%llguidance"):
-            value = self.json()
-            if not isinstance(value, dict):
-                self.fail("%llguidance takes an object, such as {}", at)
-            document.options |= value
-        elif self.source.peek() == "%":
-            self.fail("an unknown statement; known are %import, %ignore and %llguidance")
-        else:
-            self.definition(document, depth)
+        elif self.take("%ignore"):
+            document.ignored.append(self.options(0))
+        elif self.peek() != "%":
+            self.definition(document)
+        elif not self.match(NO_OPTIONS):
+            self.fail("an unknown statement; known are %import, %ignore and %llguidance {}")
 
     def imported(self, document: Document) -> None:
         """common.NAME, common.NAME -> OTHER, or common (NAME, NAME)."""
         self.match(BLANK)
-        at = self.source.at
-        if not self.source.take("common"):
+        at = self.at
+        if not self.take("common"):
             self.fail("only %import common.NAME is supported; write other terminals into this grammar")
         many = self.symbol("(")
-        if not many and not self.source.take("."):
-            self.fail(f"expected '.' and a name after 'common', not {self.source.here()}")
+        if not many and not self.take("."):
+            self.fail(f"expected '.' and a name after 'common', not {self.here()}")
         names = [self.terminal()]
         while many and self.symbol(","):
             names.append(self.terminal())
@@ -192,179 +141,122 @@ class _Parser:
         self.match(BLANK)
         match = self.match(TERMINAL)
         if match is None:
-            self.fail(f"expected a terminal's name in capitals, not {self.source.here()}")
+            self.fail(f"expected a terminal's name in capitals, not {self.here()}")
         return match.group()
 
     def unused(self, document: Document, name: str, at: int) -> None:
         if name in document.definitions or name in document.imports:
             self.fail(f"{name} is already defined; define each name once", at)
 
-    def definition(self, document: Document, depth: int) -> None:
-        at = self.source.at
+    def definition(self, document: Document) -> None:
+        at = self.at
         # A rule's mark affects the parse tree, not the text.
-        mark = self.source.take("?") or self.source.take("!")
-        rule = self.match(RULE)
-        match = rule or (None if mark else self.match(TERMINAL))
+        mark = self.take("?") or self.take("!")
+        match = self.match(RULE) or (None if mark else self.match(TERMINAL))
         if match is None:
-            self.fail(f"expected the name of a rule or a TERMINAL, not {self.source.here()}")
+            self.fail(f"expected the name of a rule or a TERMINAL, not {self.here()}")
         name = match.group()
         self.unused(document, name, at)
-        self.refuse({"{": "templates", "::": "parametric rules", ".": "priorities"})
-        lazy, suffix = self.attributes() if rule and self.symbol("[") else (False, None)
+        self.refuse({"{": "templates", "[": "attributes", "::": "parametric rules", ".": "priorities"})
         if not self.symbol(":"):
-            self.fail(f"expected ':' after the name {name}, not {self.source.here()}")
-        node = self.options(depth)
-        if suffix is not None:
-            node = Row(at, (node, suffix))
-        document.definitions[name] = Lazy(at, node) if lazy or suffix else node
+            self.fail(f"expected ':' after the name {name}, not {self.here()}")
+        document.definitions[name] = self.options(0)
 
     def refuse(self, unknown: dict[str, str]) -> None:
         for written, what in unknown.items():
-            if self.source.text.startswith(written, self.source.at):
+            if self.text.startswith(written, self.at):
                 self.fail(f"{what} ({written}) are not supported; write the rules out")
-
-    def attributes(self) -> tuple[bool, Node | None]:
-        lazy, suffix = False, None
-        while True:
-            self.match(BLANK)
-            at = self.source.at
-            match = self.match(re.compile("[a-z_]+"))
-            attribute = match.group() if match else self.source.here()
-            if attribute == "lazy":
-                lazy = True
-            elif attribute == "suffix" and self.symbol("="):
-                self.match(BLANK)
-                suffix = self.value(0)
-            else:
-                self.fail(
-                    f"[{attribute}] is not supported; supported attributes are [lazy] and [suffix=...]", at
-                )
-            if not self.symbol(","):
-                break
-        self.close("]", at)
-        return lazy, suffix
 
     def close(self, bracket: str, at: int) -> None:
         if not self.symbol(bracket):
-            self.fail(
-                f"expected {bracket!r} for what begins at {self.source.place(at)}, not {self.source.here()}"
-            )
+            self.fail(f"expected {bracket!r} for what begins at {self.place(at)}, not {self.here()}")
 
-    def options(self, depth: int, group: bool = False) -> Node:
-        """Alternatives. group: inside brackets, where line ends are ignored."""
+    def options(self, depth: int) -> Node:
+        """Alternatives. depth: number of enclosing brackets, in which line ends are ignored."""
         if depth > MOST_NESTING:
             self.fail(f"groups nest more than {MOST_NESTING} deep; make inner ones rules")
-        at, parts = self.source.at, [self.conditions(depth, group)]
+        at, parts = self.at, [self.row(depth)]
         while True:
-            before = self.source.at
+            before = self.at
             self.match(LINES)
-            if not self.source.take("|"):
-                self.source.at = before
+            if not self.take("|"):
+                self.at = before
                 return parts[0] if len(parts) == 1 else Either(at, tuple(parts))
             self.match(LINES)
-            parts.append(self.conditions(depth, group))
+            parts.append(self.row(depth))
 
-    def conditions(self, depth: int, group: bool) -> Node:
-        """An alternative: parts joined by &, and its name in the parse tree, which is ignored."""
-        at, parts = self.source.at, [self.row(depth, group)]
-        while self.symbol("&"):
-            parts.append(self.row(depth, group))
+    def row(self, depth: int) -> Node:
+        """An alternative, and its name in the parse tree, which is ignored."""
+        at, parts = self.at, list[Node]()
+        while True:
+            self.match(LINES if depth else BLANK)
+            if self.peek() in ("", "\r", "\n", "|", ")", "]", "}", "-"):
+                break
+            parts.append(self.item(depth))
         if self.symbol("->"):
             self.match(BLANK)
             if self.match(RULE) is None:
-                self.fail(f"expected a name after '->', not {self.source.here()}")
-        return parts[0] if len(parts) == 1 else Both(at, tuple(parts))
-
-    def row(self, depth: int, group: bool) -> Node:
-        at, parts = self.source.at, list[Node]()
-        while True:
-            self.match(LINES if group else BLANK)
-            if self.source.peek() in ("", "\r", "\n", "|", "&", ")", "]", "}", "-"):
-                return parts[0] if len(parts) == 1 else Row(at, tuple(parts))
-            self.refuse({"%if": "conditions"})
-            parts.append(self.item(depth))
+                self.fail(f"expected a name after '->', not {self.here()}")
+        return parts[0] if len(parts) == 1 else Row(at, tuple(parts))
 
     def item(self, depth: int) -> Node:
-        at = self.source.at
+        at = self.at
         node = self.atom(depth)
         bounds = self.times()
         return node if bounds is None else Times(at, node, *bounds)
 
     def times(self) -> tuple[int, int | None] | None:
         self.match(BLANK)
-        source, at = self.source, self.source.at
-        if source.peek() in OPERATORS:
-            source.at += 1
-            return OPERATORS[source.text[at]]
-        if re.match(r"~[ \t]*[0-9]", source.text[at : at + 50]):
-            source.at += 1
+        at = self.at
+        if self.peek() in OPERATORS:
+            self.at += 1
+            return OPERATORS[self.text[at]]
+        if re.match(r"~[ \t]*[0-9]", self.text[at : at + 50]):
+            self.at += 1
             least = self.number()
-            return source.bounds(least, self.number() if self.symbol("..") else least, at)
-        if not source.take("{"):
+            return self.bounds(least, self.number() if self.symbol("..") else least, at)
+        if not self.take("{"):
             return None
         least = 0 if self.symbol(",") else self.number()
-        many = source.text[source.at - 1] == "," or self.symbol(",")
+        many = self.text[self.at - 1] == "," or self.symbol(",")
         self.match(BLANK)
-        most = None if many and source.peek() == "}" else self.number() if many else least
+        most = None if many and self.peek() == "}" else self.number() if many else least
         self.close("}", at)
-        return source.bounds(least, most, at)
+        return self.bounds(least, most, at)
 
     def number(self) -> int:
         self.match(BLANK)
         match = self.match(NUMBER)
         if match is None:
-            self.fail(f"expected a number of at most 9 digits, not {self.source.here()}")
+            self.fail(f"expected a number of at most 9 digits, not {self.here()}")
         return int(match.group())
 
     def atom(self, depth: int) -> Node:
-        source, at = self.source, self.source.at
-        if source.take("~"):
-            self.match(BLANK)
-            if source.peek() == "~":
-                self.fail("'~' is repeated; leave both out")
-            return Not(at, self.atom(depth))
-        if source.take("("):
-            inner = self.options(depth + 1, group=True)
-            self.match(LINES)
-            self.close(")", at)
-            return inner
-        if source.take("["):
-            inner = self.options(depth + 1, group=True)
-            self.match(LINES)
-            self.close("]", at)
-            return Times(at, inner, 0, 1)
-        return self.value(depth)
+        at = self.at
+        for opening, closing in ("()", "[]"):
+            if self.take(opening):
+                inner = self.options(depth + 1)
+                self.match(LINES)
+                self.close(closing, at)
+                return inner if opening == "(" else Times(at, inner, 0, 1)
+        return self.value()
 
-    def value(self, depth: int) -> Node:
-        source, at = self.source, self.source.at
+    def value(self) -> Node:
+        at = self.at
         string = self.match(STRING)
         if string is not None:
             return self.string(string, at)
         pattern = self.match(PATTERN)
         if pattern is not None:
             return Pattern(at, *pattern.groups())
-        token = self.match(TOKEN)
-        if token is not None:
-            return Token(at, token.group())
         name = self.match(TERMINAL) or self.match(RULE)
         if name is not None:
             self.refuse({"::": "parametric rules"})
             return Name(at, name.group())
-        if source.take("%json"):
+        if self.take("%json"):
             return Json(at, self.json())
-        if source.take("%regex"):
-            return Pieces(at, self.pieces(self.json(), at))
-        if source.take("%lark"):
-            if not self.symbol("{"):
-                self.fail(f"expected '{{' after %lark, not {source.here()}")
-            if depth >= MOST_NESTING:
-                self.fail(f"grammars nest more than {MOST_NESTING} deep; write them into one", at)
-            inner = read(source, depth + 1)
-            source.expect("}", f"for the %lark at {source.place(at)}")
-            return Nested(at, inner)
-        if source.take("@"):
-            self.fail("grammars by @name are not supported; write %lark { } or %json", at)
-        self.fail(f"{source.here()} can't stand here; expected a string, /pattern/, name or group")
+        self.refuse(UNKNOWN)
+        self.fail(f"{self.here()} can't stand here; expected a string, /pattern/, name or group")
 
     def string(self, match: re.Match[str], at: int) -> Node:
         value = self.decoded(match, at)
@@ -381,40 +273,15 @@ class _Parser:
         # JSON's escapes, and \xHH.
         value = str(json.loads('"' + re.sub(r"(\\[^x])|\\x", lambda m: m[1] or r"\u00", match.group(1)) + '"'))
         for code in map(ord, value):
-            self.source.character(code, at)
+            self.character(code, at)
         return value
 
     def json(self) -> Any:
         self.match(LINES)
-        at = self.source.at
         try:
-            value, self.source.at = json.JSONDecoder(parse_constant=self.constant).raw_decode(
-                self.source.text, at
-            )
+            value, self.at = json.JSONDecoder().raw_decode(self.text, self.at)
         except RecursionError:
-            self.fail("the JSON here is nested too deep; make it flatter", at)
-        except ConstraintError:
-            raise
-        except json.JSONDecodeError as error:
-            self.fail(f"not JSON: {error.msg}", error.pos)
+            self.fail("the JSON here is nested too deep; make it flatter")
         except ValueError as error:
-            self.fail(f"not JSON: {error}", at)
+            self.fail(f"not JSON: {error}")
         return value
-
-    def constant(self, name: str) -> NoReturn:
-        self.fail(f"not JSON: {name}")
-
-    def pieces(self, value: Any, at: int) -> tuple[str, ...]:
-        """The pieces of a %regex, any run of which is a match."""
-        match value:
-            case {"substring_chars": str(text), **rest} if not rest:
-                return tuple(text)
-            case {"substring_words": str(text), **rest} if not rest:
-                return tuple(re.findall(r"\w+|[^\w]", text))
-            case {"substring_chunks": list(chunks), **rest} if not rest and all(
-                isinstance(c, str) for c in chunks
-            ):
-                return tuple(chunks)
-        self.fail(
-            "%regex takes one of substring_chars: text, substring_words: text, substring_chunks: [texts]", at
-        )

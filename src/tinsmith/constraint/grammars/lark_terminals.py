@@ -9,39 +9,28 @@ from tinsmith.constraint.automata.dfa import (
     MOST_STATES,
     Dfa,
     Nfa,
-    complement,
     determinize,
-    intersect,
     minimize,
-    trim,
 )
 from tinsmith.constraint.grammar import Expr
 from tinsmith.constraint.grammars.lark_common import COMMON
 from tinsmith.constraint.grammars.lark_syntax import (
-    Both,
     Document,
     Either,
     Json,
-    Lazy,
     Name,
-    Nested,
     Node,
-    Not,
     Pattern,
-    Pieces,
     Range,
     Row,
     Text,
     Times,
-    Token,
 )
 from tinsmith.constraint.grammars.source import Source, one_of
 from tinsmith.errors import ConstraintError
 
-MOST_PIECES = 4_000  # characters of all pieces of a %regex
 SYNTAX = frozenset(r"\^$.|?*+()[]{}/-")
 NEW_LINE = ((0x0A, 0x0A),)  # excluded from `.` in Rust's patterns
-FOREIGN = {Token: "a control token", Json: "%json", Nested: "%lark"}
 
 
 def names(node: Node) -> Iterator[Name]:
@@ -49,10 +38,10 @@ def names(node: Node) -> Iterator[Name]:
     match node:
         case Name():
             yield node
-        case Row(parts=parts) | Either(parts=parts) | Both(parts=parts):
+        case Row(parts=parts) | Either(parts=parts):
             for part in parts:
                 yield from names(part)
-        case Times(part=part) | Not(part=part) | Lazy(part=part):
+        case Times(part=part):
             yield from names(part)
 
 
@@ -120,19 +109,8 @@ class Terminals:
             case Text(value=value, any_case=True):
                 escaped = "".join("\\" + c if c in SYNTAX else c for c in value)
                 return regex.parse(f"(?i){escaped}")
-            case Not(part=part):
-                return complement(self.dfa(part))
-            case Lazy(part=part):
-                return _shortest(self.dfa(part))
-            case Both(parts=parts):
-                dfa = self.dfa(parts[0])
-                for part in parts[1:]:
-                    dfa = intersect(dfa, self.dfa(part))
-                return dfa
-            case Token() | Json() | Nested():
-                self.source.fail(
-                    f"{FOREIGN[type(node)]} can't stand in a terminal; write it into a rule", node.at
-                )
+            case Json():
+                self.source.fail("%json can't stand in a terminal; write it into a rule", node.at)
         nfa = Nfa()
         start = nfa.state()
         return minimize(determinize(nfa, start, (self.add(nfa, node, start),)))
@@ -142,11 +120,13 @@ class Terminals:
         end = self.state(nfa, node)
         match node:
             case Text(value=value, any_case=False):
-                self.word(nfa, value, start, end)
+                for character in map(ord, value):
+                    state = nfa.state()
+                    nfa.edge(start, character, character, state)
+                    start = state
+                nfa.skip(start, end)
             case Range(low=low, high=high):
                 nfa.edge(start, low, high, end)
-            case Pieces(pieces=pieces):
-                self.pieces(nfa, node, pieces, start, end)
             case Row(parts=parts):
                 for part in parts:
                     start = self.add(nfa, part, start)
@@ -168,27 +148,6 @@ class Terminals:
             )
         return state
 
-    def word(self, nfa: Nfa, value: str, start: int, end: int) -> None:
-        for character in value:
-            state = nfa.state()
-            nfa.edge(start, ord(character), ord(character), state)
-            start = state
-        nfa.skip(start, end)
-
-    def pieces(self, nfa: Nfa, node: Node, pieces: tuple[str, ...], start: int, end: int) -> None:
-        length = sum(map(len, pieces))
-        if length > MOST_PIECES:
-            self.source.fail(f"%regex of {length:,} characters; give at most {MOST_PIECES:,}", node.at)
-        before = nfa.state()
-        nfa.skip(start, before)
-        nfa.skip(before, end)
-        for piece in pieces:
-            after = nfa.state()
-            self.word(nfa, piece, before, after)
-            nfa.skip(start, after)
-            nfa.skip(after, end)
-            before = after
-
     def times(self, nfa: Nfa, node: Times, start: int, end: int) -> None:
         part = self.dfa(node.part)
         for _ in range(node.least):
@@ -208,8 +167,3 @@ class Terminals:
         end = self.state(nfa, node)
         nfa.add(part, start, end)
         return end
-
-
-def _shortest(dfa: Dfa) -> Dfa:
-    """Only texts without an accepted proper prefix."""
-    return minimize(trim([() if s in dfa.accepts else e for s, e in enumerate(dfa.edges)], dfa.accepts))

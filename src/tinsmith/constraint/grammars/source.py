@@ -15,7 +15,6 @@ from tinsmith.errors import ConstraintError
 MOST_TEXT = 1_000_000  # characters
 MOST_NESTING = 50  # groups in groups, or operators on operators
 MOST_TIMES = 1_000_000  # of a repetition
-MOST_TOKEN = (1 << 24) - 1
 
 
 class Source(Cursor):
@@ -72,15 +71,6 @@ class Source(Cursor):
         if most is not None and most < least:
             self.fail(f"at least {least} and at most {most} times; write the smaller number first", at)
         return least, most
-
-    def token(self, written: str, at: int) -> int:
-        """The id of a control token, written `<[id]>`."""
-        if not written.startswith("<["):
-            self.fail(f"the token {written} needs a model's vocabulary; write its id, such as <[5]>", at)
-        digits = written[2:-2]
-        if not re.fullmatch("[0-9]{1,9}", digits) or int(digits) > MOST_TOKEN:
-            self.fail(f"{written} is no token; write the id of a control token, such as <[5]>", at)
-        return int(digits)
 
 
 def one_character(of: Ranges) -> Expr:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import heapq
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from operator import itemgetter
 
 from tinsmith.constraint import CALL, HEADER, MAGIC, NO_END, STATE, VERSION, Constraint, Kind, words_begin
 from tinsmith.constraint.automata.dfa import MOST_STATES, joined, refine
+from tinsmith.constraint.automata.numbering import Numbering
 from tinsmith.constraint.grammar import Grammar
 from tinsmith.constraint.machine.graphs import components
 from tinsmith.constraint.machine.network import network
@@ -45,9 +46,7 @@ def compile_grammar(grammar: Grammar, kind: Kind) -> Constraint:
     depth = _depth(states)
     lengths = [distances[state] or 0 for state in kept]
     if max(lengths) >= NO_END:
-        raise ConstraintError(
-            f"the shortest text has {NO_END:,} bytes or more, of fewer that are allowed; make bounds smaller"
-        )
+        raise ConstraintError(f"the shortest text has {NO_END:,} bytes or more; make bounds smaller")
     data = _encode(states, lengths, depth)
     return Constraint(kind, data, len(states), depth, shortest)
 
@@ -87,7 +86,7 @@ def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[St
     if None in distances:
         states = [_alive(state, distances) for state in states]
     sources: list[list[int]] = [[] for _ in states]
-    kinds: dict[object, int] = {}
+    kinds: Numbering[Hashable] = Numbering()
     first = []
     for number, state in enumerate(states):
         for edge in state.edges:
@@ -96,29 +95,20 @@ def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[St
             sources[step.enter].append(number)
             sources[step.leave].append(number)
         ends = (state.edges[0][0], state.edges[-1][1]) if state.edges else ()
-        first.append(kinds.setdefault((state.accepts, distances[number], not state.calls, ends), len(kinds)))
-    group, count = refine(first, lambda number, group: _signature(states[number], group), sources)
-    member = [-1] * count  # the first of each group
-    for number in range(len(group) - 1, -1, -1):
-        member[group[number]] = number
-    numbers = {group[machine.start]: 0}
-    order = [member[group[machine.start]]]
+        first.append(kinds[state.accepts, distances[number], not state.calls, ends])
+    group, _ = refine(first, lambda number, group: _signature(states[number], group), sources)
+    firsts = {group[number]: number for number in reversed(range(len(group)))}  # of each group
+    numbers = Numbering([group[machine.start]])
     merged = []
-
-    def renumber(target: int) -> int:
-        own = group[target]
-        number = numbers.get(own)
-        if number is None:
-            number = numbers[own] = len(order)
-            order.append(member[own])
-        return number
-
-    for old in order:
-        state = states[old]
-        edges = joined([(low, high, renumber(target)) for low, high, target in state.edges])
-        calls = dict.fromkeys(Step(renumber(c.enter), renumber(c.leave), c.least, c.most) for c in state.calls)
+    for one in numbers.order:
+        state = states[firsts[one]]
+        edges = joined([(low, high, numbers[group[target]]) for low, high, target in state.edges])
+        calls = dict.fromkeys(
+            Step(numbers[group[step.enter]], numbers[group[step.leave]], step.least, step.most)
+            for step in state.calls
+        )
         merged.append(State(state.accepts, tuple(edges), tuple(calls)))
-    return merged, order
+    return merged, [firsts[one] for one in numbers.order]
 
 
 def _alive(state: State, distances: Sequence[int | None]) -> State:
@@ -254,15 +244,11 @@ def _encode(states: Sequence[State], distances: Sequence[int], depth: int | None
     """constraint.bin."""
     count = sum(len(state.calls) for state in states)
     if count > MOST_CALLS or max(len(state.calls) for state in states) > 0xFFFF:
-        raise ConstraintError(
-            f"the constraint needs {count:,} calls of at most {MOST_CALLS:,}; make it smaller"
-        )
+        raise ConstraintError(f"the constraint has {count:,} calls of at most {MOST_CALLS:,}; make it smaller")
     class_of, classes, table = _table(states)
     size = words_begin(len(states), count) + 2 * classes * len(states)
     if size > MOST_BYTES:
-        raise ConstraintError(
-            f"the constraint needs {size >> 20} MiB of at most {MOST_BYTES >> 20}; make it smaller"
-        )
+        raise ConstraintError(f"the constraint has {size >> 20} MiB of {MOST_BYTES >> 20}; make it smaller")
     firsts = _firsts(states)
     infos, calls = bytearray(), bytearray()
     done = 0

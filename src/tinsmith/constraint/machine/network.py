@@ -3,10 +3,12 @@ once, become part of the rules that use them: alternatives that begin alike are 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tinsmith.constraint.automata.dfa import Dfa, Nfa
+from tinsmith.constraint.automata.dfa import Nfa
+from tinsmith.constraint.automata.numbering import Numbering
 from tinsmith.constraint.grammar import (
     EMPTY,
     Choice,
@@ -14,7 +16,6 @@ from tinsmith.constraint.grammar import (
     Grammar,
     Literal,
     Machine,
-    OneByte,
     Ref,
     Repeat,
     Sequence,
@@ -25,7 +26,6 @@ from tinsmith.errors import ConstraintError
 CALLS = 512  # symbols from here on are calls; far from the bytes, so that ranges of both never join
 MOST_RULES = 50_000
 MOST_PARTS = 250_000  # states before any are merged
-MOST_TIMES = 1 << 31
 SMALL = 8  # states of a rule that is not worth a call
 UNROLLED = 64  # states of a repeat that is written out instead of counted
 
@@ -42,23 +42,17 @@ class Call:
 @dataclass
 class Network:
     """Symbols 0 to 255 are bytes, CALLS + k is calls[k]. starts, finals: a state each, by rule; rule 0 is the
-    text's. machines: the rules that are automata already, with no states in nfa."""
+    text's."""
 
     nfa: Nfa = field(default_factory=Nfa)
     starts: list[int] = field(default_factory=list)
     finals: list[int] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    machines: dict[int, Dfa] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)  # by rule, for errors
 
     def owner(self, state: int) -> str:
         """The name of the rule that a state is of: states of a rule are numbered from its start on."""
-        owner = max(
-            (rule for rule, start in enumerate(self.starts) if 0 <= start <= state),
-            key=self.starts.__getitem__,
-            default=0,
-        )
-        return self.names[owner]
+        return self.names[bisect_right(self.starts, state) - 1]
 
 
 def network(grammar: Grammar) -> Network:
@@ -70,40 +64,34 @@ class _Builder:
         self.rules = grammar.rules
         self.start = grammar.start
         self.name = grammar.start  # the current rule, for errors
-        self.names: list[str] = []  # rules that the start leads to
         self.inlined: set[str] = set()
         self.sizes: dict[int, int] = {}  # states that an expression needs, by its id
         self.out = Network()
         self.numbers: dict[str | int, int] = {}  # of rules by name, of repeats' parts by id
         self.waiting: list[Expr] = []
-        self.call_numbers: dict[Call, int] = {}
+        self.calls: Numbering[Call] = Numbering()
         self._plan()
 
     # Which rules are inlined
 
     def _plan(self) -> None:
-        if self.start not in self.rules:
-            raise ConstraintError(f"the grammar has no rule {self.start!r} to start with")
-        numbers = {self.start: 0}
-        self.names = [self.start]
+        numbers = Numbering([self.start])
+        reached = numbers.order  # rules that the start leads to
         graph: list[list[int]] = []
         uses = {self.start: 2}  # the whole text's rule stays one
         hosts: dict[str, str] = {}  # by a rule used once: the rule that uses it
-        for name in self.names:
-            if len(self.names) > MOST_RULES:
+        for name in reached:
+            if len(reached) > MOST_RULES:
                 raise ConstraintError(f"the grammar has more than {MOST_RULES:,} rules; split it")
             targets = []
             for used in self._refs(name):
-                if used not in numbers:
-                    numbers[used] = len(self.names)
-                    self.names.append(used)
                 uses[used] = uses.get(used, 0) + 1
                 hosts[used] = name
                 targets.append(numbers[used])
             graph.append(list(dict.fromkeys(targets)))
         hosted: dict[str, str] = {}
         for component in components(graph):
-            names = [self.names[k] for k in sorted(component)]
+            names = [reached[k] for k in sorted(component)]
             recursive = loops(graph, component)
             for name in names:
                 if uses[name] == 1 and self._host(hosts[name], hosted) != name:
@@ -134,10 +122,6 @@ class _Builder:
         while waiting:
             expr = waiting.pop()
             if isinstance(expr, Ref):
-                if expr.name not in self.rules:
-                    raise ConstraintError(
-                        f"rule {name!r} refers to {expr.name!r}, which the grammar does not have"
-                    )
                 names.append(expr.name)
             elif id(expr) not in seen:
                 seen.add(id(expr))
@@ -157,32 +141,25 @@ class _Builder:
                 waiting.pop()
                 continue
             parts: tuple[Expr, ...] = ()
+            size = 0
             if isinstance(top, Literal):
                 size = len(top.data)
-            elif isinstance(top, OneByte):
-                size = 1
             elif isinstance(top, Machine):
                 size = len(top.dfa.edges)
             elif isinstance(top, Sequence | Choice):
                 parts = top.parts
             elif isinstance(top, Repeat):
                 parts = (top.part,)
-            elif isinstance(top, Ref):
-                size = 1
-                if top.name in self.inlined:
-                    parts = (self.rules[top.name],)
-            else:
-                raise TypeError(f"{type(top).__name__} is no expression of a grammar")
-            if parts:
-                missing = [part for part in parts if id(part) not in sizes]
-                if missing:
-                    waiting += missing
-                    continue
-                size = sum(sizes[id(part)] for part in parts)
-                if isinstance(top, Repeat):
-                    size = self._repeat_size(top, size)
-            elif isinstance(top, Sequence | Choice):
-                size = 1
+            elif isinstance(top, Ref) and top.name in self.inlined:
+                parts = (self.rules[top.name],)
+            missing = [part for part in parts if id(part) not in sizes]
+            if missing:
+                waiting += missing
+                continue
+            size += sum(sizes[id(part)] for part in parts)
+            if isinstance(top, Repeat):
+                copies = self._copies(top)
+                size = 1 if copies > 1 and copies * size > UNROLLED else max(copies, 1) * size
             if size > MOST_PARTS:
                 raise self._too_large()
             sizes[id(top)] = max(size, 1)
@@ -200,16 +177,6 @@ class _Builder:
         """How many times a repeat's part would be written out."""
         return max(repeat.least, 1) if repeat.most is None else repeat.most
 
-    def _repeat_size(self, repeat: Repeat, size: int) -> int:
-        least, most = repeat.least, repeat.most
-        if not 0 <= least <= (least if most is None else most) or max(least, most or 0) > MOST_TIMES:
-            raise ConstraintError(
-                f"a repeat of {least} to {'any' if most is None else most} times: "
-                f"bounds are 0 to {MOST_TIMES}, the lower one first"
-            )
-        copies = self._copies(repeat)
-        return 1 if copies > 1 and copies * size > UNROLLED else max(copies, 1) * size
-
     # The network
 
     def build(self) -> Network:
@@ -219,11 +186,6 @@ class _Builder:
             self.name = out.names[number]
             if len(nfa.edges) > MOST_PARTS:
                 raise self._too_large()
-            if isinstance(expr, Machine) and not expr.dfa.empty and self._bytes_only(expr.dfa):
-                out.machines[number] = expr.dfa
-                out.starts.append(-1)
-                out.finals.append(-1)
-                continue
             start, final = nfa.state(), nfa.state()
             out.starts.append(start)
             out.finals.append(final)
@@ -250,6 +212,7 @@ class _Builder:
                         self._call(rule, 1, 1, source, target)
                 else:
                     self._leaf(part, source, target)
+        out.calls = self.calls.order
         return out
 
     def _rule(self, key: str | int, name: str, expr: Expr) -> int:
@@ -261,38 +224,19 @@ class _Builder:
         return number
 
     def _call(self, rule: int, least: int, most: int | None, source: int, target: int) -> None:
-        call = Call(rule, least, most)
-        number = self.call_numbers.get(call)
-        if number is None:
-            number = self.call_numbers[call] = len(self.out.calls)
-            self.out.calls.append(call)
-        self.out.nfa.edge(source, CALLS + number, CALLS + number, target)
+        symbol = CALLS + self.calls[Call(rule, least, most)]
+        self.out.nfa.edge(source, symbol, symbol, target)
 
     def _leaf(self, part: Expr, source: int, target: int) -> None:
         nfa = self.out.nfa
         if isinstance(part, Literal):
+            states = [source, *(nfa.state() for _ in part.data[1:]), target]
+            for byte, (a, b) in zip(part.data, pairwise(states), strict=False):
+                nfa.edge(a, byte, byte, b)
             if not part.data:
                 nfa.skip(source, target)
-                return
-            for byte in part.data[:-1]:
-                after = nfa.state()
-                nfa.edges[source].append((byte, byte, after))
-                source = after
-            nfa.edges[source].append((part.data[-1], part.data[-1], target))
-        elif isinstance(part, OneByte):
-            for low, high in part.ranges:
-                if not 0 <= low <= high <= 255:
-                    raise ConstraintError(f"{low} to {high} is no range of bytes")
-                nfa.edges[source].append((low, high, target))
         elif isinstance(part, Machine):
-            self._bytes_only(part.dfa)
             nfa.add(part.dfa, source, target)
-
-    @staticmethod
-    def _bytes_only(dfa: Dfa) -> bool:
-        if any(edges and edges[-1][1] > 255 for edges in dfa.edges):
-            raise ConstraintError("an automaton of a grammar is over bytes, and this one is over more symbols")
-        return True
 
     def _repeat(self, repeat: Repeat, source: int, target: int) -> list[tuple[Expr, int, int]]:
         nfa, part, least, most = self.out.nfa, repeat.part, repeat.least, repeat.most

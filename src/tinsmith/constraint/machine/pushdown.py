@@ -60,11 +60,9 @@ def pushdown(network: Network) -> Pushdown:
 def _skip_empty(network: Network) -> list[bool]:
     """Which rules may be empty; a call of one becomes optional and its rule non-empty."""
     nfa, calls = network.nfa, network.calls
-    nullable = [
-        rule in network.machines and 0 in network.machines[rule].accepts for rule in range(len(network.starts))
-    ]
+    nullable = [False] * len(network.starts)
     called: list[list[tuple[int, int]]] = [[] for _ in network.starts]  # by rule: from which state to which
-    owners = {start: rule for rule, start in enumerate(network.starts) if start >= 0}
+    owners = {start: rule for rule, start in enumerate(network.starts)}
     finals = set(network.finals)
     for state, edges in enumerate(nfa.edges):
         for low, _, target in edges:
@@ -73,8 +71,6 @@ def _skip_empty(network: Network) -> list[bool]:
     # What the start of each rule reaches for nothing; skips added on the way go on from there.
     reached: list[set[int]] = [set() for _ in nfa.edges]  # by state: the starts that reach it
     waiting: list[tuple[int, int]] = [(start, start) for start in owners]
-    for rule in [rule for rule, empty in enumerate(nullable) if empty]:
-        waiting += _add_skips(nfa, called[rule], reached)
     while waiting:
         start, state = waiting.pop()
         if start in reached[state]:
@@ -83,17 +79,13 @@ def _skip_empty(network: Network) -> list[bool]:
         waiting += [(start, target) for target in nfa.skips[state]]
         if state in finals and network.finals[owners[start]] == state and not nullable[owners[start]]:
             nullable[owners[start]] = True
-            waiting += _add_skips(nfa, called[owners[start]], reached)
+            for source, target in called[owners[start]]:
+                nfa.skip(source, target)
+                waiting += [(one, target) for one in reached[source]]
     for number, call in enumerate(calls):
         if nullable[call.rule]:
             calls[number] = Call(call.rule, 1, call.most)
     return nullable
-
-
-def _add_skips(nfa: Nfa, places: list[tuple[int, int]], reached: list[set[int]]) -> list[tuple[int, int]]:
-    for source, target in places:
-        nfa.skip(source, target)
-    return [(start, target) for source, target in places for start in reached[source]]
 
 
 class _Rules:
@@ -101,19 +93,9 @@ class _Rules:
 
     def __init__(self, network: Network) -> None:
         self.calls = network.calls
-        own = [rule for rule in range(len(network.starts)) if rule not in network.machines]
-        edges, firsts, self.accepts = subsets(
-            network.nfa,
-            [network.starts[rule] for rule in own],
-            [network.finals[rule] for rule in own],
-            owner=network.owner,
+        self.edges, self.starts, self.accepts = subsets(
+            network.nfa, network.starts, network.finals, owner=network.owner
         )
-        self.edges = edges
-        self.starts = [0] * len(network.starts)
-        for rule, first in zip(own, firsts, strict=True):
-            self.starts[rule] = first
-        for rule, dfa in network.machines.items():
-            self.starts[rule] = self.add(dfa.edges, dfa.accepts, moved=True)
 
     def add(self, edges: Iterable[Iterable[Edge]], accepts: Iterable[int], *, moved: bool = False) -> int:
         """More states, `accepts` of which accept; moved: edges count from the first. Its number."""
@@ -123,9 +105,7 @@ class _Rules:
         else:
             self.edges += [list(out) for out in edges]
         if len(self.edges) > MOST_STATES:
-            raise ConstraintError(
-                f"the constraint needs more than {MOST_STATES:,} states; make its bounds smaller"
-            )
+            raise ConstraintError(f"the constraint needs more than {MOST_STATES:,} states; make bounds smaller")
         self.accepts.update(base + state for state in accepts)
         return base
 

@@ -111,7 +111,7 @@ class Node:
         step = self.number("multipleOf")
         if step is not None and step <= 0:
             raise self.error(
-                "multipleOf", f"{show(self.schema['multipleOf'])} is not above 0; give a number that is"
+                "multipleOf", f"{show(self.schema['multipleOf'])} is not above 0; give one that is"
             )
         return step
 
@@ -280,9 +280,7 @@ def check_json(value: Any, path: str) -> None:
             raise ConstraintError(f"{path}: the schema has more than {MOST_VALUES:,} values; make it smaller")
         if isinstance(at, dict | list):
             if depth >= MOST_DEPTH:
-                raise ConstraintError(
-                    f"{where[:80]}: the schema nests deeper than {MOST_DEPTH} levels; make it flatter"
-                )
+                raise ConstraintError(f"{where[:80]}: nests deeper than {MOST_DEPTH} levels; make it flatter")
             if isinstance(at, dict):
                 for key in at:
                     _check_text(key, where)
@@ -295,9 +293,7 @@ def check_json(value: Any, path: str) -> None:
             if not math.isfinite(at):
                 raise ConstraintError(f"{where}: {at} is no number of JSON; give a finite one")
         elif at is not None and not isinstance(at, int):
-            raise ConstraintError(
-                f"{where}: {show(at)} is no JSON; give dict, list, str, int, float, bool or None"
-            )
+            raise ConstraintError(f"{where}: {show(at)} is no JSON; give dict, list, str, number, bool or None")
 
 
 def check_types(schema: Any, path: str) -> None:
@@ -350,9 +346,7 @@ def _check_text(text: Any, where: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ConstraintError(
-            f"{where}: {show(text)} has half of a surrogate pair, which no UTF-8 holds"
-        ) from None
+        raise ConstraintError(f"{where}: {show(text)} has half of a surrogate pair") from None
 
 
 def escape(name: str) -> str:

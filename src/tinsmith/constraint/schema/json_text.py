@@ -7,8 +7,8 @@ value."""
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from tinsmith.constraint import Spacing as Spacing
 from tinsmith.constraint.automata import numbers
@@ -21,7 +21,6 @@ from tinsmith.constraint.grammar import (
     Expr,
     Grammar,
     Machine,
-    OneByte,
     Ref,
     Repeat,
     choice,
@@ -36,14 +35,12 @@ STRING, CHARACTER, INTEGER, NUMBER = "json.string", "json.character", "json.inte
 SPACE = "json.space"
 
 MOST_SPACE = 20
-MOST_DEPTH = 200
 MOST_LENGTH = 20_000  # of a string with a pattern or a format: every character costs states
 
 QUOTE = text('"')
 
 
-@dataclass(frozen=True)
-class Marks:
+class Marks(NamedTuple):
     """Separators of arrays and objects; pad: inside the brackets."""
 
     item: Expr
@@ -73,12 +70,13 @@ def rules(grammar: Grammar, spacing: Spacing = "compact") -> None:
 @cache
 def _shared() -> dict[str, Expr]:
     one = Dfa((((0, CODE_POINTS, 1),), ()), frozenset((1,)))
+    space = Dfa((((0x09, 0x0A, 1), (0x0D, 0x0D, 1), (0x20, 0x20, 1)), ()), frozenset((1,)))
     return {
         CHARACTER: Machine(json_content(one)),
         STRING: sequence((QUOTE, Machine(json_content(anything())), QUOTE)),
         INTEGER: Machine(numbers.integer()),
         NUMBER: Machine(numbers.number()),
-        SPACE: Repeat(OneByte(((0x09, 0x0A), (0x0D, 0x0D), (0x20, 0x20))), 0, MOST_SPACE),
+        SPACE: Repeat(Machine(space), 0, MOST_SPACE),
     }
 
 
@@ -131,27 +129,20 @@ def machine(dfa: Dfa) -> Expr:
     return NOTHING if dfa.empty else Machine(dfa)
 
 
-def literal(value: object, spacing: Spacing = "compact", depth: int = 0) -> Expr:
+def literal(value: Any, spacing: Spacing = "compact") -> Expr:
     """One JSON value; strings beyond ASCII in both forms of json.dumps, integral floats also without `.0`."""
-    if depth > MOST_DEPTH:
-        raise ConstraintError(f"a value is nested deeper than {MOST_DEPTH} levels")
     between = marks(spacing)
-    if isinstance(value, str):
-        return _literal_string(value)
-    if isinstance(value, float):
-        return _literal_float(value)
-    if value is None or isinstance(value, (bool, int)):
-        return text(json.dumps(value))
-    if isinstance(value, (list, tuple)):
-        return _bracketed("[", [literal(one, spacing, depth + 1) for one in value], "]", between)
+    if isinstance(value, list):
+        return _bracketed("[", [literal(one, spacing) for one in value], "]", between)
     if isinstance(value, dict):
-        pairs = []
-        for key, one in value.items():
-            if not isinstance(key, str):
-                raise ConstraintError(f"an object's key is {key!r}; keys in JSON are texts")
-            pairs.append(sequence((_literal_string(key), between.key, literal(one, spacing, depth + 1))))
+        pairs = [sequence((literal(key), between.key, literal(one, spacing))) for key, one in value.items()]
         return _bracketed("{", pairs, "}", between)
-    raise ConstraintError(f"a value of type {type(value).__name__} is not JSON")
+    written = other = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        other = json.dumps(value)
+    elif isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
+        written = str(int(value))
+    return text(written) if written == other else Choice((text(written), text(other)))
 
 
 def _bracketed(opening: str, parts: list[Expr], closing: str, between: Marks) -> Expr:
@@ -160,18 +151,3 @@ def _bracketed(opening: str, parts: list[Expr], closing: str, between: Marks) ->
         pieces += (between.item, part) if k else (part,)
     # Empty brackets have one white space, not two.
     return sequence([*pieces, between.pad if parts else EMPTY, text(closing)])
-
-
-def _literal_string(value: str) -> Expr:
-    if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
-        raise ConstraintError(f"the text {value!a} has half of a surrogate pair, which is no character")
-    plain, escaped = json.dumps(value, ensure_ascii=False), json.dumps(value)
-    return text(plain) if plain == escaped else Choice((text(plain), text(escaped)))
-
-
-def _literal_float(value: float) -> Expr:
-    numbers.exact(value)
-    written = json.dumps(value)
-    if value.is_integer() and abs(value) < 1e16:
-        return Choice((text(str(int(value))), text(written)))
-    return text(written)

@@ -262,7 +262,7 @@ def _object(solver: Solver, node: Node) -> Object:
     if len(required) > MOST_NAMES:
         raise node.error("required", f"{len(required):,} names; give at most {MOST_NAMES:,}")
     if "propertyNames" in schema:
-        names = _names(solver, node)
+        names = strings(solver.shapes(solver.child(node, "propertyNames")))
         if names is not None:
             known = {name: goal if names.accepts_all(map(ord, name)) else NEVER for name, goal in known.items()}
             inside = [(names if dfa is None else intersect(dfa, names), goal) for dfa, goal in regions]
@@ -294,16 +294,14 @@ def _patterns(
             cut += [(outside, before, matched)] if not outside.empty else []
         parts = cut
         if len(parts) > MOST_REGIONS:
-            raise node.error(
-                "patternProperties", f"the patterns overlap in more than {MOST_REGIONS} ways; give fewer"
-            )
+            raise node.error("patternProperties", f"patterns overlap in over {MOST_REGIONS} ways; give fewer")
     return known, [(part, goal if matched else rest) for part, goal, matched in parts]
 
 
-def _names(solver: Solver, node: Node) -> Dfa | None:
-    """The keys that propertyNames allows; None: all."""
+def strings(shapes: Shapes) -> Dfa | None:
+    """The strings among the values of shapes; None: all."""
     dfas: list[Dfa] = []
-    for shape in solver.shapes(solver.child(node, "propertyNames")):
+    for shape in shapes:
         if isinstance(shape, Finite):
             dfas.append(words(map(ord, one.value) for one in shape.values if isinstance(one.value, str)))
         elif isinstance(shape, String):

@@ -7,8 +7,9 @@ minProperties. Declared keys are written once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from tinsmith.constraint.automata.dfa import Dfa, anything, difference, words
 from tinsmith.constraint.grammar import EMPTY, NOTHING, Expr, Repeat, choice, optional, sequence
@@ -22,16 +23,14 @@ MOST_WORDS = 64  # keys of a pattern that are taken for declared ones
 LEVELS = 16  # of nested options in one expression
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """A declared property: key, colon and value."""
 
     expr: Expr
     required: bool
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(NamedTuple):
     """pairs: in order. extra: any further key and its value; None: there is none. least, most: pairs in all."""
 
     pairs: list[Pair]

@@ -43,16 +43,14 @@ CONTAINERS = (Container("Parquet", SUFFIXES, rows),)
 
 def _values(batch: Any, where: str) -> list[dict[str, Any]]:
     """Rows of Python values. Raises DataError for a column without: durations in nanoseconds, distant dates."""
-    try:
-        return list(batch.to_pylist())
-    except (ValueError, ArithmeticError) as error:
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            try:
-                column.to_pylist()
-            except (ValueError, ArithmeticError):
-                reason = str(error).split("\n")[0]
-                raise DataError(f'{where}: "{name}" is {column.type}: {reason}; save it as text') from None
-        raise
+    columns = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            columns.append(column.to_pylist())
+        except (ValueError, ArithmeticError) as error:
+            reason = str(error).split("\n")[0]
+            raise DataError(f'{where}: "{name}" is {column.type}: {reason}; save it as text') from None
+    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _parquet(path: Path) -> tuple[Any, Iterator[Any]]:

@@ -85,7 +85,8 @@ def _records(path: Path, lines: _Lines, separator: str) -> Iterator[tuple[Where,
         except StopIteration:
             return
         except csv.Error as error:
-            yield where, DataError(f"{where}: {_explained(str(error))}")
+            known = (reason for part, reason in _REASONS.items() if part in str(error))
+            yield where, DataError(f"{where}: {next(known, f'not CSV: {error}')}")
         except DataError as fault:
             if f"{path}:{lines.read + 1}:" not in str(fault):
                 raise
@@ -104,15 +105,7 @@ _REASONS = {  # by a part of the csv module's message
 }
 
 
-def _explained(error: str) -> str:
-    return next((reason for part, reason in _REASONS.items() if part in error), f"not CSV: {error}")
-
-
 def _ragged(where: Where, cells: list[str], names: list[str], separator: str) -> DataError:
-    shown = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}.get(separator, f'"{separator}"')
-    is_short = len(cells) < len(names)
-    at = f'ends before column "{names[len(cells)]}"' if is_short else f'continues after column "{names[-1]}"'
-    return DataError(
-        f"{where}: has {len(cells)} cells where the header has {len(names)}: it {at}; quote a cell that holds "
-        f"{shown}"
-    )
+    shown = "a tab" if separator == "\t" else f'"{separator}"'
+    counts = f"has {len(cells)} cells where the header has {len(names)}"
+    return DataError(f"{where}: {counts}; quote a cell that holds {shown}")

@@ -6,10 +6,9 @@ import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tinsmith.data.containers import Container, Row
-from tinsmith.data.readers import Where, decoded
+from tinsmith.data.readers import Where, decoded, parsed
 from tinsmith.errors import DataError
 from tinsmith.system import reading
 
@@ -37,23 +36,16 @@ def _line_rows(path: Path) -> Iterator[Row]:
         if line.strip():
             where = Where(str(path), number)
             try:
-                yield Row(where, _object(decoded(line, path, number), str(path), number, where))
+                yield Row(where, parsed(decoded(line, path, number), where, _FORM))
             except DataError as fault:
                 yield Row(where, fault)
-
-
-def _object(text: str, path: str, line: int | None, where: Where) -> dict[str, Any]:
-    value = reading.json(text, path, DataError, line=line, unique=True, advice=_FORM)
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: got {reading.kind(value)}; {_FORM}")
-    return value
 
 
 def _list_rows(path: Path) -> Iterator[Row]:
     for number, text in enumerate(_elements(path), 1):
         where = Where(str(path), number, "row")
         try:
-            yield Row(where, _object(text, str(where), None, where))
+            yield Row(where, parsed(text, where, _FORM))
         except DataError as fault:
             yield Row(where, fault)
 

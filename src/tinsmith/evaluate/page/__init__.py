@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import MissingExtraError
+from tinsmith.evaluate import curve
 from tinsmith.evaluate.naming import title as title_of
 
 if TYPE_CHECKING:
     import jinja2
-    from markupsafe import Markup
 
 
 def draw(body: str, title: str, **values: Any) -> str:
@@ -33,18 +32,11 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    formats = (percent, signed, share, figure, size, times, points, price, probability, humps)
+    formats = (percent, signed, share, figure, size, times, points, price, probability)
     named = {one.__name__: one for one in formats}
     made.filters |= {**named, "title": title_of}
-    made.globals |= {**named, "title_of": title_of}
+    made.globals |= {**named, "title_of": title_of, "frame": curve}
     return made
-
-
-def humps(name: str) -> Markup:
-    """A name that a narrow column may break before its capitals."""
-    from markupsafe import Markup, escape
-
-    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[a-z])(?=[A-Z])", name))
 
 
 def percent(fraction: float | None) -> str:

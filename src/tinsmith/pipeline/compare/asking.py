@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.backends.endpoint import Endpoint
+from tinsmith.data.readers import Example
 from tinsmith.evaluate import remote, systems
 from tinsmith.evaluate.answers import Item
-from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, with_turns
+from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever
 from tinsmith.evaluate.naming import constrained
 from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.measuring import Asking, copying, figures, timed
-from tinsmith.pipeline.prepared import Prepared, read_tools
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.pipeline.recipe import compare as compare_tables
-    from tinsmith.tasks import Grade, Task
+from tinsmith.pipeline.prepared import Model, Prepared, read_tools
+from tinsmith.pipeline.recipe import tables
+from tinsmith.tasks import Grade, Task
 
 PROMPTED, COPIED, TUNED, ENDPOINT, ANSWERS = "prompted", "copied", "tuned", "endpoint", "answers"
 UNTRAINED = (PROMPTED, COPIED, ENDPOINT)  # the kinds of systems that nothing was trained for
 ELSEWHERE = (ENDPOINT, ANSWERS)  # the kinds of systems that another program answers for
 RETRIEVAL, STATIC = "retrieval", "retrieval_static"  # how examples are found: by words, by embeddings
 NEAREST = "nearest"
-BESIDE = {TUNED: "", "tuned_retrieval": RETRIEVAL, "tuned_retrieval_static": STATIC}
+# By kind, the ways to prompt a local model, each with the retriever that it needs.
+WAYS = {
+    PROMPTED: {"zero_shot": "", "few_shot": "", RETRIEVAL: RETRIEVAL, STATIC: STATIC},
+    TUNED: {TUNED: "", "tuned_retrieval": RETRIEVAL, "tuned_retrieval_static": STATIC},
+}
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Shown:
         recipe = self.data.recipe
         task, tools, stated = self.data.task, read_tools(recipe), recipe.eval
         return {
-            name: Prompts(task, recipe.data.system, self.train, tools, stated.shots, stated.seed, retriever)
+            name: Prompts(task, recipe.data.system, self.train, tools, stated.shots, retriever)
             for name, retriever in self.retrievers.items()
         }
 
@@ -107,8 +109,8 @@ class Shown:
         if prompt == TUNED:
             return self.data.conversation(example)
         found = STATIC if prompt.endswith(STATIC) else RETRIEVAL
-        ask: Callable[[str], Messages] = getattr(self.prompts[found], prompt.replace(STATIC, RETRIEVAL))
-        return with_turns(ask(example.input), example)
+        ask: Callable[[Example], Messages] = getattr(self.prompts[found], prompt.replace(STATIC, RETRIEVAL))
+        return ask(example)
 
 
 @dataclass
@@ -138,27 +140,19 @@ class Table:
         """Whether the recipe has a constraint."""
         return self.data.recipe.constraint.source is not None
 
-    def base(self, tin: Tin, label: str, suffix: str) -> None:
-        """Asks an untrained base under each way to prompt it."""
-        ways = ["zero_shot", "few_shot", *self.shown.retrievers]
-        for system in self._ways(ways, PROMPTED, label, suffix):
-            self.ask(system, tin)
-
-    def tuned(self, tin: Tin, label: str, suffix: str) -> None:
-        ways = [way for way, found in BESIDE.items() if not found or found in self.shown.retrievers]
-        for system in self._ways(ways, TUNED, label, suffix):
-            self.ask(system, tin)
-
-    def _ways(self, ways: Sequence[str], kind: str, label: str, suffix: str) -> Iterator[System]:
-        for way in ways:
-            yield System(way + suffix, kind, way, label)
+    def local(self, kind: str, tin: Tin, label: str, suffix: str) -> None:
+        """Asks a base or a tuned model under each way to prompt it, unconstrained and constrained."""
+        for way, retriever in WAYS[kind].items():
+            if retriever and retriever not in self.shown.retrievers:
+                continue
+            name = way + suffix
+            self.ask(System(name, kind, way, label), tin)
             if self.is_bound:
-                yield System(constrained(way + suffix), kind, way, label, is_constrained=True)
+                self.ask(System(constrained(name), kind, way, label, is_constrained=True), tin)
 
     def ask(self, system: System, tin: Tin) -> None:
         outcome = self.outcome(system, tin, self.items, self.shown)
-        more = {"bytes": tin.bytes, "training_seconds": tin.seconds, "examples": tin.examples}
-        self.add(system, outcome, more)
+        self.add(system, outcome, bytes=tin.bytes, training_seconds=tin.seconds, examples=tin.examples)
         self.tins[system.name] = tin
 
     def outcome(
@@ -166,14 +160,14 @@ class Table:
     ) -> Outcome:
         """name: of the answer file, if not the system's."""
         asked = [Item(shown.messages(system.prompt, example)) for example in items]
-        model = tin.path, tin.sha256
+        model = Model(tin.path, tin.sha256)
         return self.asking.ask(name or system.name, model, asked, constrained=system.is_constrained)
 
     def copied(self) -> None:
         """Answers with the output of the nearest training example."""
-        self.add(System(NEAREST, COPIED, NEAREST), copies(self.shown, self.items), {})
+        self.add(System(NEAREST, COPIED, NEAREST), copies(self.shown, self.items))
 
-    def endpoint(self, stated: compare_tables.Endpoint) -> None:
+    def endpoint(self, stated: tables.Endpoint) -> None:
         system = System(stated.name, ENDPOINT, stated.prompt)
         asked = [Item(self.shown.messages(stated.prompt, example)) for example in self.items]
         endpoint = Endpoint(stated.url, stated.model, settings.keys(self.data.recipe)[stated.name])
@@ -181,20 +175,20 @@ class Table:
         reporter, folder = self.asking.reporter, self.asking.folder
         with reporter.step(stated.name, len(asked)):
             outcome = remote.ask(stated.name, endpoint, asked, most, folder, reporter.progress)
-        self.add(system, outcome, {"model": stated.model})
+        self.add(system, outcome, model=stated.model)
 
-    def given(self, stated: compare_tables.Answers) -> None:
+    def given(self, stated: tables.Answers) -> None:
         outcome = remote.given(self.data.recipe.resolve(stated.file), self.items)
-        self.add(System(stated.name, ANSWERS, "its own"), outcome, {"file": Path(stated.file).name})
+        self.add(System(stated.name, ANSWERS, "its own"), outcome, file=Path(stated.file).name)
 
-    def add(self, system: System, outcome: Outcome, more: Mapping[str, Any]) -> Answered:
+    def add(self, system: System, outcome: Outcome, **more: Any) -> Answered:
         grades = systems.grades(self.task, outcome, self.items, self.labels)
         entry = {
             "kind": system.kind,
             "prompt": system.prompt,
             "base": system.base,
             "constrained": system.is_constrained,
-            **figures(self.data, outcome, self.items, grades),
+            **figures(outcome, self.items, grades),
             **more,
         }
         found = Answered(system, outcome, grades, entry)

@@ -10,9 +10,11 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import tinsmith
 from tinsmith.data.leaves import Leaf, replaced
+from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.evaluate import paired, systems
 from tinsmith.evaluate.baselines import stratified
@@ -21,13 +23,10 @@ from tinsmith.evaluate.verdict import Changed
 from tinsmith.pipeline.compare import asking
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table
 from tinsmith.pipeline.examples import read_examples
-from tinsmith.pipeline.recipe.compare import AUTO, NONE
+from tinsmith.pipeline.recipe.tables import CHANGED_AUTO, CHANGED_NONE
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.allowed import Checker
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.pipeline.recipe.values import Recipe
-    from tinsmith.tasks import Task
+from tinsmith.tasks import Task
 
 SHOWN = 5  # answers that were kept
 OFTEN = 5  # training examples with each value of a closed set, on the average; dates and names come less often
@@ -51,9 +50,9 @@ class Change:
 def of_recipe(table: Table, test: Sequence[Example], items: int) -> Change | str:
     """What changes, or why nothing does. test: all test examples; items: that are asked about, at most."""
     recipe = table.data.recipe
-    if recipe.compare.changed == NONE:
+    if recipe.compare.changed == CHANGED_NONE:
         return "the recipe asks for none"
-    if recipe.compare.changed != AUTO:
+    if recipe.compare.changed != CHANGED_AUTO:
         return stated(recipe, test, table.shown.train, items)
     return swapped(table.task, table.shown.train, table.items)
 
@@ -73,7 +72,7 @@ def stated(recipe: Recipe, test: Sequence[Example], train: Sequence[Example], it
     if now.keys().isdisjoint(example.prompt for example in train):
         raise DataError(f"{learned}: no training example has one of its inputs; give those that changed")
     kept = [now.pop(example.prompt, example) for example in train]
-    after = stratified(after, items, recipe.eval.seed)
+    after = stratified(after, items)
     before = [known[example.prompt] for example in after]
     return Change(before, after, [*kept, *now.values()], True, f"as {path.name} states")
 
@@ -103,29 +102,22 @@ def _partners(
 ) -> dict[Place, dict[str | int | float, str]]:
     counts: dict[Place, Counter[str]] = defaultdict(Counter)
     said: dict[Place, Counter[str]] = defaultdict(Counter)
-    for example in (*train, *items):
+    learned: dict[Place, Counter[str]] = defaultdict(Counter)
+    for number, example in enumerate((*train, *items)):
         for place, value in _values(task, example.output):
             counts[place][value] += 1
             said[place][value] += _says(example, value)
-    learned = Counter(pair for example in train for pair in _values(task, example.output))
-    distinct = Counter(place for place, _ in learned)
-    closed = {
-        place
-        for place, count in distinct.items()
-        if sum(times for (of, _), times in learned.items() if of == place) >= OFTEN * count
-    }
+            learned[place][value] += number < len(train)
     partners: dict[Place, dict[str | int | float, str]] = {}
     for place, found in counts.items():
-        if place not in closed:
+        known = +learned[place]
+        if known.total() < OFTEN * len(known):
             continue
-        free = [
-            value
-            for value, count in found.most_common()
-            if (place, value) in learned and said[place][value] <= SAID * count
-        ]
+        free = [one for one, count in found.most_common() if one in known and said[place][one] <= SAID * count]
         pairs = list(zip(free[::2], free[1::2], strict=False))
-        partners[place] = {one: other for pair in pairs for one, other in (pair, pair[::-1])}
-    return {place: pairs for place, pairs in partners.items() if pairs}
+        if pairs:
+            partners[place] = {one: other for pair in pairs for one, other in (pair, pair[::-1])}
+    return partners
 
 
 def _values(task: Task, output: str) -> list[tuple[Place, str]]:
@@ -156,8 +148,7 @@ def _swap(task: Task, example: Example, partners: Mapping[Place, Mapping[str | i
 def measure(
     table: Table, change: Change | str, chosen: Mapping[str, Answered | None]
 ) -> tuple[Changed | None, dict[str, Any]]:
-    """The answers of retrieval, tuned and both, and their entry in compare.json. chosen: the system of each of
-    these three."""
+    """Answers after the change, and their entry in compare.json. chosen: the systems by role."""
     if isinstance(change, str) or any(chosen.get(role) is None for role in ("retrieval", "tuned", "both")):
         why = change if isinstance(change, str) else "no system retrieves"
         return None, {"items": 0, "why": why}
@@ -166,28 +157,23 @@ def measure(
         return None, {"items": len(change.after), "why": "the constraint forbids what would be right then"}
     shown = Shown(table.data, change.train)
     given = {role: _given(table, one, change, shown) for role, one in chosen.items() if one}
-    settings, tuned = table.data.recipe.eval, given["tuned"]
-    ahead = {
-        role: paired.compare(given[role].now, tuned.now, settings.bootstrap, settings.seed)
-        for role in ("retrieval", "both")
-    }
+    tuned = given["tuned"]
     found = Changed(
-        items=len(change.after),
-        **{role: _share(one.now) for role, one in given.items()},
-        kept=_share(tuned.before),
-        retrieval_ahead=ahead["retrieval"],
-        both_ahead=ahead["both"],
-        stated=change.stated,
+        **{role: one.now for role, one in given.items()}, kept=_share(tuned.before), stated=change.stated
     )
     return found, {
-        "items": found.items,
+        "items": len(change.after),
         "stated": change.stated,
         "note": change.note,
         "systems": {
             role: {"system": one.name, "right": _share(one.now), "as_before": _share(one.before)}
             for role, one in given.items()
         },
-        "against_tuned": {role: dataclasses.asdict(one) for role, one in ahead.items()},
+        "against_tuned": {
+            role: dataclasses.asdict(paired.compare(one.now, tuned.now))
+            for role, one in given.items()
+            if one is not tuned
+        },
         "kept": _kept(change, given),
     }
 
@@ -247,8 +233,6 @@ def _share(right: Sequence[bool]) -> float:
 
 def _allowed(table: Table, change: Change) -> Change:
     """Without what the constraint, which was compiled before the change, would not let anybody answer."""
-    import tinsmith
-
     if not table.is_bound:
         return change
     checker = Checker(tinsmith.load(table.data.base.path), table.data.constraint_bytes())

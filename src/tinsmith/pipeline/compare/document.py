@@ -1,15 +1,17 @@
-"""compare.json: each system's grades and costs, against the best prompted and the tuned one."""
+"""compare.json: each system's grades and costs, against the best prompted and the tuned one; and its page."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from tinsmith.evaluate import paired, verdict
+from tinsmith.evaluate import curve, page, paired, verdict
 from tinsmith.evaluate.doubling import Doubling
+from tinsmith.evaluate.page import figure, percent, price, times
 from tinsmith.evaluate.verdict import Changed, Evidence, Standing, Verdict, Worst
+from tinsmith.pipeline import pages
 from tinsmith.pipeline.compare import asking
 from tinsmith.pipeline.compare.asking import Answered, Table
 from tinsmith.pipeline.recipe.values import Recipe
@@ -63,22 +65,20 @@ def chosen(table: Table) -> Chosen:
 
 def title(one: Answered) -> str:
     """A system's name in words."""
-    words = TITLES.get(one.system.prompt, one.system.name)
-    if one.system.kind in asking.ELSEWHERE:
-        return one.system.name
-    base = one.system.name.partition("@")[2].removesuffix("_constrained")
-    return words + (f" of {base}" if base else "") + (", constrained" if one.system.is_constrained else "")
+    system = one.system
+    if system.kind in asking.ELSEWHERE:
+        return system.name
+    base = system.name.partition("@")[2].removesuffix("_constrained")
+    suffix = (f" of {base}" if base else "") + (", constrained" if system.is_constrained else "")
+    return TITLES.get(system.prompt, system.name) + suffix
 
 
 def money(one: Answered, recipe: Recipe) -> float | None:
     """The cost of an item; None if a price or a count is unknown."""
-    entry, hour = one.entry, recipe.compare.machine_hour
-    stated = {each.name: each for each in (*recipe.compare.endpoint, *recipe.compare.answers)}.get(
-        one.system.name
-    )
+    entry, table = one.entry, recipe.compare
+    stated = next((each for each in (*table.endpoint, *table.answers) if each.name == one.system.name), None)
     if stated is None:
-        milliseconds = entry["ms_per_item"]
-        return None if hour is None else milliseconds / HOUR * hour
+        return None if table.machine_hour is None else entry["ms_per_item"] / HOUR * table.machine_hour
     counts = entry["prompt_tokens"], entry["generated_tokens"]
     if stated.price is None or None in counts:
         return None
@@ -86,91 +86,109 @@ def money(one: Answered, recipe: Recipe) -> float | None:
     return cost
 
 
-def unit_costs(table: Table) -> dict[str, float | None]:
-    """Each system's cost of an item in one unit: money if [compare] machine_hour is given, else milliseconds of
-    this machine, None for remote systems."""
-    recipe = table.data.recipe
+def unit_cost(one: Answered, recipe: Recipe) -> float | None:
+    """The cost of an item in one unit for all systems: money if [compare] machine_hour is given, else
+    milliseconds of this machine, None for remote systems."""
     if recipe.compare.machine_hour is not None:
-        return {name: money(one, recipe) for name, one in table.answered.items()}
-    return {
-        name: None if one.system.kind in asking.ELSEWHERE else one.entry["ms_per_item"]
-        for name, one in table.answered.items()
-    }
+        return money(one, recipe)
+    milliseconds: float = one.entry["ms_per_item"]
+    return None if one.system.kind in asking.ELSEWHERE else milliseconds
 
 
-def pays_after(one: Answered, prompted: float | None, own: float | None, recipe: Recipe) -> int | None:
+def pays_after(one: Answered, prompted: Answered, recipe: Recipe) -> int | None:
     """The number of items whose savings against the best prompted system pay the training; None for an
-    untrained system, or if an item does not cost less. prompted, own: as from unit_costs."""
+    untrained system, or if an item does not cost less."""
     seconds: float | None = one.entry.get("training_seconds")
-    if seconds is None or prompted is None or own is None or own >= prompted:
+    own, other = unit_cost(one, recipe), unit_cost(prompted, recipe)
+    if seconds is None or other is None or own is None or own >= other:
         return None
     hour = recipe.compare.machine_hour
     training = 1000 * seconds if hour is None else 1000 * seconds / HOUR * hour
-    return math.ceil(training / (prompted - own))
+    return math.ceil(training / (other - own))
 
 
 def entries(table: Table, picked: Chosen) -> dict[str, dict[str, Any]]:
     """The systems' entries, with costs, against the best prompted and the tuned system."""
-    recipe, costs = table.data.recipe, unit_costs(table)
-    found = {}
+    recipe, found = table.data.recipe, {}
     for name, one in table.answered.items():
-        price = money(one, recipe)
-        against = {
-            role: _against(table, one, other, costs)
-            for role, other in (("best_prompted", picked.prompted), ("tuned", picked.tuned))
-            if one is not other
-        }
+        price, against = money(one, recipe), {}
+        for role, other in (("best_prompted", picked.prompted), ("tuned", picked.tuned)):
+            if one is not other:
+                mine, theirs = unit_cost(one, recipe), unit_cost(other, recipe)
+                against[role] = {
+                    **dataclasses.asdict(paired.compare(one.right, other.right)),
+                    "cost": mine / theirs if mine is not None and theirs else None,
+                }
         found[name] = {
             "title": title(one),
             **one.entry,
             "cost_per_1000": None if price is None else 1000 * price,
             "cost_per_100000": None if price is None else 100_000 * price,
-            "pays_after": pays_after(one, costs[picked.prompted.system.name], costs[name], recipe),
+            "pays_after": pays_after(one, picked.prompted, recipe),
             "against": against,
         }
     return found
 
 
-def _against(table: Table, one: Answered, other: Answered, costs: Mapping[str, float | None]) -> dict[str, Any]:
-    mine, theirs = costs[one.system.name], costs[other.system.name]
-    return {
-        **dataclasses.asdict(compared(table, one, other)),
-        "cost": mine / theirs if mine is not None and theirs else None,
-    }
-
-
-def compared(table: Table, one: Answered, other: Answered) -> paired.Paired:
-    settings = table.data.recipe.eval
-    return paired.compare(one.right, other.right, settings.bootstrap, settings.seed)
-
-
 def decided(
-    table: Table,
-    picked: Chosen,
-    examples: int,
-    doubling: Doubling,
-    groups: Sequence[Worst],
-    changed: Changed | None,
+    table: Table, picked: Chosen, doubling: Doubling, groups: Sequence[Worst], changed: Changed | None
 ) -> Verdict:
-    costs = unit_costs(table)
-
     def standing(one: Answered) -> Standing:
-        return Standing(title(one), one.exact, costs[one.system.name])
+        return Standing(title(one), one.right, unit_cost(one, table.data.recipe))
 
-    both = picked.both
     seen = Evidence(
-        items=len(table.items),
-        examples=examples,
+        examples=len(table.shown.train),
         prompted=standing(picked.prompted),
         retrieval=standing(picked.retrieval) if picked.retrieval else None,
         tuned=standing(picked.tuned),
-        both=standing(both) if both else None,
-        tuned_against_prompted=compared(table, picked.tuned, picked.prompted),
-        retrieval_against_tuned=compared(table, picked.retrieval, picked.tuned) if picked.retrieval else None,
-        both_against_prompted=compared(table, both, picked.prompted) if both else None,
-        both_against_tuned=compared(table, both, picked.tuned) if both else None,
+        both=standing(picked.both) if picked.both else None,
         doubling=doubling,
         worst=groups,
         changed=changed,
     )
     return verdict.decide(seen)
+
+
+def html(found: dict[str, Any]) -> str:
+    title = f"{found['name']}: should it be tuned?"
+    return page.draw("compare", title, found=found, learning=learning(found))
+
+
+def learning(found: dict[str, Any]) -> curve.Drawing | None:
+    """Errors in per cent over examples, measured, and where the line has twice as many."""
+    points, then = found["curve"]["points"], found["curve"]["doubling"]
+    rows: list[dict[str, Any]] = [
+        {"examples": point["examples"], "measured": 100 * (1 - point["exact"])} for point in points
+    ]
+    if then["exact"] is not None:
+        sizes = [*(point["examples"] for point in points), then["examples"]]
+        rows += [
+            {"examples": size, "line": 100 * min(1.0, then["scale"] * size ** -then["power"])} for size in sizes
+        ]
+    return curve.draw(rows, ("measured", "line"), "examples")
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The systems as aligned text, and the verdict with its reasons."""
+    head = ("system", "exact %", "95 %", "errors ×", "cost ×", "ms/item", "tokens", "per 100,000", "p")
+    rows = [head]
+    for one in found["systems"].values():
+        low, high = one["exact_interval"]
+        against = one["against"].get("best_prompted", {})
+        tokens = (one["prompt_tokens"], one["generated_tokens"])
+        cells = (
+            one["title"],
+            percent(one["exact"]),
+            f"{percent(low)}–{percent(high)}",
+            times(against["errors"]) if against else "best",
+            times(against["cost"]) if against else "prompted",
+            figure(one["ms_per_item"]),
+            "+".join(figure(count) for count in tokens),
+            price(one["cost_per_100000"]),
+            f"{against['p']:.2g}" if against else "–",
+        )
+        rows.append(cells)
+    told, verdict = pages.aligned(rows), found["verdict"]
+    told += ["", f"verdict: {verdict['words']}"]
+    told += [f"  because {reason}" for reason in verdict["reasons"]]
+    return told + [f"  and {also}" for also in verdict["also"]]

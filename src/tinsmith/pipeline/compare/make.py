@@ -8,15 +8,16 @@ import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
 from tinsmith.data.splits import SPLITS
-from tinsmith.evaluate import doubling
+from tinsmith.evaluate import doubling, metrics
 from tinsmith.evaluate.baselines import stratified
 from tinsmith.evaluate.doubling import Doubling
 from tinsmith.evaluate.page import environment
 from tinsmith.pipeline import engine
-from tinsmith.pipeline.compare import asking, change, document, page, settings, weak
+from tinsmith.pipeline.compare import asking, change, document, settings, weak
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table, Tin
 from tinsmith.pipeline.compare.document import Chosen
 from tinsmith.pipeline.compare.settings import FORMAT, Settings
@@ -28,10 +29,7 @@ from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import Record, Run, machine, opened, versions
 from tinsmith.pipeline.stages.build import Built
 from tinsmith.system import files
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.system.progress import Display
+from tinsmith.system.progress import Display
 
 BASES, TUNED, LEARNED = "bases", "tuned", "data/learned"  # in the folder of a comparison
 STAGES = (DATA, BUILD_OF_BASE)
@@ -48,8 +46,7 @@ def compare(
     """The page's path, and what compare.json holds. folder: default runs/<name>-compare; small: fewer items and
     examples, for a first answer in minutes.
 
-    Raises InputError for a recipe that there is nothing to compare of, and what its stages raise.
-    """
+    Raises InputError for a recipe that there is nothing to compare of, and what its stages raise."""
     settings.check(recipe)
     environment()  # before anything is trained
     begun = time.monotonic()
@@ -61,15 +58,14 @@ def compare(
         found = composed(run, table, recipe, labels, chosen)
         found["seconds"] = round(time.monotonic() - begun, 1)
         files.write_text(run.folder / JSON, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-        files.write_text(run.folder / PAGE, page.html(found))
+        files.write_text(run.folder / PAGE, document.html(found))
         return run.folder / PAGE, found
 
 
 def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) -> Table:
-    """Every system's answers. Prompted systems go first: they are quick, and their faults show before the
-    training."""
+    """Every system's answers. Prompted systems go first: their faults show before the training."""
     data = prepared(run)
-    items = stratified(data.examples("test"), chosen.items, recipe.eval.seed)
+    items = stratified(data.examples("test"), chosen.items)
     most = train_sizes(run, chosen)[-1]
     table = Table(
         Asking(data, run.folder / FOLDER, run.reporter), items, Shown(data, train_examples(run, most))
@@ -77,7 +73,7 @@ def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) ->
     first = next(iter(labels))
     for label, model in labels.items():
         tin = base_tin(run) if label == first else other_base(run, label, model)
-        table.base(tin, label, "" if label == first else f"@{label}")
+        table.local(asking.PROMPTED, tin, label, "" if label == first else f"@{label}")
     table.copied()
     for stated in recipe.compare.answers:
         table.given(stated)
@@ -85,7 +81,7 @@ def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) ->
         table.endpoint(endpoint)
     for label, model in labels.items():
         tin = tuned(run, recipe, label, model, most, chosen)
-        table.tuned(tin, label, "" if label == first else f"@{label}")
+        table.local(asking.TUNED, tin, label, "" if label == first else f"@{label}")
     return table
 
 
@@ -97,7 +93,7 @@ def composed(
     groups = weak.worst(table.task, table.items, picked.tuned, table.shown.train)
     what = change.of_recipe(table, table.data.examples("test"), chosen.items)
     changed, told = change.measure(table, what, picked.roles)
-    decided = document.decided(table, picked, len(table.shown.train), then, groups, changed)
+    decided = document.decided(table, picked, then, groups, changed)
     return {
         "name": recipe.name,
         "task": recipe.data.task,
@@ -113,7 +109,7 @@ def composed(
             "items": len(table.items),
             "of": made.counts["test"],
             "inputs_in_train": made.test_inputs_in_train,
-            "resamples": recipe.eval.bootstrap,
+            "resamples": metrics.RESAMPLES,
             "shots": recipe.eval.shots,
             "max_tokens": recipe.eval.max_tokens,
         },
@@ -143,12 +139,12 @@ def learning(
         name = f"{best.system.name}-{size}"
         outcome = table.outcome(best.system, tin, table.items, table.shown, name)
         aside = dataclasses.replace(table, answered={})
-        found[size] = aside.add(best.system, outcome, {"training_seconds": tin.seconds})
+        found[size] = aside.add(best.system, outcome, training_seconds=tin.seconds)
     found[sizes[-1]] = best
     keys = ("exact", "exact_interval", "training_seconds")
     points = [{"examples": size, **{key: one.entry[key] for key in keys}} for size, one in found.items()]
     right = {size: one.right for size, one in found.items()}
-    return points, doubling.next_doubling(right, recipe.eval.bootstrap, recipe.eval.seed)
+    return points, doubling.next_doubling(right)
 
 
 def shown_alone(table: Table, picked: Chosen) -> dict[str, Answered]:

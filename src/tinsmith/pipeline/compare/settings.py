@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinsmith import tasks
+from tinsmith.data.splits import SPLITS
 from tinsmith.errors import InputError
-from tinsmith.pipeline.recipe.compare import SMALL
-from tinsmith.pipeline.recipe.tables import LABELS, NO_QAT, Base, Train
+from tinsmith.pipeline.recipe.tables import LABELS, NO_QAT, SMALL, Base, Train
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.train import methods
 
@@ -104,20 +105,9 @@ def of_base(recipe: Recipe, model: str) -> Recipe:
 def of_copies(recipe: Recipe, splits: dict[str, Path], known: Iterable[str]) -> Recipe:
     """On files in our own shape, by split. known: the labels of all training examples; a part of them may lack
     one that is validated on, and that the constraint would then forbid."""
-    data = dataclasses.replace(
-        recipe.data,
-        train=str(splits["train"]),
-        validation=str(splits["validation"]),
-        test=str(splits["test"]),
-        shape=None,
-        input=None,
-        output=None,
-        group=None,
-        author=None,
-        image=None,
-        command=None,
-        limit=0,
-    )
+    unstated = ("shape", "input", "output", "group", "author", "image", "command")
+    values: dict[str, Any] = {**dict.fromkeys(unstated), **{split: str(splits[split]) for split in SPLITS}}
+    data = dataclasses.replace(recipe.data, limit=0, **values)
     constraint = recipe.constraint
     if constraint.choices == LABELS:
         constraint = dataclasses.replace(constraint, choices=tuple(sorted(known)))

@@ -1,18 +1,15 @@
-"""The parts, labels and arguments with more errors than their share, and the items that one system alone gets
-wrong."""
+"""Groups of items with more errors than their share, and items that one system alone gets wrong."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
 from tinsmith.evaluate.verdict import Worst
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.pipeline.compare.asking import Answered
-    from tinsmith.tasks import Task
+from tinsmith.pipeline.compare.asking import Answered
+from tinsmith.tasks import Task
 
 LEAST_ITEMS, LEAST_ERRORS = 3, 2
 SHOWN = 5  # groups, and for each system items that it alone gets wrong
@@ -70,21 +67,13 @@ def alone(items: Sequence[Example], answered: Mapping[str, Answered]) -> dict[st
     """By system: how many items it alone gets wrong, how many it alone gets right, and some of each."""
     found: dict[str, dict[str, Any]] = {}
     for name, one in answered.items():
+        found[name] = {}
         others = [other.right for key, other in answered.items() if key != name]
-        wrong, right = (
-            [
-                place
-                for place, is_right in enumerate(one.right)
-                if is_right is value and others and all(other[place] is not value for other in others)
-            ]
-            for value in (False, True)
-        )
-        found[name] = {
-            "wrong": len(wrong),
-            "right": len(right),
-            "wrong_items": [_item(items, one, place) for place in wrong[:SHOWN]],
-            "right_items": [_item(items, one, place) for place in right[:SHOWN]],
-        }
+        for kind, value in (("wrong", False), ("right", True)):
+            differs = [all(other[place] is not value for other in others) for place in range(len(items))]
+            places = [n for n, own in enumerate(one.right) if own is value and differs[n] and others]
+            shown = [_item(items, one, place) for place in places[:SHOWN]]
+            found[name] |= {kind: len(places), f"{kind}_items": shown}
     return found
 
 

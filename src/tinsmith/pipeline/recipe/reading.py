@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tinsmith.data.splits import SPLITS
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
 from tinsmith.pipeline.recipe.file import RecipeFile
@@ -29,9 +31,14 @@ TOGETHER = Data(
 def load(
     path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
 ) -> Recipe:
-    """Reads and checks a recipe; RecipeError names the file, line, table and key of the first mistake. devices,
-    update: as of read."""
-    file = read(path, devices, update)
+    """Reads and checks a recipe; RecipeError names the file, line, table and key of the first mistake. devices:
+    names or TOML files, in place of `[build] target`; update: keys of `[update]`, likewise."""
+    file = RecipeFile(path)
+    if devices:
+        own = [str(files.resolved(one)) if one.endswith(".toml") else one for one in devices]
+        file.given.setdefault("build", {})["target"] = own
+    if update and isinstance(file.given.setdefault("update", {}), dict):
+        file.given["update"] |= update
     if TASK not in file.given:
         return Recipe(file.path, file.sha256, **file.tables())
     views = _views(file)
@@ -62,20 +69,6 @@ def load(
     return dataclasses.replace(whole, tasks=alone)
 
 
-def read(
-    path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
-) -> RecipeFile:
-    """devices: names of targets or TOML files, in place of `[build] target`; update: keys of `[update]`, in
-    place of its own."""
-    file = RecipeFile(path)
-    if devices:
-        own = [str(files.resolved(one)) if one.endswith(".toml") else one for one in devices]
-        file.given.setdefault("build", {})["target"] = own
-    if update and isinstance(file.given.setdefault("update", {}), dict):
-        file.given["update"] |= update
-    return file
-
-
 def _learns_together(train: Train) -> bool:
     """Whether the method merges, and learns of what all tasks have: examples, and what [train] names."""
     method = methods.by_name(train.method)
@@ -93,13 +86,8 @@ def _alone(whole: Recipe, name: str, tables: Mapping[str, Any]) -> Recipe:
 
 def joint(whole: Recipe, folder: Path) -> Recipe:
     """One adapter for all tasks, on the joined data of the run in `folder`, without a constraint."""
-    data = dataclasses.replace(
-        whole.data,
-        train=str(folder / str(whole.data.train)),
-        validation=str(folder / str(whole.data.validation)),
-        test=str(folder / str(whole.data.test)),
-        licenses=None,
-    )
+    paths: dict[str, Any] = {split: str(folder / getattr(whole.data, split)) for split in SPLITS}
+    data = dataclasses.replace(whole.data, licenses=None, **paths)
     return dataclasses.replace(
         whole,
         data=data,
@@ -157,41 +145,29 @@ class _TaskFile(RecipeFile):
 
     def check_own(self, names: Sequence[str]) -> None:
         """What no table of the task says alone. names: of the tasks before it."""
-        given = self.entry.get("name")
+        fail, given, known = partial(super().error, TASK), self.entry.get("name"), ("name", *OWN)
+        if "name" not in self.entry:
+            raise fail("name", "missing")
         if not NAME.accepts(given):
-            raise super().error(
-                TASK, "name", f"got {show(given)}; give {NAME.allowed}" if "name" in self.entry else "missing"
-            )
+            raise fail("name", f"got {show(given)}; give {NAME.allowed}")
         if given in names:
-            raise super().error(
-                TASK, "name", f"another task is called {show(given)}; give each a name of its own"
-            )
-        known = ("name", *OWN)
+            raise fail("name", f"another task is called {show(given)}; give each its own name")
         for key, value in self.entry.items():
             if key not in known:
-                what = f"no such key{nearest(key, known)}; a task takes {', '.join(known)}"
-                raise super().error(TASK, key, what)
+                raise fail(key, f"no such key{nearest(key, known)}; a task takes {', '.join(known)}")
             if key in OWN and not isinstance(value, dict):
-                raise super().error(TASK, key, f"got {show(value)}; write [task.{key}]")
-        train = self.given["train"]
+                raise fail(key, f"got {show(value)}; write [task.{key}]")
+        train, beside = self.given["train"], "a task's adapter stands beside the base"
         if "qat" in train:
-            raise self.error(
-                "train", "qat", "is for merged files; a task's adapter stands beside the base, leave it out"
-            )
+            raise self.error("train", "qat", f"is for merged files; {beside}, leave it out")
         parts = train.get("parts")
         if isinstance(parts, list) and set(parts) & set(PARTS) - {LANGUAGE}:
-            raise self.error(
-                "train",
-                "parts",
-                f'a task\'s adapter stands beside the base, of which it changes "{LANGUAGE}" alone',
-            )
+            raise self.error("train", "parts", f'{beside}, of which it changes "{LANGUAGE}" alone')
         method = train.get("method", methods.DEFAULT)
         if method in methods.names() and not methods.by_name(method).is_beside:
             raise self.error("train", "method", f'"{method}" trains no adapter that can stand beside the base')
         if "train" not in self.given.get("data", {}):
-            raise self.error(
-                "data", "train", "missing; the router learns from it which prompts are this task's"
-            )
+            raise self.error("data", "train", "missing; the router learns from it which prompts are the task's")
 
     def error(self, table: str | None, key: str | None, what: str) -> InputError:
         if table in OWN and not (table in SHARED and key not in self.own.get(table, {})):

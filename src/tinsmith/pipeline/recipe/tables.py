@@ -1,11 +1,10 @@
-"""The tables of a recipe, but those of `tinsmith compare`: each is one dataclass, and each of its keys one
-field with the values it takes. docs/recipe.md says what they do."""
+"""The tables of a recipe: each is one dataclass, and each of its keys one field with the values it takes.
+docs/recipe.md says what they do."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from tinsmith import tasks
 from tinsmith.data import image_changes, shapes
@@ -21,8 +20,6 @@ from tinsmith.tables import (
     Kind,
     choice,
     is_text,
-    is_whole,
-    multiple,
     number,
     one_or_more,
     some_of,
@@ -59,35 +56,30 @@ DIVIDING_KEYS = ("split_shares", "near_duplicate", "group")
 # Keys of [data] that say how its training examples are used.
 EXAMPLE_KEYS = ("limit", "augment", "augment_exclude", "augment_images")
 SHAPE_KEYS = ("layers", "hidden")
-CHOICES = Kind(
-    f'"{LABELS}" or a list of texts',
-    lambda v: v == LABELS or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
-)
+CHOICES = Kind(f'"{LABELS}" or a list of texts', lambda v: v == LABELS or _are_texts(v))
 DEVICES = one_or_more("a target's name, or the path of a TOML file")
 COLUMNS = one_or_more("a column's name")
 SEARCH, SEARCH_BUDGET = "search", 0.5  # of learning rates: the share of a run's steps that its trials may take
 MAX_BACKTRACKS = 16
 NO_QAT = "none"
+MOST_PAID = 1_000_000
 RATE = Kind(
     f'"auto", "{SEARCH}" or a number above 0, at most 1',
-    lambda v: v in ("auto", SEARCH) or ((isinstance(v, float) or is_whole(v)) and 0 < v <= 1),
+    lambda v: v in ("auto", SEARCH) or (number(0, 1).accepts(v) and v > 0),
 )
-TIMES = Kind(
-    '"auto" or a whole number from 1 to 1000', lambda v: v == "auto" or (is_whole(v) and 1 <= v <= 1000)
-)
-
-
+TIMES = Kind('"auto" or a whole number from 1 to 1000', lambda v: v == "auto" or whole(1, 1000).accepts(v))
+_IS_SHARE = number(0.001, 0.9).accepts
 SHARES = {"validation": 0.1, "test": 0.2}
 SPLIT_SHARES = Kind(
     "a table of shares from 0.001 to 0.9, such as { validation = 0.1, test = 0.2 }",
-    lambda v: isinstance(v, dict) and bool(v) and v.keys() <= SHARES.keys() and all(map(_is_share, v.values())),
+    lambda v: isinstance(v, dict) and bool(v) and v.keys() <= SHARES.keys() and all(map(_IS_SHARE, v.values())),
     lambda v: SHARES | v,
 )
 _RULES = ", ".join(f'"{name}"' for name in rewards.NAMES)
 REWARD = Kind(
     f'{_RULES}, a function such as "rewards.py:score", or a table of these with weights above 0, at most 1000',
     lambda v: (
-        bool(v) and all(_is_reward(name) for name in v) and all(_is_weight(weight) for weight in v.values())
+        bool(v) and all(map(_is_reward, v)) and all(number(0, 1000).accepts(w) and w > 0 for w in v.values())
         if isinstance(v, dict)
         else _is_reward(v)
     ),
@@ -96,20 +88,35 @@ REWARD = Kind(
 ADAPTER = Kind("the folder of the adapter to go on from (--from)", is_text)
 TARGETS = Kind(
     '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
-    lambda v: v == "auto" or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
+    lambda v: v == "auto" or _are_texts(v),
 )
+SMALL, FULL = "small", "full"
+PROMPTS = ("zero_shot", "few_shot", "retrieval")
+CHANGED_AUTO, CHANGED_NONE = "auto", "none"
+PRICE = Kind(
+    "the prices of a million prompt tokens and of a million answer tokens, such as [0.15, 0.6]",
+    lambda v: isinstance(v, list) and len(v) == 2 and all(map(number(0, MOST_PAID).accepts, v)),
+)
+CHANGED = Kind(
+    f'"{CHANGED_AUTO}", "{CHANGED_NONE}" or two files, of the test and of the training examples that changed',
+    lambda v: v in (CHANGED_AUTO, CHANGED_NONE) or (_are_texts(v) and len(v) == 2),
+)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(is_text, value))
 
 
 def _is_reward(name: Any) -> bool:
     return isinstance(name, str) and (name in rewards.NAMES or rewards.of_function(name) is not None)
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, float) and 0.001 <= value <= 0.9
-
-
-def _is_weight(value: Any) -> bool:
-    return (isinstance(value, float) or is_whole(value)) and 0 < value <= 1000
+def _tables(name: str) -> Kind:
+    """A list of tables, each of which is read as its own."""
+    return Kind(
+        f"a list of tables: write [[compare.{name}]]",
+        lambda v: isinstance(v, list) and all(isinstance(entry, dict) for entry in v),
+    )
 
 
 @dataclass(frozen=True)
@@ -118,23 +125,18 @@ class Base:
     mmproj: str | None = _key(TEXT, None)
     weights: Literal["auto", "quantized", "float"] = _key(choice(WEIGHTS), AUTO_WEIGHTS)
 
-    @property
-    def stated(self) -> dict[str, Any]:
-        """By key, for digests."""
-        return dataclasses.asdict(self)
-
 
 @dataclass(frozen=True)
 class Scratch:
     parameters: int = _key(whole(10_000, 1_000_000_000), ScratchOptions.parameters)
-    vocabulary: int = _key(multiple(32, 288, 65_536), ScratchOptions.vocabulary)
+    vocabulary: int = _key(whole(288, 65_536, step=32), ScratchOptions.vocabulary)
     layers: int | None = _key(whole(1, 256), None)
-    hidden: int | None = _key(multiple(32, 32, 8192), None)
+    hidden: int | None = _key(whole(32, 8192, step=32), None)
     image_size: int = _key(whole(8, 4096), ScratchOptions.image_size)
     patch_size: int = _key(whole(2, 64), ScratchOptions.patch_size)
     patch_merge: int = _key(whole(1, 8), ScratchOptions.patch_merge)
     vision_layers: int = _key(whole(1, 256), ScratchOptions.vision_layers)
-    vision_hidden: int = _key(multiple(32, 32, 8192), ScratchOptions.vision_hidden)
+    vision_hidden: int = _key(whole(32, 8192, step=32), ScratchOptions.vision_hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,11 +238,6 @@ class Build:
     min_accuracy: float | None = _key(number(*ACCURACIES), None)
     mtp: bool = _key(FLAG, False)
 
-    @property
-    def stated(self) -> dict[str, Any]:
-        """By key, for digests."""
-        return dataclasses.asdict(self)
-
 
 @dataclass(frozen=True)
 class Eval:
@@ -251,9 +248,6 @@ class Eval:
     max_tokens: int = _key(whole(1, 100_000), 96)
     threads: int = _key(whole(0, 1024), 0)
     max_error: float | None = _key(number(0, 1), None)
-
-    bootstrap: ClassVar[int] = 2000  # resamples of an interval
-    seed: ClassVar[int] = 0  # of the choice of items and shots, and of the resampling
 
 
 @dataclass(frozen=True)
@@ -267,3 +261,34 @@ class Router:
     test: str | None = _key(TEXT, None)
     examples: int = _key(whole(2, 100_000), 300)
     compare: bool = _key(FLAG, True)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    name: str = _key(NAME)
+    url: str = _key(TEXT)
+    model: str = _key(TEXT)
+    key_env: str | None = _key(TEXT, None)
+    prompt: str = _key(choice(PROMPTS), "few_shot")
+    price: tuple[float, float] | None = _key(PRICE, None)
+
+
+@dataclass(frozen=True)
+class Answers:
+    name: str = _key(NAME)
+    file: str = _key(TEXT)
+    price: tuple[float, float] | None = _key(PRICE, None)
+
+
+@dataclass(frozen=True)
+class Compare:
+    size: str = _key(choice((FULL, SMALL)), FULL)
+    bases: tuple[str, ...] = _key(one_or_more("a base as [base] model takes it"), ())
+    embeddings: str | None = _key(TEXT, None)
+    changed: tuple[str, str] | str = _key(CHANGED, CHANGED_AUTO)
+    machine_hour: float | None = _key(number(0, MOST_PAID), None)
+    endpoint: tuple[Any, ...] = _key(_tables("endpoint"), ())
+    answers: tuple[Any, ...] = _key(_tables("answers"), ())
+
+
+LISTED: dict[str, type[Any]] = {"endpoint": Endpoint, "answers": Answers}

@@ -13,10 +13,10 @@ from typing import Any
 
 from tinsmith import hub, tasks
 from tinsmith.errors import InputError
-from tinsmith.pipeline.recipe.compare import Compare
 from tinsmith.pipeline.recipe.tables import (
     Base,
     Build,
+    Compare,
     Constraint,
     Data,
     Eval,
@@ -38,8 +38,7 @@ class Recipe:
     is None, and `update` where an adapter is begun.
 
     tasks: of a recipe with `[[task]]`, by name, each a recipe on the same base; `data` is then what
-    the run makes of them together, and `router` what chooses among them.
-    """
+    the run makes of them together, and `router` what chooses among them."""
 
     path: Path
     sha256: str
@@ -64,16 +63,11 @@ class Recipe:
     @property
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval], [output] and [compare]."""
-        tables = (self.scratch, self.data, self.train, self.constraint)
+        origin = self.base or self.scratch
+        tables = (origin, self.data, self.train, self.constraint, self.build, self.update, self.router)
         values: list[Any] = [dataclasses.asdict(table) for table in tables if table]
-        values += [self.build.stated, *([dataclasses.asdict(self.update)] if self.update else [])]
-        if self.base:
-            values.insert(0, self.base.stated)
         if self.router:
-            values += [
-                dataclasses.asdict(self.router),
-                {name: t.model_digest for name, t in self.tasks.items()},
-            ]
+            values.append({name: task.model_digest for name, task in self.tasks.items()})
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def passes(self, examples: int, made: bool) -> int:
@@ -89,8 +83,7 @@ class Recipe:
         return default_label_epochs(examples) if is_labelled and method.name == methods.DEFAULT else EPOCHS
 
     def reads_originals_once(self, examples: int, made: bool) -> bool:
-        """Whether originals, so many, are read in the first epoch only. made: whether there are augmented
-        examples."""
+        """Whether so many originals are read in the first epoch only. made: there are augmented examples."""
         stated = self.train.originals_once
         return stated if stated is not None else made and default_originals_once(examples)
 

@@ -1,8 +1,7 @@
 """The adapters stage: the built base with each task's adapter beside it, and the router that chooses.
 
 The router is fitted on the tasks' training and validation prompts. It reads the states of the base alone, so
-the base's own chat template renders the prompts, without a task's system message.
-"""
+the base's own chat template renders the prompts, without a task's system message."""
 
 from __future__ import annotations
 
@@ -11,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tinsmith
 from tinsmith.evaluate.baselines import stratified
+from tinsmith.evaluate.metrics import SEED
 from tinsmith.formats.tin import SOURCE, Tin
 from tinsmith.pipeline import beside, routing
 from tinsmith.pipeline.prepared import Learned, Prepared
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.system import files
+from tinsmith.train.adapters import router_tin
 
 if TYPE_CHECKING:
     from tinsmith.train.adapters.router import Fitted
@@ -41,22 +43,11 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How a router did on prompts that it was judged by: `right` of the tasks', `rejected` of those off topic;
-    held_out: how many there were of both."""
-
-    method: str
-    right: float
-    rejected: float | None
-    held_out: list[int]
-
-
-@dataclass(frozen=True)
 class Adapted:
-    """By the preset of the files' weights. tins: their names, in FOLDER; routers: how each was fitted."""
+    """By the preset of the files' weights. tins: their names, in FOLDER; routers: the figures of a Fitted."""
 
     tins: dict[str, str]
-    routers: dict[str, Fit]
+    routers: dict[str, dict[str, Any]]
 
 
 def digests(inputs: Inputs) -> dict[str, Any]:
@@ -66,13 +57,11 @@ def digests(inputs: Inputs) -> dict[str, Any]:
         "adapters": {name: dict(one.digests) for name, one in inputs.tasks.items()},
         "data": {name: dict(one.data.digests) for name, one in inputs.tasks.items()},
         "off_topic": prepared.digests[routing.COPIES["off_topic"]],
-        "router": [inputs.examples, recipe.train.seed, recipe.eval.seed],
+        "router": [inputs.examples, recipe.train.seed, SEED],
     }
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Adapted]:
-    from tinsmith.train.adapters import router_tin
-
     outputs, routers = [], {}
     for weights, source in inputs.tins.items():
         outputs.append(folder / FOLDER / source.name)
@@ -80,13 +69,12 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Adapted]:
         beside.add(inputs.tasks, source, outputs[-1])
         found = fitted(inputs, outputs[-1], reporter)
         router_tin.put(outputs[-1], found.router, outputs[-1])
-        routers[weights] = Fit(found.method, found.right, found.rejected, list(found.held_out))
+        routers[weights] = {key: value for key, value in vars(found).items() if key != "router"}
     return Made(outputs, Adapted({weights: path.name for weights, path in inputs.tins.items()}, routers))
 
 
 def fitted(inputs: Inputs, tin: Path, reporter: Reporter) -> Fitted:
     """By the states of the file's own base."""
-    import tinsmith
     from tinsmith.train.adapters import router
 
     data = inputs.data
@@ -107,7 +95,7 @@ def task_prompts(inputs: Inputs) -> dict[str, list[str]]:
     for name, one in inputs.tasks.items():
         for split in ("train", "validation"):
             rows = one.data.examples(split)
-            picked = stratified(rows, inputs.examples, one.data.recipe.eval.seed)
+            picked = stratified(rows, inputs.examples)
             chosen.setdefault(name, []).extend(row.input for row in picked)
     return chosen
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
 from tinsmith.evaluate.answers import AnswerFile, Item
-from tinsmith.evaluate.baselines import Linear, Messages, Prompts, Retriever, with_turns
+from tinsmith.evaluate.baselines import Linear, Messages, Prompts, Retriever
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import constraint
 from tinsmith.pipeline.measuring import (
@@ -25,12 +26,9 @@ from tinsmith.pipeline.measuring import (
     result,
     timed,
 )
-from tinsmith.pipeline.prepared import Prepared, read_tools, split_name
+from tinsmith.pipeline.prepared import Model, Prepared, read_tools, split_name
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.system import files
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:
     if not recipe.eval.baselines:
         return Made([], Measured({}))
     train, asking = data.examples("train"), Asking(data, folder / FOLDER, reporter)
-    prompts = Prompts(
-        data.task, recipe.data.system, train, read_tools(recipe), recipe.eval.shots, recipe.eval.seed
-    )
+    prompts = Prompts(data.task, recipe.data.system, train, read_tools(recipe), recipe.eval.shots)
     results: dict[str, dict[str, Any]] = {}
     for name in recipe.eval.baselines:
         items = baseline_items(data, name)
@@ -71,9 +67,9 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:
             outcome = answered(answer, items, path, data.split_digest("train"))
             results[name] = result(data, outcome, items)
             continue
-        ask: Callable[[str], Messages] = getattr(prompts, name)
-        prompted = [Item(with_turns(ask(example.input), example)) for example in items]
-        base, more = (Path(data.base.path), data.base.sha256), recipe.data
+        ask: Callable[[Example], Messages] = getattr(prompts, name)
+        prompted = [Item(ask(example)) for example in items]
+        base, more = Model(Path(data.base.path), data.base.sha256), recipe.data
         outcome = asking.ask(name, base, prompted, items, thinking=more.thinking, date=more.date)
         results[name] = {**result(data, outcome, items), "bytes": data.base.bytes}
     return Made([answers_path(asking.folder, name) for name in results], Measured(results))

@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinsmith import hub
+import tinsmith
+from tinsmith import hub, models
 from tinsmith.format_names import AUTO
 from tinsmith.formats.tin import SOURCE
 from tinsmith.pipeline import contents, formats
-from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, FloatModel, Prepared, load_base, settled
+from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, Model, Prepared, load_base
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.quant import shipping
-
-if TYPE_CHECKING:
-    from tinsmith.spec import Spec
+from tinsmith.spec import Spec
+from tinsmith.train.quantized import importance
 
 UNSEALED = "unsealed"  # the tins' folder, in the run's: the seal stage writes those that ship, beside the GGUFs
 
@@ -32,7 +32,7 @@ Pairs = dict[str, tuple[Path, Path]]  # a GGUF and a tin by format
 class Origin:
     """What the files of some formats are built from: a float model, and the folder of what was trained."""
 
-    model: FloatModel
+    model: Model
     trained: Path
     formats: list[str]
 
@@ -43,7 +43,7 @@ class Inputs:
     the importance that quantization weighs by."""
 
     data: Prepared
-    merged: FloatModel
+    merged: Model
     origins: Sequence[Origin]
     digests: Mapping[str, Any]
 
@@ -58,45 +58,40 @@ class BaseInputs:
 
 @dataclass(frozen=True)
 class Built:
-    """ggufs, tins: file names by the preset of their weights, the tins' in UNSEALED; front: what AUTO could
-    choose from, by size."""
+    """ggufs, tins: file names by preset, the tins' in UNSEALED; front: AUTO's options, by size."""
 
     ggufs: dict[str, str]
     tins: dict[str, str]
     front: list[dict[str, Any]] | None = None
 
 
+def _decisive(data: Prepared) -> dict[str, Any]:
+    recipe = data.recipe
+    return {
+        "build": dataclasses.asdict(recipe.build),
+        **contents.target_digests(recipe),
+        "name": recipe.name,
+        "licenses": data.digests.get(LICENSES),
+        "draft": data.digests.get(DRAFT),
+        "recipe": recipe.model_digest,
+    }
+
+
 def digests(inputs: Inputs) -> dict[str, Any]:
-    prepared, recipe = inputs.data, inputs.data.recipe
-    base_license = hub.license_text(Path(prepared.base.path))
+    data, base_license = inputs.data, hub.license_text(Path(inputs.data.base.path))
     return {
         **inputs.digests,
-        "build": recipe.build.stated,
-        **contents.target_digests(recipe),
-        **formats.auto_digests(prepared),
-        "name": recipe.name,
-        "licenses": prepared.digests.get(LICENSES),
+        **_decisive(data),
+        **formats.auto_digests(data),
         "base_license": hashlib.sha256(base_license).hexdigest() if base_license else None,
-        "constraint": prepared.digests.get(ANSWER),
-        "draft": prepared.digests.get(DRAFT),
-        "recipe": recipe.model_digest,
+        "constraint": data.digests.get(ANSWER),
     }
 
 
 def digests_of_base(inputs: BaseInputs) -> dict[str, Any]:
-    prepared, recipe = inputs.data, inputs.data.recipe
-    answer = prepared.digests.get(ANSWER)
-    return {
-        "base": prepared.base.sha256,
-        "template": prepared.base.template,
-        "build": recipe.build.stated,
-        **contents.target_digests(recipe),
-        "name": recipe.name,
-        "licenses": prepared.digests.get(LICENSES),
-        "recipe": recipe.model_digest,
-        **({"constraint": answer} if answer else {}),
-        "draft": prepared.digests.get(DRAFT),
-    }
+    data, answer = inputs.data, inputs.data.digests.get(ANSWER)
+    constraint = {"constraint": answer} if answer else {}
+    return {"base": data.base.sha256, "template": data.base.template, **_decisive(data), **constraint}
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Built]:
@@ -114,15 +109,11 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Built]:
 
 def make_of_base(inputs: BaseInputs, folder: Path, reporter: Reporter) -> Made[Built]:
     """The base as it is."""
-    from tinsmith import models
-
     data, recipe = inputs.data, inputs.data.recipe
     for one in inputs.learned:
         check_context(one)
-    spec = models.load(data.base.path, mtp=recipe.build.mtp)
+    spec = load_base(recipe, data.base.path, mtp=recipe.build.mtp)
     origin = spec.source or data.base.sha256  # as the adapters' training says it
-    if spec.chat_template is not None:
-        spec = dataclasses.replace(spec, chat_template=settled(recipe, spec.chat_template))
     spec = shipping.prepared(spec, recipe.name, contents.context_of(recipe, spec))
     weights = [shipping.Weights(name) for name in recipe.build.formats]
     built = _build(data, spec, origin, weights, folder, reporter)
@@ -131,8 +122,6 @@ def make_of_base(inputs: BaseInputs, folder: Path, reporter: Reporter) -> Made[B
 
 def check_context(data: Prepared) -> None:
     """Raises DataError as contents.check_asked: the context may have changed since training."""
-    import tinsmith
-
     tokenizer = tinsmith.load(data.base.path)
     spec = load_base(data.recipe, data.base.path)
     contents.check_asked(data, spec, partial(tokenizer.tokenize, special=True))
@@ -142,11 +131,8 @@ def files_of(
     inputs: Inputs, origin: Origin, folder: Path, reporter: Reporter
 ) -> tuple[Pairs, list[Path], list[dict[str, Any]] | None]:
     """The files by format; these and the vision models; and what AUTO could choose from, if it is a format."""
-    from tinsmith import models
-    from tinsmith.train.quantized import importance
-
     data, recipe = inputs.data, inputs.data.recipe
-    spec = models.load(origin.model.folder, mtp=recipe.build.mtp)
+    spec = models.load(origin.model.path, mtp=recipe.build.mtp)
     spec = dataclasses.replace(spec, source=origin.model.sha256)
     spec = shipping.prepared(spec, recipe.name, contents.context_of(recipe, spec))
     weighed = importance.load(origin.trained)

@@ -1,8 +1,7 @@
 """The merge stage: the float32 model, base and adapter in one, as a Hugging Face folder; and a second one where
 low-precision files have an adapter of their own.
 
-Its chat template is the template of training, with the recipe's system message as its default.
-"""
+Its chat template is the template of training, with the recipe's system message as its default."""
 
 from __future__ import annotations
 
@@ -10,14 +9,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith import models
 from tinsmith.formats.model_files import model_digest, model_files, remove_model
 from tinsmith.pipeline.prepared import Prepared, settled
 from tinsmith.pipeline.stage import Made, Reporter
-
-if TYPE_CHECKING:
-    from tinsmith.spec import Spec
+from tinsmith.spec import Spec
+from tinsmith.train.adapters import peft_folder
 
 FOLDER, QAT = "merged", "merged-qat"  # in the run's
 
@@ -48,7 +47,6 @@ def digests(inputs: Inputs) -> dict[str, Any]:
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Merged]:
-    from tinsmith import models
     from tinsmith.train.methods import full
 
     recipe, out = inputs.data.recipe, folder / FOLDER
@@ -72,7 +70,6 @@ def merge(
 ) -> tuple[list[Path], Merged]:
     """The base with an adapter."""
     from tinsmith.train import merge
-    from tinsmith.train.adapters import peft_folder
 
     template = None if base.chat_template is None else settled(data.recipe, base.chat_template)
     peft_folder.check_template(trained, template)
@@ -84,8 +81,6 @@ def merge(
 
 
 def _saved(spec: Spec, name: str, out: Path) -> tuple[list[Path], Merged]:
-    from tinsmith import models
-
     remove_model(out)
     models.save_hf(dataclasses.replace(spec, general={**spec.general, "name": name}), out)
     return model_files(out), Merged(model_digest(out))

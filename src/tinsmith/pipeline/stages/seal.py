@@ -1,7 +1,6 @@
 """The seal stage: the tins that ship, with their recipe, measures and licences.
 
-The weights and all else that was built and verified stay as they are, byte for byte.
-"""
+The weights and all else that was built and verified stay as they are, byte for byte."""
 
 from __future__ import annotations
 
@@ -18,6 +17,7 @@ from tinsmith.pipeline import beside, contents
 from tinsmith.pipeline.prepared import Learned, Prepared
 from tinsmith.pipeline.stage import Made, Nothing, Reporter
 from tinsmith.system import files
+from tinsmith.train.adapters import router_tin
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
 FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")
@@ -61,8 +61,7 @@ def figures(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) 
 
 
 def thresholds(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
-    """The log probability from which a system's answers are given, by label; empty where the recipe asks for
-    none."""
+    """The abstention threshold of a system, by label; empty where the recipe asks for none."""
     found = {
         label: systems[name]["abstention"]
         for label, name in names.items()
@@ -93,11 +92,8 @@ def flat(
     }
     for name, share in (("router", router), ("router off topic", router["off_topic"])):
         if share:
-            found[name] = {
-                "items": share["prompts"],
-                "exact": share["right"],
-                "exact_interval": share["interval"],
-            }
+            keys = {"items": "prompts", "exact": "right", "exact_interval": "interval"}
+            found[name] = {key: share[of] for key, of in keys.items()}
     return found
 
 
@@ -141,21 +137,13 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
 
 
 def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
-    from tinsmith.train.adapters import router_tin
-
     outputs = []
     for weights, source in inputs.tins.items():
         outputs.append(folder / source.name)
         adapted = inputs.adapted[weights]
         work = adapted.with_suffix(".sealing")
-        write(
-            inputs.data,
-            source,
-            work,
-            inputs.ggufs[weights],
-            flat(inputs.systems, inputs.router[weights], weights),
-            {},
-        )
+        every = flat(inputs.systems, inputs.router[weights], weights)
+        write(inputs.data, source, work, inputs.ggufs[weights], every, {})
         found = task_figures(inputs.systems, weights)
         facts = {
             name: {"metrics": found[name], **thresholds(inputs.systems[name], file_systems(weights, NAMED))}
@@ -165,6 +153,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
         chooser = router_tin.router_of(adapted)
         assert chooser  # the adapters stage put it there
         router_tin.put(work, chooser, work, inputs.router[weights])
+        files.claim(outputs[-1])
         files.replace(work, outputs[-1])
     return Made(outputs, Nothing())
 
@@ -172,8 +161,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
 def write(
     data: Prepared, source: Path, out: Path, digest: str, metrics: dict[str, Any], facts: dict[str, Any]
 ) -> None:
-    """A tin with its metrics, the recipe and the whole bill of materials. digest: of its GGUF; facts: more of
-    its manifest."""
+    """A tin with metrics, recipe and bill of materials. digest: of its GGUF; facts: more of its manifest."""
     built, recipe = tin.Tin(source).manifest, data.recipe
     bill = dataclasses.replace(
         contents.bill(data),

@@ -1,8 +1,7 @@
 """The verify stage: loads every built file with the runtime that ships, and checks each tin against its
 manifest and its GGUF.
 
-The same weights must give the same logits bit for bit, whichever file they come from.
-"""
+The same weights must give the same logits bit for bit, whichever file they come from."""
 
 from __future__ import annotations
 
@@ -10,15 +9,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.quant import shipping
 from tinsmith.system import files
-
-if TYPE_CHECKING:
-    from tinsmith.tasks import Message
+from tinsmith.tasks import Message
 
 CHECKS = "verify.json"
 CHECK_PROMPTS = 8
@@ -56,10 +53,6 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Verified]:
 
 
 def check_prompts(data: Prepared) -> list[list[Message]]:
-    """The first validation examples as conversations, without images: the GGUF of a language model takes
-    none."""
-    return [
-        [*data.conversation(blind), {"role": "assistant", "content": example.output}]
-        for example in data.examples("validation")[:CHECK_PROMPTS]
-        for blind in [replace(example, images=())]
-    ]
+    """The first validation examples as conversations, without images: a language model's GGUF takes none."""
+    rows = [replace(row, images=()) for row in data.examples("validation")[:CHECK_PROMPTS]]
+    return [[*data.conversation(row), {"role": "assistant", "content": row.output}] for row in rows]

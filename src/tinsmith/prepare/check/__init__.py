@@ -1,7 +1,6 @@
 """Finds faults in examples: each with its file and line, its severity, and advice.
 
-Each module of this package lists its checks in CHECKS; the command line, the page and --fix use all of them.
-"""
+Each module of this package lists its checks in CHECKS; the command line, the page and --fix use all of them."""
 
 from __future__ import annotations
 
@@ -12,11 +11,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from tinsmith.data.readers import Example
 from tinsmith.errors import MissingExtraError, UnsupportedError
 from tinsmith.system.plugins import exported
 
 if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
     from tinsmith.prepare.check.rows import Data
 
 Severity = Literal["error", "warning", "note"]

@@ -2,8 +2,7 @@
 
 MinHash with locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998) over three-character shingles
 proposes pairs; the differing words decide. A difference that recurs throughout the data ("minute", "minutes")
-is its natural variety, and makes no near-duplicate.
-"""
+is its natural variety, and makes no near-duplicate."""
 
 from __future__ import annotations
 
@@ -37,8 +36,7 @@ Change = tuple[Words, Words]  # words of the first text, and their replacement
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows with equal or nearly equal outputs. same: equal inputs except for case, spacing and
-    punctuation."""
+    """Two rows with equal or nearly equal outputs. same: equal inputs but for case, spacing and punctuation."""
 
     first: int
     second: int

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tinsmith.data.readers import Example
 
+_QUOTED = 60  # characters, at most
 _EDGES = ".,;:!?…\"'`()[]{}“”‘’«»¿¡"
 # Words of courtesy in some languages, which don't change a request.
 # fmt: off
@@ -23,10 +24,10 @@ def fold(text: str) -> str:
     return " ".join(word for word in (one.strip(_EDGES) for one in words) if word) or text.strip()
 
 
-def quoted(text: str, most: int = 60) -> str:
-    """In quotes, on one line, at most so long."""
+def quoted(text: str) -> str:
+    """In quotes, on one line, shortened."""
     line = " ".join(text.split())
-    return f'"{line if len(line) <= most else line[: most - 1] + "…"}"'
+    return f'"{line if len(line) <= _QUOTED else line[: _QUOTED - 1] + "…"}"'
 
 
 def quoted_input(example: Example) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tinsmith import _core
+from tinsmith import _core, models
+from tinsmith.compiler import build_words
+from tinsmith.data.readers import Example
 from tinsmith.runtime.model import Model
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.tasks import Task
+from tinsmith.tasks import Task
 
 _SHORTEST = 3  # characters of a special token; texts may have shorter ones by accident
 
@@ -35,9 +33,6 @@ class Base:
 
 def read(path: Path, system: str = "", template: str | None = None) -> Base:
     """template: the chat template with a recipe's settings; None for the base's own."""
-    from tinsmith import models
-    from tinsmith.compiler import build_words
-
     spec = models.load(path)
     facts = {"name": path.name, "family": spec.family, "parameters": spec.parameters, "tensors": {}}
     image = build_words(spec.tokenizer, template or spec.chat_template, spec.hyper.context, facts)

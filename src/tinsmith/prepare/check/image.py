@@ -2,8 +2,7 @@
 
 A 64-bit difference hash (Krawetz, "Kind of Like That", 2013) proposes pairs: two hashes that differ in at most
 three bits agree in one of their four 16-bit words. Small gray copies of both images decide, since the hash of a
-flat or sparse image says little.
-"""
+flat or sparse image says little."""
 
 from __future__ import annotations
 
@@ -11,14 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from tinsmith.data.images import ImageSource
 from tinsmith.errors import DataError
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check.rows import Data
-
-if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
 
 _ROW = 8  # bits of the hash per row, and its rows
 _BITS, _WORDS, _WORD = 3, 4, 16  # bits that may differ; words of the hash, and their bits
@@ -75,8 +71,7 @@ def images(data: Data) -> Images:
 
 
 def _sketch(image: ImageSource) -> tuple[int, bytes]:
-    """The hash, one bit for each of 8 x 8 pixels that is darker than its right neighbour; and the small
-    copy."""
+    """The hash, a bit for each of 8 x 8 pixels that is darker than its right neighbour; and the small copy."""
     from PIL.Image import Resampling
 
     gray = image.pixels().convert("L")

@@ -6,16 +6,13 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinsmith.data.readers import as_row
+from tinsmith.data.readers import Example, as_row
 from tinsmith.errors import InputError
 from tinsmith.prepare.check import Finding, Report, checks, run
 from tinsmith.prepare.check.rows import Data, Row
 from tinsmith.system import files
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 _ROUNDS = 4  # a mended row may have another fault: two spellings of a label become duplicates
 SUFFIX = ".changes.jsonl"

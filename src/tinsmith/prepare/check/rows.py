@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
+from tinsmith.data.readers import Example
 from tinsmith.data.shapes import Named, open_examples
 from tinsmith.errors import DataError
 from tinsmith.prepare.check._texts import fold
+from tinsmith.prepare.check.rules import Rules
+from tinsmith.tasks import Task
 
 if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
     from tinsmith.prepare.check.base import Base
-    from tinsmith.prepare.check.rules import Rules
-    from tinsmith.tasks import Task
 
 Files = Sequence[tuple[str, Path]]  # splits and paths
 

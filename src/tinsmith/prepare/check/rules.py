@@ -18,10 +18,9 @@ SEPARATORS = {"compact": (",", ":"), "spaced": (", ", ": "), "free": (",", ":")}
 
 @dataclass(frozen=True)
 class Rules:
-    """data: constraint.bin; None for unconstrained answers. schema, tools: its source, if any. spacing: of its
-    JSON. labels: the known ones."""
+    """data: constraint.bin. schema, tools: its source, if any. spacing: of its JSON. labels: the known ones."""
 
-    data: bytes | None = None
+    data: bytes
     schema: Any = None
     tools: Sequence[Mapping[str, Any]] | None = None
     spacing: str = "compact"
@@ -29,11 +28,10 @@ class Rules:
 
     @cached_property
     def checker(self) -> Checker:
-        assert self.data is not None
         return Checker(bytes_model(), self.data)
 
     def departure(self, output: str) -> Departure | None:
-        return None if self.data is None else self.checker.departure(output)
+        return self.checker.departure(output)
 
     def written(self, value: Any) -> str:
         """A JSON value in the constraint's spacing, keys in the schema's order."""

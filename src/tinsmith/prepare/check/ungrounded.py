@@ -1,8 +1,7 @@
 """ungrounded: a value that the input lacks, of a field whose values are copied from the input.
 
 A field copies if the inputs contain nearly all of its values. A field with a closed list of values ("on",
-"light") does not.
-"""
+"light") does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""unreadable, empty: a row that is not an example, or one without an input or an output."""
+"""Rows that are no examples, lack an input or an output, or have more tokens than training takes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from tinsmith.prepare.check import Check, Finding, drop
+from tinsmith.prepare.check._texts import quoted_input
 from tinsmith.prepare.check.rows import Data
 
 
@@ -28,4 +29,21 @@ class Empty(Unreadable):
     empty = True
 
 
-CHECKS = (Empty(), Unreadable())
+class TooLong(Check):
+    name, severity = "too_long", "error"
+    title = "examples with more tokens than max_length"
+    advice = "shorten them, or raise [train] max_length, which takes memory and time"
+
+    def needs(self, data: Data) -> str:
+        return "" if data.base else "tokens are those of a base; give --base MODEL or a recipe"
+
+    def find(self, data: Data) -> Iterator[Finding]:
+        assert data.base
+        for i, row in enumerate(data.rows):
+            tokens = data.base.tokens(row.example, data.task)
+            if tokens > data.length:
+                message = f"{tokens:,} tokens, of at most {data.length:,}: {quoted_input(row.example)}"
+                yield self.at(data, i, message, drop())
+
+
+CHECKS = (Empty(), Unreadable(), TooLong())

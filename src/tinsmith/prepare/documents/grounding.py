@@ -28,8 +28,7 @@ _ASKING = frozenset((
 
 
 def occurs(value: str | float, text: str) -> bool:
-    """Whether a text has a value: words in order, regardless of case and punctuation; a number in any usual
-    notation."""
+    """Whether a text has a value: words in order, but for case and punctuation; a number in any notation."""
     if isinstance(value, str):
         needle = " ".join(in_order(normalize(value)))
         return bool(needle) and f" {needle} " in f" {' '.join(in_order(normalize(text)))} "

@@ -18,7 +18,7 @@ from tinsmith.prepare import check, starting
 from tinsmith.prepare.check import base as bases
 from tinsmith.prepare.check import mending
 from tinsmith.prepare.check.rows import Data, Row
-from tinsmith.prepare.documents import asking, dropping, passages, writing
+from tinsmith.prepare.documents import dropping, passages, teachers, writing
 from tinsmith.prepare.documents.dropping import Dropped
 from tinsmith.prepare.documents.teachers import Teacher, weakness
 from tinsmith.prepare.documents.writing import Terms, Writer
@@ -75,13 +75,12 @@ class Made:
 def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
     """Raises InputError for documents without examples, and an output folder with other files."""
     writer = writing.by_name(plan.task)
-    writer.check(plan.terms)
     _check_out(plan.out, plan.folder)
     cut, dropped = passages.read(plan.folder, plan.length)
     cut = cut[: plan.limit] if plan.limit else cut
     display.line(f"documents: {len({one.document for one in cut})}, {len(cut)} passages")
-    kept = plan.out / asking.FILE
-    asked = list(asking.ask(cut, writer, plan.terms, teacher, plan.seed, kept, display))
+    kept = plan.out / teachers.FILE
+    asked = list(teachers.ask(cut, writer, plan.terms, teacher, plan.seed, kept, display))
     written = _written(writer, plan.terms, asked, dropped)
     rows = _checked(_unambiguous(written, dropped), plan, dropped)
     files.write_text(plan.out / DROPPED, dropping.lines(dropped))
@@ -90,7 +89,6 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
         "teacher": teacher.name,
         "warning": weakness(teacher),
         "task": plan.task,
-        "grounding": writer.grounding,
         "seed": plan.seed,
         "documents": len({one.document for one in cut}),
         "passages": len(cut),
@@ -105,7 +103,7 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
 
 
 def _written(
-    writer: Writer, terms: Terms, asked: Sequence[asking.Answered], dropped: list[Dropped]
+    writer: Writer, terms: Terms, asked: Sequence[teachers.Answered], dropped: list[Dropped]
 ) -> list[Example]:
     rows: list[Example] = []
     for passage, requests, answers in asked:
@@ -129,8 +127,8 @@ def max_length(plan: Plan) -> int:
 def _check_out(out: Path, folder: Path) -> None:
     if files.is_inside(out, folder):
         raise InputError(f"{out}: is inside {folder}, whose files are documents; give another folder by --out")
-    files.check_begins(out / asking.FILE, b'{"key": ')
-    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / asking.FILE).is_file())):
+    files.check_begins(out / teachers.FILE, b'{"key": ')
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / teachers.FILE).is_file())):
         raise InputError(f"{out}: exists, but not from this command; remove it, or change --out")
 
 

@@ -12,16 +12,16 @@ from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.chat.roles import normalized
+from tinsmith.runtime.calls import Choice, Offer
 from tinsmith.runtime.choice import TokenChoice, logprob
-from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.api.openai_common import ImagePart, TextPart
 from tinsmith.serve.endpoint import SSE, ApiRequest, Endpoint
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, TinsmithOptions
+from tinsmith.serve.fields import Body, Name, NonEmpty, Rows
 from tinsmith.serve.generate import Answer, Answers, Delta, choice_json, generate
-from tinsmith.serve.prepare import GenerationRequest, sampling_of
+from tinsmith.serve.prepare import GenerationRequest, generation_request
 from tinsmith.serve.stream_parser import CallDelta
 
 
@@ -35,11 +35,6 @@ class ToolCall(Body):
     type: Literal["function"] = "function"
     function: Function
     index: int | None = None
-
-
-class RefusalPart(Body):
-    type: Literal["refusal"]
-    refusal: str
 
 
 Texts = str | Rows[TextPart]
@@ -59,11 +54,11 @@ class Assistant(Body):
     """annotations, audio, function_call: empty, as in OpenAI's answers."""
 
     role: Literal["assistant"]
-    content: str | Rows[TextPart | RefusalPart] | None = None
+    content: str | Rows[TextPart | common.RefusalPart] | None = None
     tool_calls: Rows[ToolCall] | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    annotations: common.Empty | None = None
     audio: None = None
     function_call: None = None
 
@@ -160,26 +155,20 @@ def offer_in(body: ChatBody) -> Offer | None:
 
 
 def to_generation(request: ApiRequest, body: ChatBody) -> GenerationRequest:
-    ref, limits = request.state.find(body.model), request.state.limits
-    options, switch = body.tinsmith or TinsmithOptions(), body.chat_template_kwargs
-    answers = limits.check_answers(body.n)
+    limits, switch = request.state.limits, body.chat_template_kwargs
     if body.top_logprobs and not body.logprobs:
         raise ApiError(400, 'top_logprobs needs "logprobs": true', "top_logprobs")
-    return GenerationRequest(
-        ref=ref,
+    return generation_request(
+        request,
+        body,
         messages=messages_of(body.messages),
         thinking=fields.thinking(body.reasoning_effort, switch.enable_thinking if switch else None),
         offer=offer_in(body),
         schema=common.output_schema(body.response_format),
-        **options.generation,
-        sampling=sampling_of(ref.model, body),
-        seed=body.seed,
-        answers=answers,
+        answers=limits.check_answers(body.n),
         max_tokens=limits.check_tokens(body.max_completion_tokens or body.max_tokens),
-        stop=common.stop_texts(body.stop),
-        tops=body.top_logprobs or (5 if options.choices else 0),
-        record=bool(body.logprobs) or options.choices,
-        client=request.client,
+        tops=body.top_logprobs or (5 if body.with_choices else 0),
+        record=bool(body.logprobs) or body.with_choices,
     )
 
 
@@ -268,32 +257,4 @@ def _deltas(event: Delta) -> list[dict[str, Any]]:
     return deltas
 
 
-_LOGPROB = {"token": str, "logprob": float, "bytes": [int], "top_logprobs": [dict]}
-_CALL = {"id": str, "type": "function", "function": {"name": str, "arguments": str}}
-_REPLY = {
-    "id": str,
-    "object": "chat.completion",
-    "created": int,
-    "model": str,
-    "system_fingerprint": str,
-    "choices": [
-        {
-            "index": int,
-            "message": {
-                "role": "assistant",
-                "content": (str, None),
-                "refusal": (str, None),
-                "reasoning_content?": str,
-                "tool_calls?": [_CALL],
-            },
-            "logprobs": ({"content": [_LOGPROB], "refusal": None}, None),
-            "finish_reason": ("stop", "length", "tool_calls"),
-            "tinsmith?": dict,
-        }
-    ],
-    "usage": common.USAGE,
-    "tinsmith": dict,
-}
-ENDPOINTS = [
-    Endpoint("POST", "/v1/chat/completions", "Answers a conversation", chat, ChatBody, _REPLY, stream=SSE)
-]
+ENDPOINTS = [Endpoint("POST", "/v1/chat/completions", "Answers a conversation", chat, ChatBody, stream=SSE)]

@@ -18,7 +18,7 @@ from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.endpoint import SSE, ApiRequest, Endpoint
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.generate import Answer, Answers, generate
-from tinsmith.serve.prepare import GenerationRequest, sampling_of
+from tinsmith.serve.prepare import GenerationRequest, generation_request
 
 
 class CompletionsBody(fields.SamplingFields):
@@ -61,21 +61,16 @@ async def complete(request: ApiRequest, body: CompletionsBody) -> Response:
 def _to_generation(
     request: ApiRequest, body: CompletionsBody, prompt: str | list[int], answers: int
 ) -> GenerationRequest:
-    ref = request.state.find(body.model)
-    model = ref.model
-    return GenerationRequest(
-        ref=ref,
-        prompt=prompt if isinstance(prompt, str) else token_ids(prompt, model.info.vocab),
+    vocab = request.state.find(body.model).model.info.vocab
+    return generation_request(
+        request,
+        body,
+        prompt=prompt if isinstance(prompt, str) else token_ids(prompt, vocab),
         suffix=body.suffix,
-        **(body.tinsmith or fields.TinsmithOptions()).generation,
-        sampling=sampling_of(model, body),
-        seed=body.seed,
         answers=answers,
         max_tokens=request.state.limits.check_tokens(body.max_tokens),
-        stop=common.stop_texts(body.stop),
         tops=body.logprobs or 0,
         record=body.logprobs is not None,
-        client=request.client,
     )
 
 
@@ -129,18 +124,4 @@ async def _stream(body: CompletionsBody, answers: Answers) -> AsyncGenerator[dic
                 yield choice
 
 
-_LOGPROBS = {"tokens": [str], "token_logprobs": [float], "top_logprobs": [dict], "text_offset": [int]}
-_REPLY = {
-    "id": str,
-    "object": "text_completion",
-    "created": int,
-    "model": str,
-    "choices": [
-        {"index": int, "text": str, "logprobs": (_LOGPROBS, None), "finish_reason": ("stop", "length")}
-    ],
-    "usage": common.USAGE,
-    "tinsmith": dict,
-}
-ENDPOINTS = [
-    Endpoint("POST", "/v1/completions", "Continues prompts", complete, CompletionsBody, _REPLY, stream=SSE)
-]
+ENDPOINTS = [Endpoint("POST", "/v1/completions", "Continues prompts", complete, CompletionsBody, stream=SSE)]

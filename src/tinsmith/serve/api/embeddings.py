@@ -6,19 +6,17 @@ import base64
 import math
 import struct
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.checks import token_ids
+from tinsmith.runtime.loaded import Loaded
 from tinsmith.serve import forward
 from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, Prompts, prompts_of
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.loaded import Loaded
 
 
 class Pooling(Body):
@@ -72,10 +70,4 @@ def _encode(state: list[float], encoding: str | None) -> list[float] | str:
     return base64.b64encode(struct.pack(f"<{len(unit)}f", *unit)).decode() if encoding == "base64" else unit
 
 
-_REPLY = {
-    "object": "list",
-    "data": [{"object": "embedding", "index": int, "embedding": ([float], str)}],
-    "model": str,
-    "usage": {"prompt_tokens": int, "total_tokens": int},
-}
-ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Embeds texts", embed, EmbeddingsBody, _REPLY)]
+ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Embeds texts", embed, EmbeddingsBody)]

@@ -7,16 +7,18 @@ import os
 from collections.abc import AsyncIterator
 from functools import partial
 from heapq import nlargest
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from tinsmith import _core
 from tinsmith.checks import token_ids
+from tinsmith.constraint import Constraint
 from tinsmith.errors import RuntimeFault
+from tinsmith.runtime.calls import Offer
 from tinsmith.runtime.choice import token_shown
-from tinsmith.runtime.offers import Offer
+from tinsmith.runtime.loaded import Loaded
 from tinsmith.serve import forward
 from tinsmith.serve.api.chat import ChatBody, to_generation
 from tinsmith.serve.api.openai_common import FunctionTool, declared
@@ -24,11 +26,7 @@ from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, Tokens, Tools
 from tinsmith.serve.prepare import prepare, tools_request
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
-    from tinsmith.runtime.loaded import Loaded
-    from tinsmith.serve.state import ModelRef
+from tinsmith.serve.state import ModelRef
 
 # A report is a self-contained page without scripts.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
@@ -51,7 +49,7 @@ async def check(request: ApiRequest, body: CheckBody) -> Response:
     if tools := body.tools:
         ref = state.find_or_only(body.model)
         offer = Offer(declared(tool.function for tool in tools), "required")
-        param, to_compile = "tools", await request.in_thread(partial(tools_request, offer, ref, state.limits))
+        param, to_compile = "tools", await request.in_thread(partial(tools_request, offer, ref))
     constraint = await state.compiler.compile(request.client, param, to_compile)
     size = len(constraint.data)
     facts = {"states": constraint.states, "depth": constraint.depth, "shortest": constraint.shortest}
@@ -156,14 +154,9 @@ async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
             yield chunk
 
 
-_CHECK = {"states": int, "depth": (int, None), "shortest": int, "bytes": int}
-_TOKEN = {"id": int, "token": str, "logprob": float, "bytes": [int]}
-_MASKED_REPLY = {"allowed": (int, None), "masked": [_TOKEN]}
 ENDPOINTS = [
-    Endpoint("POST", "/tinsmith/check", "Checks a schema or tools", check, CheckBody, _CHECK),
-    Endpoint(
-        "POST", "/tinsmith/masked", "Tokens that a constraint excludes", masked, MaskedBody, _MASKED_REPLY
-    ),
-    Endpoint("GET", "/tinsmith/about", "Describes a model", about, reply=dict),
-    Endpoint("GET", "/tinsmith/report", "A model's report", report, text="text/html"),
+    Endpoint("POST", "/tinsmith/check", "Checks a schema or tools", check, CheckBody),
+    Endpoint("POST", "/tinsmith/masked", "Tokens that a constraint excludes", masked, MaskedBody),
+    Endpoint("GET", "/tinsmith/about", "Describes a model", about),
+    Endpoint("GET", "/tinsmith/report", "A model's report", report, media="text/html"),
 ]

@@ -7,17 +7,16 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 from starlette.responses import Response
 
-from tinsmith.runtime.offers import Choice, Offer
+from tinsmith.runtime.calls import Choice, Offer
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.endpoint import SSE, AnswerStream, ApiRequest, Endpoint, JsonResponse, sse_error, sse_events
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Count, Name, NonEmpty, Rows, Share, Stops, TinsmithOptions, Tools, TopK
 from tinsmith.serve.generate import Answer, Answers, Delta, generate, record_usage
-from tinsmith.serve.prepare import GenerationRequest, OutputSchema, count_prompt_tokens, sampling_of
+from tinsmith.serve.prepare import GenerationRequest, OutputSchema, count_prompt_tokens, generation_request
 
 
 class Cached(Body):
@@ -31,7 +30,7 @@ class TextBlock(Body):
     type: Literal["text"]
     text: str
     cache_control: Cached | None = None
-    citations: Annotated[list[Any], Field(max_length=0)] | None = None
+    citations: common.Empty | None = None
 
 
 class ImageSource(Body):
@@ -46,15 +45,6 @@ class ImageBlock(Body):
     type: Literal["image"]
     source: ImageSource
     cache_control: Cached | None = None
-
-    @field_validator("source", mode="before")
-    @classmethod
-    def _check_source(cls, source: Any) -> Any:
-        kind = source.get("type") if isinstance(source, dict) else None
-        if kind in ("url", "file"):
-            message = f"{kind}: nothing is fetched, and no files are stored; send the image in base64"
-            raise PydanticCustomError("unsupported_source", message)
-        return source
 
 
 class ThinkingBlock(Body):
@@ -79,20 +69,17 @@ class ToolResultBlock(Body):
     cache_control: Cached | None = None
 
 
-Block = Annotated[
-    TextBlock | ImageBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock, Field(discriminator="type")
-]
+class UserMessage(Body):
+    role: Literal["user"]
+    content: str | Rows[Annotated[TextBlock | ImageBlock | ToolResultBlock, Field(discriminator="type")]]
 
 
-class Message(Body):
-    role: Literal["user", "assistant"]
-    content: str | Rows[Block]
+class AssistantMessage(Body):
+    role: Literal["assistant"]
+    content: str | Rows[Annotated[TextBlock | ToolUseBlock | ThinkingBlock, Field(discriminator="type")]]
 
 
-class InputSchema(Body):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    type: Literal["object"]
+Message = Annotated[UserMessage | AssistantMessage, Field(discriminator="role")]
 
 
 class Tool(Body):
@@ -101,7 +88,7 @@ class Tool(Body):
     type: Literal["custom"] | None = None
     name: Name
     description: str | None = None
-    input_schema: InputSchema
+    input_schema: dict[str, Any]
     strict: bool | None = None
     cache_control: Cached | None = None
 
@@ -159,7 +146,7 @@ class MessagesBody(CountBody):
     """metadata: no effect, and not stored."""
 
     max_tokens: Count
-    stop_sequences: Stops | None = None
+    stop: Annotated[Stops | None, Field(alias="stop_sequences")] = None
     stream: bool | None = None
     temperature: Share | None = None
     top_p: Share | None = None
@@ -176,19 +163,15 @@ def messages_of(body: CountBody) -> list[dict[str, Any]]:
         texts = body.system if isinstance(body.system, str) else "\n\n".join(one.text for one in body.system)
         messages.append({"role": "system", "content": texts})
     for number, message in enumerate(body.messages):
-        blocks = message.content
-        if isinstance(blocks, str):
-            blocks = [TextBlock(type="text", text=blocks)]
-        path = f"messages.{number}.content"
-        allowed: Any = (TextBlock, ToolUseBlock, ThinkingBlock)
-        if message.role == "user":
-            allowed = (TextBlock, ImageBlock, ToolResultBlock)
-        wrong = next((one.type for one in blocks if not isinstance(one, allowed)), None)
-        if wrong is not None:
-            raise ApiError(
-                400, f"{path}: {wrong} is not allowed in a message of the {message.role}", "messages"
-            )
-        messages += [_assistant(blocks)] if message.role == "assistant" else _user(blocks, path)
+        blocks: Sequence[Any] = (
+            [TextBlock(type="text", text=message.content)]
+            if isinstance(message.content, str)
+            else message.content
+        )
+        if message.role == "assistant":
+            messages.append(_assistant(blocks))
+        else:
+            messages += _user(blocks, f"messages.{number}.content")
     if messages[-1]["role"] == "assistant":
         problem = "messages: the last is the assistant's, and prefilled answers are not supported"
         raise ApiError(400, problem, "messages")
@@ -228,7 +211,7 @@ def _offer(body: CountBody) -> Offer | None:
     tools: list[dict[str, Any]] = []
     for tool in body.tools or ():
         described = {"description": tool.description} if tool.description else {}
-        function = {"name": tool.name, **described, "parameters": tool.input_schema.model_dump()}
+        function = {"name": tool.name, **described, "parameters": tool.input_schema}
         tools.append({"type": "function", "function": function})
     choice = body.tool_choice
     single = getattr(choice, "disable_parallel_tool_use", None)
@@ -241,29 +224,21 @@ def _offer(body: CountBody) -> Offer | None:
 
 def _to_generation(request: ApiRequest, body: CountBody, **more: Any) -> GenerationRequest:
     config, thinking = body.output_config, body.thinking
-    return GenerationRequest(
-        ref=request.state.find(body.model),
+    return generation_request(
+        request,
+        body,
         messages=messages_of(body),
         thinking=None if thinking is None or thinking.type == "adaptive" else thinking.type == "enabled",
         offer=_offer(body),
         schema=OutputSchema(config.format.schema_, "output_config") if config and config.format else None,
-        client=request.client,
         **more,
     )
 
 
 async def create(request: ApiRequest, body: MessagesBody) -> Response:
-    def to_generation() -> GenerationRequest:
-        return _to_generation(
-            request,
-            body,
-            sampling=sampling_of(request.state.find(body.model).model, body),
-            max_tokens=request.state.limits.check_tokens(body.max_tokens),
-            stop=body.stop_sequences or (),
-            **(body.tinsmith or TinsmithOptions()).generation,
-        )
-
-    answers = await generate(request.state, await request.parse(to_generation))
+    most = request.state.limits.check_tokens(body.max_tokens)
+    generation = await request.parse(lambda: _to_generation(request, body, max_tokens=most))
+    answers = await generate(request.state, generation)
     head: dict[str, Any] = {
         "id": f"msg_{secrets.token_hex(12)}",
         "type": "message",
@@ -382,26 +357,7 @@ async def _events(
     yield {"type": "message_stop"}
 
 
-_REPLY = {
-    "id": str,
-    "type": "message",
-    "role": "assistant",
-    "model": str,
-    "content": [{"type": ("text", "thinking", "tool_use")}],
-    "stop_reason": str,
-    "stop_sequence": (str, None),
-    "usage": {
-        "input_tokens": int,
-        "output_tokens": int,
-        "cache_creation_input_tokens": int,
-        "cache_read_input_tokens": int,
-    },
-    "tinsmith": dict,
-}
-_COUNT = {"input_tokens": int}
 ENDPOINTS = [
-    Endpoint("POST", "/v1/messages", "Answers a conversation", create, MessagesBody, _REPLY, stream=SSE),
-    Endpoint(
-        "POST", "/v1/messages/count_tokens", "Counts a conversation's tokens", count_tokens, CountBody, _COUNT
-    ),
+    Endpoint("POST", "/v1/messages", "Answers a conversation", create, MessagesBody, stream=SSE),
+    Endpoint("POST", "/v1/messages/count_tokens", "Counts a conversation's tokens", count_tokens, CountBody),
 ]

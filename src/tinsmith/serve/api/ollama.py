@@ -20,7 +20,7 @@ from tinsmith.serve.endpoint import NDJSON, AnswerStream, ApiRequest, Endpoint, 
 from tinsmith.serve.errors import ApiError, ollama_error
 from tinsmith.serve.fields import Body, Name, Penalty, Rows, TopCount
 from tinsmith.serve.generate import Answer, Answers, generate, record_usage
-from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
+from tinsmith.serve.prepare import GenerationRequest, OutputSchema, generation_request
 from tinsmith.serve.state import ModelRef
 
 Writer = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # arguments: text, thoughts, calls
@@ -33,17 +33,13 @@ class Options(Body):
     top_k: fields.TopK | None = None
     top_p: fields.Share | None = None
     min_p: fields.Share | None = None
-    repeat_penalty: fields.Repetition | None = None
+    repetition_penalty: Annotated[fields.Repetition | None, Field(alias="repeat_penalty")] = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     seed: fields.Seed | None = None
     num_predict: Annotated[int, Field(ge=-2, le=2**31 - 1)] | None = None
     num_ctx: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     stop: fields.Stop | None = None
-
-    @property
-    def repetition_penalty(self) -> float | None:
-        return self.repeat_penalty
 
 
 class CommonBody(Body):
@@ -104,8 +100,7 @@ class GenerateBody(CommonBody):
 
 
 def _to_generation(request: ApiRequest, body: CommonBody, **more: Any) -> GenerationRequest:
-    ref, options = request.state.find(body.model), body.options or Options()
-    context = ref.worker.context
+    options, context = body.options or Options(), request.state.find(body.model).worker.context
     if options.num_ctx is not None and options.num_ctx > context:
         raise ApiError(
             400, f"num_ctx is {options.num_ctx}; this server's context is {context}", "options.num_ctx"
@@ -114,17 +109,15 @@ def _to_generation(request: ApiRequest, body: CommonBody, **more: Any) -> Genera
     if body.format:
         schema = OutputSchema({"type": "object"} if body.format == "json" else body.format, "format")
     max_tokens = options.num_predict if options.num_predict and options.num_predict > 0 else None
-    return GenerationRequest(
-        ref=ref,
+    return generation_request(
+        request,
+        body,
+        options,
         thinking=None if body.think is None else bool(body.think),
         schema=schema,
-        sampling=sampling_of(ref.model, options),
-        seed=options.seed,
         max_tokens=request.state.limits.check_tokens(max_tokens, "num_predict"),
-        stop=common.stop_texts(options.stop),
         tops=body.top_logprobs or 0,
         record=bool(body.logprobs),
-        client=request.client,
         **more,
     )
 
@@ -328,23 +321,10 @@ async def version(request: ApiRequest, _: Any) -> Response:
     return JsonResponse({"version": _core.VERSION})
 
 
-_FINAL = {
-    "done": bool,
-    "done_reason": ("stop", "length", "load"),
-    "total_duration?": int,
-    "load_duration?": int,
-    "prompt_eval_count?": int,
-    "eval_count?": int,
-}
-_HEAD = {"model": str, "created_at": str}
-_CHAT = {**_HEAD, "message": {"role": "assistant", "content": str}, **_FINAL}
-_GENERATE = {**_HEAD, "response": str, **_FINAL}
-_TAG = {"name": str, "model": str, "modified_at": str, "size": int, "digest": str, "details": dict}
-_SHOW = {"details": dict, "model_info": dict, "capabilities": [str]}
 ENDPOINTS = [
-    Endpoint("POST", "/api/chat", "Answers a conversation", chat, ChatBody, _CHAT, stream=NDJSON),
-    Endpoint("POST", "/api/generate", "Answers a prompt", complete, GenerateBody, _GENERATE, stream=NDJSON),
-    Endpoint("GET", "/api/tags", "Lists the models", tags, reply={"models": [_TAG]}),
-    Endpoint("POST", "/api/show", "Describes a model", show, ShowBody, _SHOW),
-    Endpoint("GET", "/api/version", "The server's version", version, reply={"version": str}),
+    Endpoint("POST", "/api/chat", "Answers a conversation", chat, ChatBody, stream=NDJSON),
+    Endpoint("POST", "/api/generate", "Answers a prompt", complete, GenerateBody, stream=NDJSON),
+    Endpoint("GET", "/api/tags", "Lists the models", tags),
+    Endpoint("POST", "/api/show", "Describes a model", show, ShowBody),
+    Endpoint("GET", "/api/version", "The server's version", version),
 ]

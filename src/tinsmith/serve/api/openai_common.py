@@ -10,21 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tinsmith.runtime.offers import Choice, Offer
+from tinsmith.runtime.calls import Choice, Offer
 from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, JsonResponse, sse, sse_error
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions
 from tinsmith.serve.generate import Answer, Answers, record_usage
 from tinsmith.serve.prepare import OutputSchema
 
+Empty = Annotated[list[Any], Field(max_length=0)]
 Detail = Literal["auto", "high"]  # images are always encoded in full
-USAGE = {
-    "prompt_tokens": int,
-    "completion_tokens": int,
-    "total_tokens": int,
-    "prompt_tokens_details": {"cached_tokens": int},
-    "completion_tokens_details": {"reasoning_tokens": int},
-}
 
 
 class CommonFields(Body):
@@ -46,6 +40,11 @@ class StreamOptions(Body):
 class TextPart(Body):
     type: Literal["text"]
     text: str
+
+
+class RefusalPart(Body):
+    type: Literal["refusal"]
+    refusal: str
 
 
 class ImageUrl(Body):
@@ -161,10 +160,6 @@ def offer_of(
     if not tools or choice == "none":
         return None
     return Offer(tools, choice or "auto", parallel, allowed)
-
-
-def stop_texts(stop: str | Sequence[str] | None) -> Sequence[str]:
-    return [stop] if isinstance(stop, str) else stop or ()
 
 
 def extra_fields(answers: Answers, ended: Answer | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag
 from starlette.responses import Response
 
 from tinsmith.chat.roles import normalized
-from tinsmith.runtime.offers import Choice, Offer
+from tinsmith.runtime.calls import Choice, Offer
 from tinsmith.serve import fields
 from tinsmith.serve.api import openai_common as common
 from tinsmith.serve.api.responses_events import ResponseEvents
@@ -16,7 +16,7 @@ from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, Endpoin
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, Tools
 from tinsmith.serve.generate import generate
-from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
+from tinsmith.serve.prepare import GenerationRequest, OutputSchema, generation_request
 
 Status = Literal["in_progress", "completed", "incomplete"]
 
@@ -32,19 +32,17 @@ class InputImage(Body):
     type: Literal["input_image"]
     image_url: str | None = None
     detail: common.Detail | None = None
-    file_id: str | None = None
+    file_id: None = None
 
 
 class OutputText(Body):
     type: Literal["output_text"]
     text: str
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    annotations: common.Empty | None = None
     logprobs: Rows[Any] | None = None
 
 
-class RefusalText(Body):
-    type: Literal["refusal"]
-    refusal: str
+Part = InputText | InputImage | OutputText | common.RefusalPart
 
 
 class Message(Body):
@@ -52,9 +50,7 @@ class Message(Body):
 
     type: Literal["message"] = "message"
     role: Literal["user", "system", "developer", "assistant"]
-    content: (
-        str | Rows[Annotated[InputText | InputImage | OutputText | RefusalText, Field(discriminator="type")]]
-    )
+    content: str | Rows[Annotated[Part, Field(discriminator="type")]]
     phase: Literal["commentary", "final_answer"] | None = None
     id: str | None = None
     status: Status | None = None
@@ -84,7 +80,7 @@ class ReasoningText(Body):
 
 class ReasoningItem(Body):
     type: Literal["reasoning"]
-    summary: Annotated[list[Any], Field(max_length=0)] | None = None
+    summary: common.Empty | None = None
     content: Rows[ReasoningText] | None = None
     encrypted_content: None = None
     id: str | None = None
@@ -204,9 +200,6 @@ def _content(item: Message, number: int) -> str | list[dict[str, Any]]:
             parts.append({"type": "text", "text": common.text_of([part])})
         elif item.role != "user":
             raise ApiError(400, f"{path}: only a user's message may have images", path)
-        elif part.file_id is not None:
-            message = f"{path}.file_id: no files are stored; send the image itself as image_url"
-            raise ApiError(400, message, f"{path}.file_id")
         else:
             parts.append(common.image_part(part.image_url or "", f"{path}.image_url"))
     return common.content_of(parts)
@@ -241,19 +234,16 @@ def _offer(body: ResponsesBody) -> Offer | None:
 
 
 def _to_generation(request: ApiRequest, body: ResponsesBody) -> GenerationRequest:
-    ref = request.state.find(body.model)
-    return GenerationRequest(
-        ref=ref,
+    return generation_request(
+        request,
+        body,
         messages=messages_of(body),
         thinking=fields.thinking(body.reasoning.effort if body.reasoning else None, None),
         offer=_offer(body),
         schema=_output_schema(body),
-        **(body.tinsmith or fields.TinsmithOptions()).generation,
-        sampling=sampling_of(ref.model, body),
         max_tokens=request.state.limits.check_tokens(body.max_output_tokens, "max_output_tokens"),
         tops=body.top_logprobs or 0,
         record=body.with_logprobs,
-        client=request.client,
     )
 
 
@@ -304,24 +294,4 @@ def _head(body: ResponsesBody) -> dict[str, Any]:
     }
 
 
-_REPLY = {
-    "id": str,
-    "object": "response",
-    "created_at": int,
-    "status": ("completed", "incomplete"),
-    "error": None,
-    "incomplete_details": ({"reason": str}, None),
-    "model": str,
-    "output": [{"id": str, "type": ("message", "function_call", "reasoning"), "status": str}],
-    "usage": {
-        "input_tokens": int,
-        "input_tokens_details": {"cached_tokens": int},
-        "output_tokens": int,
-        "output_tokens_details": {"reasoning_tokens": int},
-        "total_tokens": int,
-    },
-    "tinsmith": dict,
-}
-ENDPOINTS = [
-    Endpoint("POST", "/v1/responses", "Answers a conversation", respond, ResponsesBody, _REPLY, stream=SSE)
-]
+ENDPOINTS = [Endpoint("POST", "/v1/responses", "Answers a conversation", respond, ResponsesBody, stream=SSE)]

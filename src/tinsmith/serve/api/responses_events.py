@@ -6,17 +6,14 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tinsmith.runtime.choice import logprob
 from tinsmith.serve.api import openai_common as common
-from tinsmith.serve.errors import openai_error
+from tinsmith.serve.endpoint import ApiRequest
+from tinsmith.serve.errors import ApiError, openai_error
 from tinsmith.serve.generate import Answer, Answers, Delta, record_usage
-
-if TYPE_CHECKING:
-    from tinsmith.serve.endpoint import ApiRequest
-    from tinsmith.serve.errors import ApiError
-    from tinsmith.serve.stream_parser import CallDelta
+from tinsmith.serve.stream_parser import CallDelta
 
 Event = dict[str, Any]
 Kind = Literal["text", "thinking", "refusal"]

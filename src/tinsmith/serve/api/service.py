@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 from starlette.responses import Response
@@ -12,9 +12,7 @@ from tinsmith.serve import page as web
 from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse
 from tinsmith.serve.fields import Body, Name, Tokens
 from tinsmith.serve.metrics import CONTENT_TYPE
-
-if TYPE_CHECKING:
-    from tinsmith.serve.state import ModelRef
+from tinsmith.serve.state import ModelRef
 
 
 class TokenizeBody(Body):
@@ -78,29 +76,12 @@ async def page(request: ApiRequest, _: Any) -> Response:
     return Response(body, headers=headers)
 
 
-_MODEL = {
-    "id": str,
-    "object": "model",
-    "created": int,
-    "owned_by": str,
-    "tinsmith": {
-        "adapters": [str],
-        "constraint": bool,
-        "context": int,
-        "can_chat": bool,
-        "template": bool,
-        "vision": bool,
-    },
-}
-_MODELS = {"object": "list", "data": [_MODEL]}
-_TOKENS, _TEXT = {"tokens": [int]}, {"content": str}
-_HEALTH = {"status": ("ok", "failed")}
 ENDPOINTS = [
-    Endpoint("GET", "/v1/models", "Lists the models", models, reply=_MODELS),
-    Endpoint("GET", "/v1/models/{name:path}", "Describes a model", model, reply=_MODEL),
-    Endpoint("POST", "/tokenize", "Text to tokens", tokenize, TokenizeBody, _TOKENS),
-    Endpoint("POST", "/detokenize", "Tokens to text", detokenize, DetokenizeBody, _TEXT),
-    Endpoint("GET", "/health", "The server's health", health, reply=_HEALTH, public=True),
-    Endpoint("GET", "/metrics", "Prometheus metrics", metrics, text="text/plain"),
-    Endpoint("GET", "/", "The page", page, text="text/html", public=True),
+    Endpoint("GET", "/v1/models", "Lists the models", models),
+    Endpoint("GET", "/v1/models/{name:path}", "Describes a model", model),
+    Endpoint("POST", "/tokenize", "Text to tokens", tokenize, TokenizeBody),
+    Endpoint("POST", "/detokenize", "Tokens to text", detokenize, DetokenizeBody),
+    Endpoint("GET", "/health", "The server's health", health, public=True),
+    Endpoint("GET", "/metrics", "Prometheus metrics", metrics, media="text/plain"),
+    Endpoint("GET", "/", "The page", page, media="text/html", public=True),
 ]

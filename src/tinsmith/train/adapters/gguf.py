@@ -35,7 +35,10 @@ def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, .
     parts = {role: peft_folder.low_rank(str(adapter_dir), one) for role, one in given.factors.items()}
     template = peft_folder.template(Path(adapter_dir))
     told = {TEMPLATE: template, SOURCE: peft_folder.base_digest(Path(adapter_dir))}
-    _write(path, by_name(spec.family), spec.hyper, parts, spec.general.get("name"), told)
+    metadata: dict[str, Any] = {key: text for key, text in told.items() if text is not None}
+    if isinstance(base := spec.general.get("name"), str):
+        metadata |= {"general.base_model.count": 1, "general.base_model.0.name": base}
+    _write(path, by_name(spec.family), spec.hyper, parts, metadata)
     if template is None or template == spec.chat_template:
         return given.notes
     file = Path(adapter_dir) / peft_folder.TEMPLATE
@@ -49,26 +52,33 @@ def write_sealed(data: Buffer, tin: Tin, path: Path, where: str) -> None:
 
     Raises UnsupportedError for a prefix, FormatError for a damaged one.
     """
+    _write(path, *family_of(tin), factors_of(data, where), {})
+
+
+def family_of(tin: Tin) -> tuple[Family, Hyper]:
+    """The family and sizes of the model in a tin."""
     facts = tin.facts("family", "hyper")
     family = by_name(facts["family"])
-    hyper = family.hyper_from_facts(facts["hyper"], tin.where)
-    _write(path, family, hyper, factors_of(data, where), None, {})
+    return family, family.hyper_from_facts(facts["hyper"], tin.where)
 
 
 def _write(
-    path: str | Path,
-    family: Family,
-    hyper: Hyper,
-    parts: Mapping[str, LowRank],
-    base: Any,
-    told: Mapping[str, str | None],
+    path: str | Path, family: Family, hyper: Hyper, parts: Mapping[str, LowRank], metadata: Mapping[str, Any]
 ) -> None:
     """One alpha for all, the first factors'; a different scale goes into B."""
     first = next(iter(parts.values()))
     alpha = first.scale * first.rank
     names = {name.role: name for name in family.tensors(hyper)}
     tensors = [stored for role, one in parts.items() for stored in _stored(names[role], one, alpha)]
-    gguf.write(path, _metadata(family, base, alpha, told), tensors)
+    plain: dict[str, Any] = {
+        "general.architecture": family.gguf_architecture,
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": alpha,
+        "general.file_type": 0,
+        **metadata,
+    }
+    gguf.write(path, {key: gguf.value(given) for key, given in plain.items()}, tensors)
 
 
 def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
@@ -90,11 +100,9 @@ def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
         parts.setdefault(matrix, {})[part] = tensor
     if not parts:
         raise InputError(f"{path}: adapts nothing")
-    factors = {
-        matrix: _factors(path, names[matrix], pair, alpha)
-        for matrix, pair in parts.items()
-        if _is_taken(path, matrix, pair, names)
-    }
+    for matrix, pair in parts.items():
+        check_matrix(path, matrix, pair, names)
+    factors = {matrix: _factors(path, names[matrix], pair, alpha) for matrix, pair in parts.items()}
     return {
         name.role: _whole(path, name, [factors.get(part.gguf) for part in name.gguf_parts])
         for name in family.tensors(hyper)
@@ -144,13 +152,15 @@ def _alpha(file: gguf.Gguf, family: Family) -> float:
     if file.get("adapter.alora.invocation_tokens"):
         raise UnsupportedError(f"{file.path}: an activated LoRA, which is not supported; only plain LoRA is")
     alpha = file.get("adapter.lora.alpha")
-    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha < float("inf"):
+    if not peft_folder.is_scale(alpha):
         raise FormatError(f"{file.path}: adapter.lora.alpha is {alpha!r}; it must be a number above 0")
     return float(alpha)
 
 
-def _is_taken(path: Path, matrix: str, pair: dict[str, gguf.Tensor], names: Mapping[str, TensorName]) -> bool:
-    """True; raises for a tensor that no adapter can change."""
+def check_matrix(
+    path: Path, matrix: str, pair: Mapping[str, gguf.Tensor], names: Mapping[str, TensorName]
+) -> None:
+    """Raises for a tensor that no adapter can change, or without both factors."""
     if matrix not in names:
         raise InputError(f"{path}: adapts {matrix}, which the base lacks; give its own base")
     if names[matrix].experts or matrix == "token_embd.weight":
@@ -160,7 +170,6 @@ def _is_taken(path: Path, matrix: str, pair: dict[str, gguf.Tensor], names: Mapp
         )
     if len(pair) != 2:
         raise FormatError(f"{path}: {matrix} has one factor of two; the file is damaged, export it again")
-    return True
 
 
 def _factors(path: Path, name: TensorName, pair: dict[str, gguf.Tensor], alpha: float) -> LowRank:
@@ -183,21 +192,6 @@ def _floats(path: Path, tensor: gguf.Tensor) -> Tensor:
     inputs, rows = tensor.shape
     assert isinstance(tensor.data, Buffer)  # for a file that was read
     return to_float32(Tensor(tensor.type.name, rows, inputs, tensor.data))
-
-
-def _metadata(family: Family, base: Any, alpha: float, told: Mapping[str, str | None]) -> dict[str, gguf.Value]:
-    """base: its name, if it is a text."""
-    plain: dict[str, Any] = {
-        "general.architecture": family.gguf_architecture,
-        "general.type": "adapter",
-        "adapter.type": "lora",
-        "adapter.lora.alpha": alpha,
-        "general.file_type": 0,
-        **{key: text for key, text in told.items() if text is not None},
-    }
-    if isinstance(base, str):
-        plain |= {"general.base_model.count": 1, "general.base_model.0.name": base}
-    return {key: gguf.value(given) for key, given in plain.items()}
 
 
 def _stored(name: TensorName, one: LowRank, alpha: float) -> Iterator[gguf.Tensor]:

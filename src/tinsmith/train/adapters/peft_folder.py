@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,10 +75,9 @@ class Factors:
 
 @dataclass(frozen=True)
 class Adapter:
-    """factors: by role; alpha: peft's lora_alpha; notes: parts of the folder left out on purpose."""
+    """factors: by role; notes: parts of the folder left out on purpose."""
 
     factors: dict[str, Factors]
-    alpha: float
     notes: tuple[str, ...]
 
 
@@ -110,6 +110,14 @@ def base_digest(folder: Path) -> str | None:
             f'{path}: must be {{"sha256": …}} of 64 hexadecimal digits; delete it, or train again'
         )
     return given
+
+
+def write_origin(folder: Path, chat_template: str | None, base_sha256: str) -> None:
+    """Records the chat template and the base of a training in its result's folder, where known."""
+    if chat_template is not None:
+        files.write_text(folder / TEMPLATE, chat_template)
+    if base_sha256:
+        files.write_text(folder / BASE, json.dumps({"sha256": base_sha256}) + "\n")
 
 
 def check_base(where: Path, trained: str | None, source: str | None) -> None:
@@ -183,7 +191,7 @@ def of_base(folder: Path, family: Family, hyper: Hyper, *, with_vision: bool = F
             raise _foreign(folder, module, [name.hf for name in every if name.experts])
         ignored[reasons[0]] = ignored.get(reasons[0], 0) + 1
     notes = tuple(f"{note} ({count} of the adapter's layers)" for note, count in ignored.items())
-    return Adapter(factors, float(config["lora_alpha"]), notes)
+    return Adapter(factors, notes)
 
 
 def _text_paths(module: str) -> Sequence[str]:
@@ -240,34 +248,29 @@ def _pairs(folder: Path) -> dict[str, dict[str, Any]]:
         match = _FACTOR.fullmatch(key)
         if match is None:
             raise UnsupportedError(f"{folder}: tensor {key} is not a LoRA factor; only plain LoRA is supported")
-        pairs.setdefault(match[1], {})[match[2]] = _float32(folder, key, tensor)
+        pairs.setdefault(match[1], {})[match[2]] = float32(folder, key, tensor)
     for module, pair in pairs.items():
         if set(pair) != {"A", "B"}:
             raise FormatError(f"{folder}: {module} has one factor of two; the file is damaged, train again")
     return pairs
 
 
-def _float32(folder: Path, key: str, tensor: safetensors.Tensor) -> Any:
+def float32(where: Path, key: str, tensor: safetensors.Tensor) -> Any:
+    """A factor's values, numpy. Raises UnsupportedError for another type, FormatError for values that are not
+    finite."""
     import numpy as np
 
     kinds: dict[str, Any] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
     if tensor.dtype not in kinds:
-        raise UnsupportedError(f"{folder}: {key} is {tensor.dtype}; supported: {', '.join(kinds)}")
+        raise UnsupportedError(f"{where}: {key} is {tensor.dtype}; supported: {', '.join(kinds)}")
     array = np.frombuffer(tensor.data, kinds[tensor.dtype]).reshape(tensor.shape)  # type: ignore[arg-type]
     if tensor.dtype == "BF16":
         array = (array.astype(np.uint32) << 16).view(np.float32)
-    check_finite(folder, key, array)
-    return array.astype(np.float32)
-
-
-def check_finite(where: Path, name: str, array: Any) -> None:
-    """Raises FormatError for a tensor with values that are not finite."""
-    import numpy as np
-
     if not np.isfinite(array).all():
         raise FormatError(
-            f"{where}: {name} has values that are infinite or no numbers; the file is damaged, train again"
+            f"{where}: {key} has values that are infinite or no numbers; the file is damaged, train again"
         )
+    return array.astype(np.float32)
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -281,10 +284,10 @@ def _config(path: Path) -> dict[str, Any]:
     config = reading.read_table(path, FormatError)
     if config.get("peft_type") != "LORA":
         raise UnsupportedError(f"{path}: not a LoRA adapter; only plain LoRA is supported")
-    if not _is_scale(config.get("lora_alpha")):
+    if not is_scale(config.get("lora_alpha")):
         raise FormatError(f"{path}: lora_alpha is {config.get('lora_alpha')!r}; it must be a number above 0")
     patterns = config.get("alpha_pattern") or {}
-    if not isinstance(patterns, dict) or not all(map(_is_scale, patterns.values())):
+    if not isinstance(patterns, dict) or not all(map(is_scale, patterns.values())):
         raise FormatError(f"{path}: alpha_pattern must give numbers above 0 for names of layers")
     for pattern in patterns:
         try:
@@ -299,7 +302,8 @@ def _config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _is_scale(given: Any) -> bool:
+def is_scale(given: Any) -> bool:
+    """Whether it is a number above 0."""
     return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given < float("inf")
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.compiler.adapter import compile_prefix
-from tinsmith.compiler.program import read_program
+from tinsmith.compiler.program import Listing
 from tinsmith.errors import FormatError, InputError
 from tinsmith.formats import safetensors
-from tinsmith.models.family import TensorName, by_name
+from tinsmith.models.family import Family, TensorName
+from tinsmith.spec import Hyper
 from tinsmith.system import reading
 from tinsmith.train.adapters import peft_folder
-
-if TYPE_CHECKING:
-    from tinsmith.formats.tin import Tin
 
 CONFIG, WEIGHTS = peft_folder.PREFIX_CONFIG, peft_folder.PREFIX_WEIGHTS
 KEYS, VALUES, CONVOLVED, RECURRENT = "keys", "values", "convolved", "recurrent"  # kinds of a layer's states
@@ -25,76 +23,62 @@ def is_prefix(folder: Path) -> bool:
     return (folder / CONFIG).exists()
 
 
-def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
-    """The prefix in a folder, for the model in a tin, as compile_prefix returns it. Raises InputError for a
-    prefix of another base, FormatError for a damaged one."""
+def compiled(folder: Path, family: Family, hyper: Hyper, program: Listing, source: bytes) -> bytes:
+    """The prefix in a folder, for a model of that family and sizes, as compile_prefix returns it. Raises
+    InputError for a prefix of another base, FormatError for a damaged one."""
+    import numpy as np
+
     config = reading.read_table(folder / CONFIG, FormatError)
-    facts = tin.facts("family", "hyper")
-    if config.get("family") != facts["family"]:
+    if config.get("family") != family.name:
         raise InputError(
-            f"{folder}: the prefix is of the family {config.get('family')}, the model of {facts['family']}; "
+            f"{folder}: the prefix is of the family {config.get('family')}, the model of {family.name}; "
             "give the one of its base"
         )
-    family = by_name(facts["family"])
-    hyper = family.hyper_from_facts(facts["hyper"], tin.where)
     names = {name.role: name for name in family.tensors(hyper)}
-    folder_states = _FolderStates(folder)
+    path = folder / WEIGHTS
+    left = safetensors.read(path)
     caches: list[bytes] = []
     states: list[bytes] = []
     for layer in range(hyper.layers):
         role = f"layers.{layer}"
         keys, values, convolved, recurrent = (
-            folder_states.of(f"{layer}.{kind}", dimensions)
+            _state(path, left, f"{layer}.{kind}", dimensions)
             for kind, dimensions in ((KEYS, 3), (VALUES, 3), (CONVOLVED, 2), (RECURRENT, 3))
         )
         if keys is not None and values is not None:
-            caches.append(folder_states.pair(layer, _turned(names.get(f"{role}.k"), keys), values))
+            if keys.shape != values.shape:
+                raise FormatError(f"{path}: keys and values of layer {layer} differ in shape; train again")
+            caches.append(np.stack([_turned(names.get(f"{role}.k"), keys), values], 1).tobytes())
         if convolved is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.conv"), convolved).T[None]))
         if recurrent is not None and f"{role}.skip" in names:  # [heads, columns, rows] in transformers
             recurrent = recurrent.transpose(0, 2, 1)
         if recurrent is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.beta"), recurrent)))
-    if folder_states.left:
-        raise InputError(
-            f"{folder}: has {next(iter(folder_states.left))}, which the model lacks; give the one of its base"
-        )
+    if left:
+        raise InputError(f"{folder}: has {next(iter(left))}, which the model lacks; give the one of its base")
     length = config.get("length")
     if not isinstance(length, int) or length < 1:
         raise FormatError(f"{folder / CONFIG}: length is {length!r}; it must be a number of tokens")
     try:
-        return compile_prefix(length, caches, states, read_program(tin.entry("program.bin")), source)
+        return compile_prefix(length, caches, states, program, source)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
 
 
-class _FolderStates:
-    """The tensors in a prefix's folder. left: tensors that `of` has not read."""
+def _state(path: Path, left: dict[str, safetensors.Tensor], name: str, dimensions: int) -> Any:
+    """float32, taken out of `left`; None if the file has no such tensor."""
+    import numpy as np
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / WEIGHTS
-        self.left = safetensors.read(self._path)
-
-    def of(self, name: str, dimensions: int) -> Any:
-        """float32; None if the folder has no such tensor."""
-        import numpy as np
-
-        tensor = self.left.pop(name, None)
-        if tensor is None:
-            return None
-        if tensor.dtype != "F32" or len(tensor.shape) != dimensions:
-            raise FormatError(
-                f"{self._path}: {name} is {tensor.dtype} of shape {list(tensor.shape)}; it must be F32 with "
-                f"{dimensions} dimensions; train again"
-            )
-        return np.frombuffer(tensor.data, np.float32).reshape(tensor.shape)  # type: ignore[arg-type]
-
-    def pair(self, layer: int, keys: Any, values: Any) -> bytes:
-        import numpy as np
-
-        if keys.shape != values.shape:
-            raise FormatError(f"{self._path}: keys and values of layer {layer} differ in shape; train again")
-        return np.stack([keys, values], 1).tobytes()
+    if name not in left:
+        return None
+    tensor = left.pop(name)
+    if tensor.dtype != "F32" or len(tensor.shape) != dimensions:
+        raise FormatError(
+            f"{path}: {name} is {tensor.dtype} of shape {list(tensor.shape)}; it must be F32 with "
+            f"{dimensions} dimensions; train again"
+        )
+    return np.frombuffer(tensor.data, np.float32).reshape(tensor.shape)  # type: ignore[arg-type]
 
 
 def _in_order(name: TensorName | None, state: Any) -> Any:

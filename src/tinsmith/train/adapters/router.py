@@ -25,16 +25,12 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 CENTROIDS = "centroids"
 _SHRUNK = (0.2, 0.05, 0.01)  # the diagonal's share of a covariance
 _DECAYS = (1e-2, 1e-3, 1e-4)
-_FOLDS = 4  # of cross-validation, where there is no validation set
+_FOLDS = 4  # of cross-validation
 LEAST = _FOLDS  # prompts of a task, or off-topic prompts
 _KEPT = 0.995  # of the tasks' held-out prompts kept, without off-topic prompts to weigh them against
 _SOFTER = [2.0 ** (-k / 4) for k in range(41)]
 _WORSE = 5  # weight of a task's misrouted prompt against an accepted off-topic one
 _MOST = 0.999  # of a probability
-
-
-# A training set: states [n, dim], the tasks' names, and off-topic states [m, dim] or None.
-Prompts = tuple[Any, Sequence[str], Any]
 
 
 @dataclass(frozen=True)
@@ -63,37 +59,35 @@ class _Head:
 
 
 def fit(
-    states: Any,
-    labels: Sequence[str],
-    off_topic: Any = None,
-    *,
-    validation: Prompts | None = None,
-    seed: int = 0,
-    source: bytes = bytes(32),
+    states: Any, labels: Sequence[str], off_topic: Any = None, *, seed: int = 0, source: bytes = bytes(32)
 ) -> Fitted:
     """Fits a router of the tasks that the labels name, in the order of their names.
 
-    states: of the tasks' prompts, [n, dim]. off_topic: of prompts for none of them, [m, dim]. validation:
-    states, labels and off_topic that choose the candidate, its temperature and the threshold; None: each
-    quarter of the prompts in turn, by candidates fitted on the others. source: as Router's.
+    states: of the tasks' prompts, [n, dim]. off_topic: of prompts for none of them, [m, dim]. Each quarter of
+    the prompts in turn is held out from the candidates' fits, to choose the candidate, its temperature and the
+    threshold. source: as Router's.
 
     The threshold has the fewest errors, where the share of misrouted task prompts counts five times the share
     of accepted off-topic ones. Without off-topic prompts, it keeps 99.5 % of the tasks' prompts. Raises
     InputError for a single task without off-topic prompts, or too few prompts of a task.
     """
-    tasks = sorted(set(labels))
-    x, y = _arrays((states, labels, off_topic), tasks)
-    inputs, truth = (x, y) if validation is None else _arrays(validation, tasks)
+    x, tasks = np.asarray(states, np.float64), sorted(set(labels))
+    if x.ndim != 2 or len(x) != len(labels):
+        raise InputError(f"states of shape {x.shape} for {len(labels)} labels; give a row for each")
+    y = np.array([tasks.index(label) for label in labels], np.int64)
     for number, task in enumerate(tasks):
-        if (y == number).sum() < LEAST or not (truth == number).any():
-            raise InputError(f"the router has too few prompts of {task}: give {LEAST}, and one to judge it by")
-    if 0 < int((y == len(tasks)).sum()) < LEAST:
-        raise InputError(f"the router has too few off-topic prompts: give {LEAST} at least, or none")
-    if not tasks or (len(tasks) == 1 and not (y == len(tasks)).any()):
+        if (y == number).sum() < LEAST:
+            raise InputError(f"the router has too few prompts of {task}: give {LEAST} at least")
+    count = len(y)
+    if off_topic is not None and len(off_topic):
+        if len(off_topic) < LEAST:
+            raise InputError(f"the router has too few off-topic prompts: give {LEAST} at least, or none")
+        x = np.concatenate([x, np.asarray(off_topic, np.float64)])
+        y = np.append(y, [len(tasks)] * len(off_topic))
+    if not tasks or (len(tasks) == 1 and len(y) == count):
         raise InputError("a router of one task needs prompts that are for none, to tell them apart")
     heads = _candidates(x, y, len(tasks))
-    scores = _crossed(x, y, len(tasks), seed) if validation is None else [head.scores(inputs) for head in heads]
-    judged = [_judged(one, truth, len(tasks)) for one in scores]
+    judged = [_judged(scores, y, len(tasks)) for scores in _crossed(x, y, len(tasks), seed)]
     best = min(range(len(heads)), key=lambda k: judged[k].wrong)
     head, judgement = heads[best].softer(judged[best].factor), judged[best]
     router = Router(
@@ -104,9 +98,7 @@ def fit(
         [judgement.least] * len(tasks),
         source,
     )
-    count = int((truth < len(tasks)).sum())
-    counts = (count, len(truth) - count)
-    return Fitted(router, head.method, judgement.right, judgement.rejected, counts)
+    return Fitted(router, head.method, judgement.right, judgement.rejected, (count, len(y) - count))
 
 
 def _crossed(x: Floats, y: Indices, tasks: int, seed: int) -> list[Floats]:
@@ -123,23 +115,6 @@ def _crossed(x: Floats, y: Indices, tasks: int, seed: int) -> list[Floats]:
                 scores.append(np.empty((len(y), len(head.bias))))
             scores[number][fold == k] = head.scores(x[fold == k])
     return scores
-
-
-def _arrays(prompts: Prompts, tasks: Sequence[str]) -> tuple[Floats, Indices]:
-    """All states, and each one's task number; off-topic prompts come last."""
-    states, labels, off_topic = prompts
-    x = np.asarray(states, np.float64)
-    if x.ndim != 2 or len(x) != len(labels):
-        raise InputError(f"states of shape {x.shape} for {len(labels)} labels; give a row for each")
-    numbers = {task: number for number, task in enumerate(tasks)}
-    unknown = next((label for label in labels if label not in numbers), None)
-    if unknown is not None:
-        raise InputError(f"a held-out prompt is of the task {unknown}, which has none to fit on")
-    y = [numbers[label] for label in labels]
-    if off_topic is not None and len(off_topic):
-        x = np.concatenate([x, np.asarray(off_topic, np.float64)])
-        y += [len(tasks)] * len(off_topic)
-    return x, np.array(y, np.int64)
 
 
 def _candidates(x: Floats, y: Indices, tasks: int) -> list[_Head]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from tinsmith.errors import FormatError, InputError, RuntimeFault
 from tinsmith.formats import router, tin
 from tinsmith.formats.router import ENTRY, Router
 from tinsmith.formats.tin import Tin
-from tinsmith.runtime.adapters import aligned, named
+from tinsmith.runtime.adapters import aligned, explained, named
 from tinsmith.system.files import map_file
 
 FACTS = "router"  # in the manifest
@@ -36,35 +35,26 @@ def put(file: str | Path, given: Router, out: str | Path, measured: Mapping[str,
     tin.rewrite(file, out, {ENTRY: data}, {FACTS: _facts(file, given, data, measured)})
 
 
-@dataclass(frozen=True)
-class Changed:
-    """The changes of a tin: new entries, facts of the manifest, and names of removed entries."""
-
-    entries: dict[str, tin.Data]
-    facts: dict[str, Any]
-    without: list[str]
-
-
-def changed(file: str | Path, change: Callable[[Router], Router | None]) -> Changed:
-    """The tin's router after a change of the adapters, if it has one. None removes it."""
+def changed(
+    file: str | Path, change: Callable[[Router], Router | None]
+) -> tuple[dict[str, tin.Data], dict[str, Any], list[str]]:
+    """The tin's router after a change of the adapters, if it has one; None removes it. Returns new entries,
+    facts of the manifest, and names of removed entries."""
     old = router_of(file)
     new = old and change(old)
     if old is None or new is None:
-        return Changed({}, {}, []) if old is None else Changed({}, {FACTS: None}, [ENTRY])
+        return {}, {FACTS: None} if old else {}, [ENTRY] if old else []
     same = len(new.tasks) == len(old.tasks)
     measured = Tin(file).manifest.get(FACTS, {}).get("measured") if same else None
     data = new.pack()
-    return Changed({ENTRY: data}, {FACTS: _facts(file, new, data, measured)}, [])
+    return {ENTRY: data}, {FACTS: _facts(file, new, data, measured)}, []
 
 
 def _facts(file: str | Path, given: Router, data: bytes, measured: Any) -> dict[str, Any]:
     """The manifest's description of a router, with the digests of its scores of the self-test's prompts."""
     model = _core.Model(map_file(file))
-    try:
+    with explained(file):
         opened = _core.Router(model, aligned(data))
-    except RuntimeFault as fault:
-        kind = InputError if fault.status == "TIN_ERR_ARGUMENT" else FormatError
-        raise kind(f"{file}: {fault}") from fault
     least = {task: round(one, 6) for task, one in zip(given.tasks, given.least, strict=True)}
     facts = {"tasks": least, "dim": given.dim, "bytes": len(data), "selftest": digests(model, opened)}
     return facts | ({"measured": dict(measured)} if measured else {})

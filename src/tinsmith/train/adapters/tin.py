@@ -12,7 +12,6 @@ from tinsmith import __version__, _core
 from tinsmith.chat import jinja_process
 from tinsmith.chat.chat_template import digest
 from tinsmith.compiler import selftest
-from tinsmith.compiler.adapter import own_rank
 from tinsmith.compiler.build import template_entries
 from tinsmith.compiler.unpack import words_of
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
@@ -20,7 +19,7 @@ from tinsmith.formats import sbom, tin
 from tinsmith.formats.sbom import Bill
 from tinsmith.formats.tin import ADAPTERS, BILL, CONSTRAINT, Tin
 from tinsmith.quant.shipping import Extra
-from tinsmith.runtime.adapters import aligned, entry, folder
+from tinsmith.runtime.adapters import aligned, entry, explained, folder
 from tinsmith.system.files import map_file
 from tinsmith.train.adapters import bin as adapter_bin
 from tinsmith.train.adapters import router_tin
@@ -32,17 +31,6 @@ def listed(file: str | Path) -> dict[str, dict[str, Any]]:
     """The manifest's descriptions of the file's adapters, by name."""
     adapters: dict[str, dict[str, Any]] = Tin(file).manifest.get(ADAPTERS, {})
     return adapters
-
-
-def own_ranks(file: str | Path) -> dict[str, int]:
-    """The ranks of the adapters that have factors, by name. An adapter's part of a session's adapter_rank, in
-    the manifest, may be larger."""
-    archive = Tin(file)
-    return {
-        name: own_rank(archive.entry(entry(name)), f"{file}: {name}")
-        for name, facts in listed(file).items()
-        if not facts.get("prefix")
-    }
 
 
 def add(
@@ -91,11 +79,8 @@ def add(
 
 def _opened(model: _core.Model, archive: Tin, source: Path, data: bytes) -> dict[str, Any]:
     """A compiled adapter's description of itself, and its digests of the self-test."""
-    try:
+    with explained(source):
         opened = _core.Adapter(model, aligned(data))
-    except RuntimeFault as fault:
-        kind = InputError if fault.status == "TIN_ERR_ARGUMENT" else FormatError
-        raise kind(f"{source}: {fault}") from fault
     digests = selftest.of_adapter(model, opened)
     if digests == [sealed for _, sealed in selftest.read(archive.entry("selftest.bin"))]:
         raise InputError(f"{source}: changes no logit of the model's self-test; it has learned nothing")
@@ -135,9 +120,8 @@ def remove(file: str | Path, name: str, out: str | Path) -> None:
     _check(file, name, known)
     rest, archive = {other: facts for other, facts in known.items() if other != name}, Tin(file)
     bill = {BILL: sbom.without_adapter(bytes(archive.entry(BILL)), name)} if BILL in archive.names else {}
-    routed = router_tin.changed(file, lambda router: router.without(name))
-    gone = [*_moved(archive, name, name), *routed.without]
-    tin.rewrite(file, out, bill | routed.entries, {ADAPTERS: rest, **routed.facts}, gone)
+    routed, facts, gone = router_tin.changed(file, lambda router: router.without(name))
+    tin.rewrite(file, out, bill | routed, {ADAPTERS: rest, **facts}, [*_moved(archive, name, name), *gone])
 
 
 def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
@@ -151,8 +135,8 @@ def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
     entries = {at: bytes(archive.entry(before)) for before, at in moved.items()}
     if BILL in archive.names:
         entries[BILL] = sbom.rename_adapter(bytes(archive.entry(BILL)), old, new)
-    routed = router_tin.changed(file, lambda router: router.renamed(old, new))
-    tin.rewrite(file, out, entries | routed.entries, {ADAPTERS: facts, **routed.facts}, list(moved))
+    routed, router_facts, _ = router_tin.changed(file, lambda router: router.renamed(old, new))
+    tin.rewrite(file, out, entries | routed, {ADAPTERS: facts, **router_facts}, list(moved))
 
 
 def _moved(archive: Tin, old: str, new: str) -> dict[str, str]:

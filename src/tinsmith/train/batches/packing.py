@@ -11,16 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from tinsmith.data.images import ImageSource
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.vision.tiles import CAUSAL, ImageAttention
-
-if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
 
 # A packed row is filled to a multiple of this: matrix products are compiled for each height that occurs, and a
 # thousand heights would hardly repeat. The filler is computed like tokens.

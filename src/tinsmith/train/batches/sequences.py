@@ -90,21 +90,22 @@ class Tokenization:
     def learned(self, examples: Sequence[Example]) -> list[tuple[Example, TokenSequence]]:
         """The examples with their sequences. Raises DataError for an example longer than max_length, or whose
         answer the template changes."""
-        sequences = [self._sequence(example, number) for number, example in enumerate(examples, 1)]
-        for number, (example, sequence) in enumerate(zip(examples, sequences, strict=True), 1):
+        pairs = self._pairs(examples)
+        for number, (example, sequence) in enumerate(pairs, 1):
             if len(sequence) > self.max_length:
                 raised = "" if self.limit == BASE_CONTEXT else f" or raise {self.limit}"
                 raise DataError(
                     f"{_name(example, number)} has {len(sequence)} tokens, more than {self.limit} = "
                     f"{self.max_length}; shorten it{raised}"
                 )
-        return list(zip(examples, sequences, strict=True))
+        return pairs
 
     def fitting(self, examples: Sequence[Example]) -> list[tuple[Example, TokenSequence]]:
         """The generated examples of at most max_length tokens, with their sequences."""
-        sequences = (self._sequence(example, number) for number, example in enumerate(examples, 1))
-        pairs = zip(examples, sequences, strict=True)
-        return [pair for pair in pairs if len(pair[1]) <= self.max_length]
+        return [pair for pair in self._pairs(examples) if len(pair[1]) <= self.max_length]
+
+    def _pairs(self, examples: Sequence[Example]) -> list[tuple[Example, TokenSequence]]:
+        return [(example, self._sequence(example, number)) for number, example in enumerate(examples, 1)]
 
     def check_asked(self, examples: Sequence[Example], context: int) -> None:
         """Raises DataError for an example whose prompt fills a session of `context` tokens."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import Any
 
+from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, MissingExtraError
 from tinsmith.models import family
 from tinsmith.spec import EncoderSizes, ProjectorSizes, Spec, Tensor, Tokenizer, Vision
+from tinsmith.tensor_names import TensorName
 from tinsmith.train.beginning.shape import shape
 from tinsmith.train.beginning.vocabulary import train_tokenizer
 from tinsmith.train.options import ScratchOptions
@@ -19,14 +21,9 @@ from tinsmith.vision.idefics3 import projector
 from tinsmith.vision.image_rules import Tiles
 from tinsmith.vision.parts import tensors_of, tokens_of
 
-if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
-    from tinsmith.tensor_names import TensorName
-
 LOOKED_AT = 256  # images at most, for the mean and deviation of their pixels
 FLATTEST = 0.05  # least deviation, for images of nearly one colour
 FASTEST, SLOWER = 2.0, 100.0  # radians from one patch to the next at the fastest, and the ratio to the slowest
-Colour = tuple[float, float, float]
 
 # ChatML with nothing but roles and their texts.
 TEMPLATE = (
@@ -107,7 +104,7 @@ def _places(side: int, width: int) -> Tensor:
     return from_float32(np.concatenate([down, across], 1).astype(np.float32))
 
 
-def _levels(shown: Sequence[ImageSource]) -> tuple[Colour, Colour]:
+def _levels(shown: Sequence[ImageSource]) -> tuple[Any, Any]:
     """Mean and deviation of red, green and blue over a sample of the images, on a scale from 0 to 1.
 
     With 0.5 for both, all pages of light paper look nearly alike, and for thousands of images the model learns
@@ -120,8 +117,7 @@ def _levels(shown: Sequence[ImageSource]) -> tuple[Colour, Colour]:
         sums += levels.mean((0, 1)), (levels**2).mean((0, 1))
     mean, square = sums / len(sample)
     deviation = np.sqrt(np.maximum(square - mean**2, FLATTEST**2))
-    red, green, blue = zip(mean.round(4).tolist(), deviation.round(4).tolist(), strict=True)
-    return (red[0], green[0], blue[0]), (red[1], green[1], blue[1])
+    return tuple(mean.round(4).tolist()), tuple(deviation.round(4).tolist())
 
 
 def _texts(examples: Sequence[Example], texts: Sequence[str], system: str) -> Iterator[str]:

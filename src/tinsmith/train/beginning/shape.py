@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.models import family
 from tinsmith.models.llama import LlamaHyper
-
-if TYPE_CHECKING:
-    from tinsmith.train.options import ScratchOptions
+from tinsmith.train.options import ScratchOptions
 
 STEP = 32  # every width is a multiple of it: the block of Q8_0 and Q4_0
 _WIDTHS = range(64, 1025, 32)
@@ -25,13 +22,15 @@ def shape(given: ScratchOptions, vocabulary: int) -> LlamaHyper:
     if given.hidden is not None:
         return _stated(given, vocabulary)
     wanted = given.parameters
-    shapes = [one for one in _candidates(wanted, vocabulary, given.context) if one is not None]
+    shapes = list(_candidates(wanted, vocabulary, given.context))
     if not shapes:
         least = parameters(_hyper(2, _WIDTHS[0], 2, 1, STEP, vocabulary, given.context))
         if wanted > least:
+            widest = _WIDTHS[-1]
+            most = _hyper(*_depth(widest), _WIDEST * widest, vocabulary, given.context)
             raise InputError(
                 f"[scratch] parameters = {wanted:,} are more than a shape is chosen for, some "
-                f"{_most(vocabulary, given.context) / 1e6:.0f} million; give fewer, or layers and hidden"
+                f"{parameters(most) / 1e6:.0f} million; give fewer, or layers and hidden"
             )
         raise InputError(
             f"[scratch] parameters = {wanted:,} are too few for a vocabulary of {vocabulary:,} tokens, which "
@@ -44,29 +43,20 @@ def parameters(hyper: LlamaHyper) -> int:
     return sum(name.rows * name.inputs for name in family.by_name("llama").tensors(hyper))
 
 
-def _candidates(wanted: int, vocabulary: int, context: int) -> Iterator[LlamaHyper | None]:
+def _candidates(wanted: int, vocabulary: int, context: int) -> Iterator[LlamaHyper]:
     """For each width, the model whose feed-forward layers bring it nearest to the wanted size."""
     for hidden in _WIDTHS:
-        layers, heads, kv_heads = _depth(hidden)
-        without = parameters(_hyper(layers, hidden, heads, kv_heads, 0, vocabulary, context))
-        feed_forward = STEP * round((wanted - without) / (3 * layers * hidden * STEP))
-        if feed_forward < hidden or feed_forward > _WIDEST * hidden:
-            yield None
-            continue
-        yield _hyper(layers, hidden, heads, kv_heads, feed_forward, vocabulary, context)
+        depth = _depth(hidden)
+        without = parameters(_hyper(*depth, 0, vocabulary, context))
+        feed_forward = STEP * round((wanted - without) / (3 * depth[0] * hidden * STEP))
+        if hidden <= feed_forward <= _WIDEST * hidden:
+            yield _hyper(*depth, feed_forward, vocabulary, context)
 
 
-def _depth(hidden: int) -> tuple[int, int, int]:
-    """Layers, query heads and key heads for a width."""
+def _depth(hidden: int) -> tuple[int, int, int, int]:
+    """Layers, the width itself, query heads and key heads."""
     heads = hidden // 32
-    return max(2, round(hidden / _WIDTH_BY_LAYERS)), heads, heads // 2 if heads % 2 == 0 else heads
-
-
-def _most(vocabulary: int, context: int) -> int:
-    """Parameters of the largest shape considered."""
-    hidden = _WIDTHS[-1]
-    layers, heads, kv_heads = _depth(hidden)
-    return parameters(_hyper(layers, hidden, heads, kv_heads, _WIDEST * hidden, vocabulary, context))
+    return max(2, round(hidden / _WIDTH_BY_LAYERS)), hidden, heads, heads // 2 if heads % 2 == 0 else heads
 
 
 def _stated(given: ScratchOptions, vocabulary: int) -> LlamaHyper:

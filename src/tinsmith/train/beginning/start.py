@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
@@ -21,24 +21,20 @@ def check(folder: Path, spec: Spec, tools: str | None = None) -> None:
     tools: the template's list of tools, which may differ."""
     peft_folder.read(folder, spec, with_vision=spec.vision is not None)
     peft_folder.check_base(folder, peft_folder.base_digest(folder), spec.source)
-    _check_name(folder, spec)
+    # Adapters trained elsewhere may name the base freely.
+    named = peft_folder.base_name(folder) if peft_folder.template(folder) is not None else None
+    given = spec.general.get("name")
+    if named and isinstance(given, str) and named != given:
+        raise InputError(
+            f"{folder}/{peft_folder.CONFIG}: base_model_name_or_path is {named!r}, and the recipe's base is "
+            f"{given!r}; give the base that the adapter was trained on"
+        )
     trained, settled = peft_folder.template(folder), spec.chat_template
     if tools and trained and settled:
         before, _, after = settled.partition(tools)
         if trained.startswith(before) and trained.endswith(after):
             return
     peft_folder.check_template(folder, settled)
-
-
-def _check_name(folder: Path, spec: Spec) -> None:
-    """Adapters trained elsewhere may name the base freely."""
-    trained = peft_folder.base_name(folder) if peft_folder.template(folder) is not None else None
-    given = spec.general.get("name")
-    if trained and isinstance(given, str) and trained != given:
-        raise InputError(
-            f"{folder}/{peft_folder.CONFIG}: base_model_name_or_path is {trained!r}, and the recipe's base is "
-            f"{given!r}; give the base that the adapter was trained on"
-        )
 
 
 def runs_in(folder: Path, options: TrainOptions) -> int:
@@ -56,9 +52,11 @@ def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
     import torch
 
     from tinsmith.train.model import vision_adapter
+    from tinsmith.train.model.network import roles_of
 
     given = peft_folder.read(folder, spec, with_vision=network.has_vision).factors
-    own, theirs = ({_layer(path) for path in paths} for paths in (_paths(network, spec), _names(given)))
+    layers = {role: path.rpartition(".")[2] for path, role in roles_of(spec).items()}
+    own, theirs = ({layers[role] for role in roles} for roles in (network.linears, given))
     if own != theirs or set(given) != set(network.linears):
         raise InputError(
             f"{folder}: adapts {', '.join(sorted(theirs))}, but the recipe's [train] targets would adapt "
@@ -68,18 +66,18 @@ def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
         for role, module in network.linears.items():
             factors = given[role]
             a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
-            _check_layout(folder, factors, len(a) // copies, module.scaling["default"] * copies)
+            scale = module.scaling["default"] * copies
+            _check_layout(folder, layers[role], factors, len(a) // copies, scale)
             a.copy_(torch.from_numpy(factors.a).repeat(copies, 1))
             b.copy_(torch.from_numpy(factors.b).repeat(1, copies))
     if network.has_vision:
         vision_adapter.load(network.vision, folder, copies)
 
 
-def _check_layout(folder: Path, factors: Factors, rank: int, scale: float) -> None:
-    layer, given = _layer(factors.name.hf), factors.a.shape[0]
-    if given != rank:
+def _check_layout(folder: Path, layer: str, factors: Factors, rank: int, scale: float) -> None:
+    if len(factors.a) != rank:
         raise InputError(
-            f"{folder}: {layer} has rank {given}, but the recipe's [train] rank is {rank}; "
+            f"{folder}: {layer} has rank {len(factors.a)}, but the recipe's [train] rank is {rank}; "
             "set rank to the adapter's"
         )
     if abs(factors.scale - scale) > 1e-6 * scale:
@@ -87,19 +85,3 @@ def _check_layout(folder: Path, factors: Factors, rank: int, scale: float) -> No
             f"{folder}: the scale of {layer} is {factors.scale:g}, and by the recipe's [train] alpha it "
             f"would be {scale:g}; state the alpha that the adapter was trained with"
         )
-
-
-def _names(factors: dict[str, Factors]) -> list[str]:
-    return [one.name.hf for one in factors.values()]
-
-
-def _paths(network: Network, spec: Spec) -> list[str]:
-    from tinsmith.models.family import by_name
-
-    names: dict[str, Any] = {name.role: name.hf for name in by_name(spec.family).tensors(spec.hyper)}
-    return [names[role] for role in network.linears]
-
-
-def _layer(path: str) -> str:
-    """A layer's name in [train] targets."""
-    return path.removesuffix(".weight").rpartition(".")[2]

@@ -49,10 +49,7 @@ def _tokenizer(model: dict[str, Any], size: int, control: int) -> Tokenizer:
     return Tokenizer(
         tokens=[*tokens, *(f"[unused{number}]" for number in range(unused))],
         types=["control"] * control + ["normal"] * (len(tokens) - control) + ["unused"] * unused,
-        merges=[
-            (pair.split(" ")[0], pair.split(" ")[1]) if isinstance(pair, str) else tuple(pair)
-            for pair in model["merges"]
-        ],
+        merges=[tuple(pair) for pair in model["merges"]],
         pre="smollm",
         bos=end,
         eos=turn_end,

@@ -11,25 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tinsmith.errors import InputError
 from tinsmith.formats.weights import weight_format
 from tinsmith.spec import Spec
-from tinsmith.train.batches.sequences import cut
+from tinsmith.train.batches.packing import Packing
+from tinsmith.train.batches.sequences import TokenSequence, cut
 from tinsmith.train.footprint import room
 from tinsmith.train.footprint.recompute import LEVELS, WORDS, is_recomputed, set_level
 from tinsmith.train.model.devices import CPU
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tinsmith.train.batches.packing import Packing
-    from tinsmith.train.batches.sequences import TokenSequence
-    from tinsmith.train.model.network import Network
+from tinsmith.train.model.network import Network
 
 _GB = 1e9
 _SHARE = 0.95  # of the free memory: allocators waste some, and other programs run

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import warnings
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -188,11 +187,6 @@ def times_matrix(x: Tensor, matrix: Tensor | Blocks, *, transposed: bool = False
     return out
 
 
-@cache
-def _layout(format: str) -> dict[str, Any]:
-    return _core.block_layout(format)
-
-
 def unpack_by_torch(data: Tensor, format: str, column: int, columns: int) -> Tensor:
     """Columns column … of rows of blocks [rows, bytes a row], float32 [rows, columns], by torch's operations in
     the order of the core's dequantization."""
@@ -201,7 +195,7 @@ def unpack_by_torch(data: Tensor, format: str, column: int, columns: int) -> Ten
     rows, data = len(data), data[:, begin:end].contiguous()
     if format in _PLAIN:
         return data.view(_PLAIN[format]).float()
-    layout = _layout(format)
+    layout = _core.block_layout(format)
     if layout["words"]:  # looked up in the core's tables
         return (
             Blocks(format, data.cpu(), columns)

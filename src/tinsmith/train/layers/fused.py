@@ -7,9 +7,9 @@ also gathers, pads and masks rows that are already side by side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,48 +25,72 @@ TAPS = 8  # the longest convolution
 PASSED_OVER = 0  # the best instruction sets to skip, for tests
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scoring: Scoring) -> Tensor:
-    """query [row, heads, width], key and value [row, kv heads, width], to [row, heads, width]; in float32, the
-    result in value's type."""
-    floats = (one.float().contiguous() for one in (query, key, value))
-    out = _Attend.apply(*floats, packing, scoring)  # type: ignore[no-untyped-call]
-    return out.to(value.dtype)  # type: ignore[no-any-return]
+class _Call(NamedTuple):
+    """A call of the core's function over a packed row. numbers: its first argument; parts: independent ones,
+    which threads share; values: the work; before: tensors before the inputs."""
+
+    name: str
+    numbers: tuple[Any, ...]
+    parts: int
+    values: int
+    packing: Packing
+    before: tuple[Tensor, ...] = ()
+
+    def run(self, suffix: str, *tensors: Tensor) -> None:
+        function = getattr(_core, self.name + suffix)
+        memory = [buffer(one) for one in (self.packing.extents, *self.before, *tensors)]
+        threads = _threads(self.values)
+        shared_out(self.parts, threads, lambda first, end: function(self.numbers, first, end, *memory))
 
 
-class _Attend(torch.autograd.Function):
-    """The backward pass computes the attention weights again, which costs less than keeping them."""
+class _OverRow(torch.autograd.Function):
+    """A call of a function over a packed row, with its gradient's name ending in _back: it computes again what
+    would take many times the memory of the inputs. like: the result's shape and type; back: takes the call, the
+    result's gradient and the inputs, and returns the inputs' gradients."""
 
     @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, packing: Packing, scoring: Scoring
-    ) -> Tensor:
-        ctx.save_for_backward(query, key, value)
-        rows, heads, width = query.shape
-        window, cap = scoring.window or 0, scoring.softcap or 0.0
-        ctx.row = rows, heads, key.shape[1], width, packing.shared, window, PASSED_OVER, scoring.scale, cap
-        ctx.packing = packing
-        out = _unfilled(query, packing)
-        tensors = packing.extents, _together(packing), query, key, value, out
-        _run(_core.attend, ctx.row, len(packing.all_spans), _ATTENDED * query.numel(), *tensors)
+    def forward(ctx: Any, call: _Call, like: Tensor, back: _Back, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(*inputs)
+        ctx.call, ctx.back = call, back
+        out = _unfilled(like, call.packing)
+        call.run("", *inputs, out)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        saved, packing = ctx.saved_tensors, ctx.packing
-        query, key, _ = saved
-        to = [_unfilled(one, packing) for one in saved]
-        early = key.new_empty(len(packing.all_spans), 2, packing.shared, *key.shape[1:])
-        tensors = packing.extents, _together(packing), *saved, gradients[0].contiguous(), *to, early
-        _run(_core.attend_back, ctx.row, len(packing.all_spans), _ATTENDED * query.numel(), *tensors)
-        if packing.shared:
-            left = early[1:].sum(0)
-            to[1][: packing.shared] += left[0]
-            to[2][: packing.shared] += left[1]
-        return *to, None, None
+        return None, None, None, *ctx.back(ctx.call, gradients[0].contiguous(), *ctx.saved_tensors)
 
 
-def _together(packing: Packing) -> Tensor:
-    return torch.empty(0, dtype=torch.int32) if packing.together is None else packing.together
+_Back = Callable[..., Sequence[Tensor | None]]
+
+
+def _over_row(call: _Call, like: Tensor, back: _Back, *inputs: Tensor) -> Tensor:
+    return _OverRow.apply(call, like, back, *inputs)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scoring: Scoring) -> Tensor:
+    """query [row, heads, width], key and value [row, kv heads, width], to [row, heads, width]; in float32, the
+    result in value's type."""
+    floats = [one.float().contiguous() for one in (query, key, value)]
+    rows, heads, width = query.shape
+    window, cap = scoring.window or 0, scoring.softcap or 0.0
+    numbers = rows, heads, key.shape[1], width, packing.shared, window, PASSED_OVER, scoring.scale, cap
+    together = torch.empty(0, dtype=torch.int32) if packing.together is None else packing.together
+    work = _ATTENDED * query.numel()
+    call = _Call("attend", numbers, len(packing.all_spans), work, packing, (together,))
+    return _over_row(call, floats[0], _attend_back, *floats).to(value.dtype)
+
+
+def _attend_back(call: _Call, gradient: Tensor, *inputs: Tensor) -> list[Tensor]:
+    key, packing = inputs[1], call.packing
+    to = [_unfilled(one, packing) for one in inputs]
+    early = key.new_empty(call.parts, 2, packing.shared, *key.shape[1:])
+    call.run("_back", *inputs, gradient, *to, early)
+    if packing.shared:
+        left = early[1:].sum(0)
+        to[1][: packing.shared] += left[0]
+        to[2][: packing.shared] += left[1]
+    return to
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
@@ -133,31 +157,18 @@ class _Rows(torch.autograd.Function):
 def convolve(row: Tensor, taps: Tensor, bias: Tensor, packing: Packing, silu: bool) -> Tensor:
     """A causal depthwise convolution, or silu of it: row [width, channels], taps [count, channels] and bias
     [channels] float32, to [width, channels], the filler 0."""
-    sums = torch.cat([taps, bias[None]])
-    return _Convolve.apply(row.contiguous(), sums, packing, silu)  # type: ignore[no-untyped-call, no-any-return]
+    row, sums = row.contiguous(), torch.cat([taps, bias[None]])
+    numbers = (*row.shape, len(taps), packing.shared, PASSED_OVER, row.dtype == torch.bfloat16, silu)
+    call = _Call("convolve", numbers, row.shape[1], row.numel(), packing)
+    return _over_row(call, row, _convolve_back, row, sums)
 
 
-class _Convolve(torch.autograd.Function):
-    """taps: with the bias below them. The backward pass computes the sums again."""
-
-    @staticmethod
-    def forward(ctx: Any, row: Tensor, taps: Tensor, packing: Packing, silu: bool) -> Tensor:
-        ctx.save_for_backward(row, taps)
-        ctx.packing = packing
-        narrow = row.dtype == torch.bfloat16
-        ctx.sizes = (*row.shape, len(taps) - 1, packing.shared, PASSED_OVER, narrow, silu)
-        out = _unfilled(row, packing)
-        _run(_core.convolve, ctx.sizes, row.shape[1], row.numel(), packing.extents, row, taps, out)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        row, taps = ctx.saved_tensors
-        to_row = _unfilled(row, ctx.packing)
-        to_taps = torch.zeros_like(taps) if ctx.needs_input_grad[1] else taps.new_zeros(0)
-        tensors = (ctx.packing.extents, row, taps, gradients[0].contiguous(), to_row, to_taps)
-        _run(_core.convolve_back, ctx.sizes, row.shape[1], row.numel(), *tensors)
-        return to_row, to_taps if ctx.needs_input_grad[1] else None, None, None
+def _convolve_back(call: _Call, gradient: Tensor, row: Tensor, sums: Tensor) -> tuple[Tensor, Tensor | None]:
+    """sums: taps with the bias below them."""
+    to_row = _unfilled(row, call.packing)
+    to_sums = torch.zeros_like(sums) if sums.requires_grad else sums.new_zeros(0)
+    call.run("_back", row, sums, gradient, to_row, to_sums)
+    return to_row, to_sums if sums.requires_grad else None
 
 
 def delta_rule(
@@ -169,52 +180,21 @@ def delta_rule(
     and a head's width; rates and steps [width, heads], float32. Returns [width, heads, values], like mixed, the
     filler 0.
     """
-    rows = (rates.contiguous(), steps.contiguous())
-    return _DeltaRule.apply(mixed.contiguous(), *rows, sizes, packing, epsilon)  # type: ignore[no-untyped-call, no-any-return]
+    (rows, heads), (groups, keys) = rates.shape, sizes
+    values, narrow = (mixed.shape[1] - 2 * groups * keys) // heads, mixed.dtype == torch.bfloat16
+    numbers = (rows, heads, groups, keys, values, packing.shared, PASSED_OVER, narrow, epsilon)
+    call = _Call("delta_rule", numbers, groups, _ATTENDED * mixed.numel(), packing)
+    inputs = (one.contiguous() for one in (mixed, rates, steps))
+    return _over_row(call, mixed.new_empty(rows, heads, values), _delta_rule_back, *inputs)
 
 
-class _DeltaRule(torch.autograd.Function):
-    """The backward pass computes each sequence again: its states take many times the memory of its row."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        mixed: Tensor,
-        rates: Tensor,
-        steps: Tensor,
-        sizes: tuple[int, int],
-        packing: Packing,
-        epsilon: float,
-    ) -> Tensor:
-        ctx.save_for_backward(mixed, rates, steps)
-        ctx.packing = packing
-        rows, heads = rates.shape
-        groups, keys = sizes
-        values = (mixed.shape[1] - 2 * groups * keys) // heads
-        narrow = mixed.dtype == torch.bfloat16
-        ctx.sizes = (rows, heads, groups, keys, values, packing.shared, PASSED_OVER, narrow, epsilon)
-        out = _unfilled(mixed.new_empty(rows, heads, values), packing)
-        tensors = (packing.extents, mixed, rates, steps, out)
-        _run(_core.delta_rule, ctx.sizes, groups, _ATTENDED * mixed.numel(), *tensors)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        mixed, rates, steps = ctx.saved_tensors
-        _, heads, groups, *_ = ctx.sizes
-        # Where heads share their keys, the keys' gradients are sums.
-        to_mixed = mixed if heads == groups else mixed.new_empty(mixed.shape, dtype=torch.float32)
-        to = [_unfilled(one, ctx.packing) for one in (to_mixed, rates, steps)]
-        tensors = (ctx.packing.extents, mixed, rates, steps, gradients[0].contiguous(), *to)
-        _run(_core.delta_rule_back, ctx.sizes, groups, _ATTENDED * mixed.numel(), *tensors)
-        return to[0].to(mixed.dtype), *to[1:], None, None, None
-
-
-def _run(function: Any, sizes: tuple[Any, ...], count: int, values: int, *tensors: Tensor) -> None:
-    """Calls function(sizes, first, end, *the tensors' memory) for all of `count`; values: the work, which
-    decides the number of threads."""
-    memory = [buffer(one) for one in tensors]
-    shared_out(count, _threads(values), lambda first, end: function(sizes, first, end, *memory))
+def _delta_rule_back(call: _Call, gradient: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    mixed, (_, heads, groups, *_) = inputs[0], call.numbers
+    # Where heads share their keys, the keys' gradients are sums.
+    to_mixed = mixed if heads == groups else mixed.new_empty(mixed.shape, dtype=torch.float32)
+    to = [_unfilled(one, call.packing) for one in (to_mixed, *inputs[1:])]
+    call.run("_back", *inputs, gradient, *to)
+    return to[0].to(mixed.dtype), *to[1:]
 
 
 def weigh_logits(logits: Tensor, scale: float, begin: int, targets: Tensor, seen: Sequence[Tensor]) -> Tensor:

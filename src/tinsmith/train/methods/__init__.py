@@ -8,11 +8,12 @@ reports ask it, and no table lists methods. None imports torch before it trains.
 from __future__ import annotations
 
 import pkgutil
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
+from tinsmith.compiler.adapter import planned_factors
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.train.options import TrainOptions
 
@@ -26,7 +27,7 @@ DEFAULT = "lora"  # of a recipe without a method
 ORIGINALS_ONCE = "originals_once"  # the key of methods that learn the examples' answers
 
 
-class Method(ABC):
+class Method:
     """name: as a recipe has it; folder: in the run's folder, where the result lies; what: is trained, in a
     report's words; keys, reads: the keys of [train] and of [data] that not every method reads, and this one
     does; needs: tables and keys of what must be there, first what it learns from; share, unit: what a
@@ -57,19 +58,15 @@ class Method(ABC):
     renew: ClassVar[int] = TrainOptions.renew
     takes_images: ClassVar[bool] = True
     reads_examples: ClassVar[bool] = True
+    trainee: ClassVar[Callable[..., Trainee]]  # of a job; raises InputError or DataError for an invalid one
 
     def found(self, value: float) -> str:
         """A validation's result in words: a share, or another value that chooses the best epoch."""
         return f"{value:.1%} {self.share}"
 
-    @abstractmethod
-    def trainee(self, job: Job) -> Trainee:
-        """The trainee for the loop. Raises InputError or DataError for an invalid job."""
-
     def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
         """The most bytes that the result takes in a tin beside its base, and its part of a session's
         adapter_rank; known before training."""
-        from tinsmith.compiler.adapter import planned_factors
         from tinsmith.train.model import network
 
         return planned_factors(network.adapted(spec, options.widened(options.seeds)), program)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tinsmith.data.preferences import Preference, Rating
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence, batches, cut
 from tinsmith.train.events import Event
-from tinsmith.train.methods import Method
-from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
+from tinsmith.train.quantized.importance import recorded
 from tinsmith.train.rules import default_preference_rate
 from tinsmith.train.steps import parts
 
@@ -45,12 +45,11 @@ class Judged:
         return sum(map(len, self.answers))
 
 
-class PreferenceMethod(Method):
-    folder = FOLDER
-    what = "an adapter"
+class PreferenceMethod(AdapterMethod):
     keys: ClassVar[tuple[str, ...]] = (*KEYS, "beta")
+    reads = ("preferences",)
+    needs = (("data", "preferences"),)
     share = "preferred"
-    starts = True
     reads_examples = False
     one_adapter = True
     gentle = 1.0  # the rate is low as it is
@@ -61,7 +60,7 @@ class PreferenceMethod(Method):
 
     def check_lengths(self, job: Job) -> None:
         for rows in split(job):
-            judged(job, rows)
+            PreferenceTrainee.judged(job, rows)
 
 
 class PreferenceTrainee(AdapterTrainee):
@@ -69,14 +68,14 @@ class PreferenceTrainee(AdapterTrainee):
     preferences, given or held out."""
 
     default_rate = staticmethod(default_preference_rate)
+    splits = False
 
     def plan(self, job: Job) -> None:
         options = job.options
         learned, validation = split(job)
         rows = self.judged(job, learned), self.judged(job, validation)
-        every = list(
-            dict.fromkeys(one for part in rows for row in part for one in (*row.answers, row.other) if one)
-        )
+        answers = (one for part in rows for row in part for one in (*row.answers, row.other))
+        every = list(dict.fromkeys(filter(None, answers)))
         self.beta, self.kept = options.beta, job.kept
         self.shared = self.sharing(every)
         uncounted = self.shared * len(rows[0][0].answers)
@@ -93,8 +92,17 @@ class PreferenceTrainee(AdapterTrainee):
         self.reference_digest = job.base_digest(str(options.batch_tokens), every)
         self.reference: dict[TokenSequence, float] = {}
 
-    def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
-        return judged(job, rows)
+    @staticmethod
+    def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
+        """Raises DataError for an answer that is too long."""
+        tokenize = job.tokenization()
+        return [
+            Judged(
+                tuple(tokenize([Example(row.input, output, where=row.where) for output in row.outputs])),
+                row.good,
+            )
+            for row in rows
+        ]
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
         import torch
@@ -116,21 +124,15 @@ class PreferenceTrainee(AdapterTrainee):
 
     def log_probabilities(self, sequences: Sequence[TokenSequence]) -> Tensor:
         """The sum over each answer's tokens; [sequences]."""
-        import torch
-
         packing = self.network.pack(sequences, self.shared)
         losses, _ = self.network.answer_losses(packing)
-        return torch.zeros(len(sequences), device=losses.device).index_add(0, packing.owner, -losses)
+        return losses.new_zeros(len(sequences)).index_add(0, packing.owner, -losses)
 
     def answers(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the answers, by network and by reference; [answers of a row, rows] each."""
-        import torch
-
-        sequences = [
-            one for place in range(len(rows[0].answers)) for one in (row.answers[place] for row in rows)
-        ]
+        sequences = [row.answers[place] for place in range(len(rows[0].answers)) for row in rows]
         own = self.log_probabilities(sequences)
-        reference = torch.tensor([self.reference[one] for one in sequences], device=self.network.device)
+        reference = own.new_tensor([self.reference[one] for one in sequences])
         return own.view(-1, len(rows)), reference.view(-1, len(rows))
 
     @abstractmethod
@@ -144,8 +146,6 @@ class PreferenceTrainee(AdapterTrainee):
         """The mean loss, and the share of rows whose judgement the network shares."""
         import torch
 
-        from tinsmith.train.quantized.importance import recorded
-
         total, kept, count = 0.0, 0, 0
         with torch.no_grad(), recorded(self.network) as self.importance:
             for batch in self.validation:
@@ -153,15 +153,6 @@ class PreferenceTrainee(AdapterTrainee):
                 total, kept = total + float(loss) * len(batch), kept + int(right.sum())
                 count += len(batch)
         return total / count, kept / count
-
-
-def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
-    """Raises DataError for an answer that is too long."""
-    tokenize = job.tokenization()
-    return [
-        Judged(tuple(tokenize([Example(row.input, output, where=row.where) for output in row.outputs])))
-        for row in rows
-    ]
 
 
 def split(job: Job) -> tuple[list[Preference], list[Preference]]:
@@ -177,7 +168,7 @@ def split(job: Job) -> tuple[list[Preference], list[Preference]]:
     chance = random.Random(f"{job.options.seed}/held out")
     held_out = set(chance.sample(inputs, max(1, len(inputs) // HELD_OUT)))
     learned = [row for row in job.preferences if row.input not in held_out]
-    if isinstance(learned[0], Rating) and len({row.good for row in learned if isinstance(row, Rating)}) < 2:
+    if len(learned[0].outputs) == 1 and len({row.good for row in learned}) < 2:
         raise InputError(
             "[data] preferences: outside the held-out rows all ratings are alike; add more of the other kind"
         )

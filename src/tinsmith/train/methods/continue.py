@@ -8,34 +8,13 @@ from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence, batches, some
-from tinsmith.train.methods import ORIGINALS_ONCE, Method
-from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.methods import ORIGINALS_ONCE
+from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
 HELD_OUT = 10  # one piece in so many is held out for validation
-
-
-class Continue(Method):
-    name = "continue"
-    folder = FOLDER
-    what = "an adapter"
-    starts = True
-    keys = (*KEYS, ORIGINALS_ONCE)
-    reads = ("text",)
-    needs = (("data", "text"),)
-
-    def check(self, job: Job) -> None:
-        if not job.texts or not job.validation:
-            raise InputError('method "continue" learns from text, and needs at least one validation example')
-
-    def check_lengths(self, job: Job) -> None:
-        super().check_lengths(job)
-        pieces_of(job)
-
-    def trainee(self, job: Job) -> ContinueTrainee:
-        return ContinueTrainee(job)
 
 
 def pieces_of(job: Job) -> list[TokenSequence]:
@@ -81,6 +60,23 @@ class ContinueTrainee(AdapterTrainee):
                 total, tokens = total + float(losses.sum()), tokens + len(losses)
         self.text_loss = total / tokens
         return super().examine()
+
+
+class Continue(AdapterMethod):
+    name = "continue"
+    keys = (*KEYS, ORIGINALS_ONCE)
+    reads = ("text",)
+    needs = (("data", "text"),)
+
+    def check(self, job: Job) -> None:
+        if not job.texts or not job.validation:
+            raise InputError('method "continue" learns from text, and needs at least one validation example')
+
+    def check_lengths(self, job: Job) -> None:
+        super().check_lengths(job)
+        pieces_of(job)
+
+    trainee = staticmethod(ContinueTrainee)
 
 
 method = Continue()

@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tinsmith import models
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
+from tinsmith.formats.model_files import model_digest
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.events import Event
-from tinsmith.train.methods import ORIGINALS_ONCE, Method
-from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.methods import ORIGINALS_ONCE
+from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
 from tinsmith.train.options import BASE_TEACHER
 from tinsmith.train.steps import parts
 
@@ -36,39 +38,12 @@ SHOTS = 5  # examples in the base's context
 _SEQUENCES = 32  # of a part of these
 
 
-class Distill(Method):
-    name = "distill"
-    folder = FOLDER
-    what = "an adapter"
-    starts = True
-    takes_images = False  # the teacher gets tokens alone
-    keys = (*KEYS, "teacher", ORIGINALS_ONCE)
-    needs = (("data", "train"), ("train", "teacher"))
-
-    def check(self, job: Job) -> None:
-        super().check(job)
-        if job.teacher is None:
-            raise InputError('method "distill" learns from a teacher; give one')
-        from tinsmith import models
-
-        try:
-            teacher = models.load(job.teacher)
-        except InputError as error:
-            raise InputError(f"[train] teacher: {error}") from None
-        check_vocabulary(f"[train] teacher: {job.teacher}", teacher.tokenizer, job.spec.tokenizer)
-
-    def trainee(self, job: Job) -> DistillTrainee:
-        return DistillTrainee(job)
-
-
 class DistillTrainee(AdapterTrainee):
     """prompts: by sequence, the teacher's prompt in place of its own, for all sequences of the job, so that the
     teacher runs once for all of its runs; taught: by sequence, the teacher's most likely tokens at the answer's
     positions and their probabilities, [answer, top] each."""
 
     def plan(self, job: Job) -> None:
-        from tinsmith.formats.model_files import model_digest
-
         assert job.teacher is not None
         options, self.path = job.options, job.teacher
         super().plan(job)
@@ -99,11 +74,21 @@ class DistillTrainee(AdapterTrainee):
         return {tokenize.prompt(example): tokenize.prompt(example, shown(example)) for example in every}
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
+        import torch
+
+        from tinsmith.train.distillation import TOP, answer_logits, likeliest
+
         every = list(self.prompts)
         chunks = [every[begin : begin + _SEQUENCES] for begin in range(0, len(every), _SEQUENCES)]
 
         def make(number: int) -> parts.Part:
-            return self.asked(chunks[number])
+            """The teacher's most likely tokens and their probabilities, for a part's answers in order."""
+            best = [
+                likeliest(answer_logits(self.teacher, self.prompts[one], one.answer), self.vocabulary, TOP)
+                for one in chunks[number]
+            ]
+            tokens, probabilities = zip(*best, strict=True)
+            return {"tokens": torch.cat(tokens), "probabilities": torch.cat(probabilities)}
 
         made = parts.kept(self.kept / TEACHER, self.teacher_digest, len(chunks), make, tell)
         for chunk, part in zip(chunks, made, strict=True):
@@ -115,19 +100,6 @@ class DistillTrainee(AdapterTrainee):
             self.taught |= zip(chunk, zip(tokens, probabilities, strict=True), strict=True)
         if vars(self).pop("teacher", None):  # shares its memory with the steps
             gc.collect()  # reference cycles keep the model
-
-    def asked(self, sequences: Sequence[TokenSequence]) -> parts.Part:
-        """The teacher's most likely tokens and their probabilities, for all the sequences' answers in order."""
-        import torch
-
-        from tinsmith.train.distillation import TOP, answer_logits, likeliest
-
-        best = [
-            likeliest(answer_logits(self.teacher, self.prompts[one], one.answer), self.vocabulary, TOP)
-            for one in sequences
-        ]
-        tokens, probabilities = zip(*best, strict=True)
-        return {"tokens": torch.cat(tokens), "probabilities": torch.cat(probabilities)}
 
     @cached_property
     def teacher(self) -> Model:
@@ -142,10 +114,6 @@ class DistillTrainee(AdapterTrainee):
             )
         return model
 
-    def weight(self, batch: Sequence[TokenSequence]) -> float:
-        """The loss is a mean over answers' tokens, as without a teacher."""
-        return super().weight(batch)
-
     def loss(self, batch: Sequence[TokenSequence]) -> Tensor:
         import torch
 
@@ -156,10 +124,9 @@ class DistillTrainee(AdapterTrainee):
         """tokens, probabilities [labels, top]: the teacher's; [labels]."""
         from tinsmith.train import distillation
 
-        device = self.network.device
-        teacher = distillation.Taught(tokens.long().to(device), probabilities.to(device))
-        states = self.network.answer_states(packing)
-        return distillation.losses(self.network, states, packing.targets, teacher)
+        device, states = self.network.device, self.network.answer_states(packing)
+        taught = tokens.long().to(device), probabilities.to(device)
+        return distillation.losses(self.network, states, packing.targets, *taught)
 
     def demand(self) -> Demand:
         import torch
@@ -186,6 +153,26 @@ def check_vocabulary(where: str, teacher: Tokenizer, own: Tokenizer) -> None:
             f"{where}: the teacher has another vocabulary than the base: token {place} is {its}, the base's "
             f"{token!r}; take a teacher of the base's family"
         )
+
+
+class Distill(AdapterMethod):
+    name = "distill"
+    takes_images = False  # the teacher gets tokens alone
+    keys = (*KEYS, "teacher", ORIGINALS_ONCE)
+    needs = (("data", "train"), ("train", "teacher"))
+
+    def check(self, job: Job) -> None:
+        super().check(job)
+        if job.teacher is None:
+            raise InputError('method "distill" learns from a teacher; give one')
+
+        try:
+            teacher = models.load(job.teacher)
+        except InputError as error:
+            raise InputError(f"[train] teacher: {error}") from None
+        check_vocabulary(f"[train] teacher: {job.teacher}", teacher.tokenizer, job.spec.tokenizer)
+
+    trainee = staticmethod(DistillTrainee)
 
 
 method = Distill()

@@ -10,8 +10,6 @@ from tinsmith.train.methods._preferences import Judged, PreferenceMethod, Prefer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tinsmith.train.job import Job
-
 
 def losses(margins: Tensor, beta: float) -> Tensor:
     """-log sigmoid(beta * margin) of each pair. margins [pairs]: the network's difference in log-probability
@@ -21,21 +19,17 @@ def losses(margins: Tensor, beta: float) -> Tensor:
     return -logsigmoid(beta * margins)
 
 
-class Dpo(PreferenceMethod):
-    name = "dpo"
-    reads = ("preferences",)
-    needs = (("data", "preferences"),)
-
-    def trainee(self, job: Job) -> DpoTrainee:
-        return DpoTrainee(job)
-
-
 class DpoTrainee(PreferenceTrainee):
     def verdict(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
         own, reference = self.answers(rows)
         chosen, rejected = own - reference
         margins = chosen - rejected
         return losses(margins, self.beta).mean(), margins > 0
+
+
+class Dpo(PreferenceMethod):
+    name = "dpo"
+    trainee = staticmethod(DpoTrainee)
 
 
 method = Dpo()

@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tinsmith import models
+from tinsmith.chat.chat_template import DIGEST, digest
 from tinsmith.errors import UnsupportedError
+from tinsmith.models import family
+from tinsmith.system.files import atomic_folder
 from tinsmith.train.methods import ORIGINALS_ONCE, Method
+from tinsmith.train.quantized import importance
 from tinsmith.train.rules import default_full_rate, default_scratch_rate
+from tinsmith.train.steps import checkpoint, together
 from tinsmith.train.steps.trainee import BETAS, Trainee
+from tinsmith.train.tensors import from_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,19 +33,6 @@ if TYPE_CHECKING:
 FOLDER = "trained"
 
 
-class Full(Method):
-    name = "full"
-    folder = FOLDER
-    is_beside = False
-    packs = False
-    what = "every weight"
-    keys = (ORIGINALS_ONCE,)
-    reads = ("text",)
-
-    def trainee(self, job: Job) -> Trainee:
-        return ModelTrainee(job)
-
-
 class ModelTrainee(Trainee):
     """A whole model, written as a Hugging Face folder. The loss is on the examples' answers and on all of the
     texts."""
@@ -46,7 +40,6 @@ class ModelTrainee(Trainee):
     marker = "config.json"
 
     def __init__(self, job: Job) -> None:
-        from tinsmith.models import family
         from tinsmith.train.model import devices, network
 
         self.spec = job.spec
@@ -75,8 +68,6 @@ class ModelTrainee(Trainee):
     def _chosen(self, job: Job) -> bool:
         """Whether moments are kept in 8 bits. A resumed run keeps its first choice, whatever memory is free
         now."""
-        from tinsmith.train.steps import checkpoint, together
-
         begun = checkpoint.moments(job.out_dir / checkpoint.NAME, self.digest)
         chosen = in_8_bits(self.spec.parameters, self.network.device)
         return together.from_first("mean" in begun if begun else chosen)
@@ -89,19 +80,14 @@ class ModelTrainee(Trainee):
             return super().optimizer(options)
         from tinsmith.train.footprint.eight_bit import AdamW8
 
-        return AdamW8(self.parameters().values(), self.rate, BETAS, options.weight_decay)
+        return AdamW8(self.network.parameters().values(), self.rate, BETAS, options.weight_decay)
 
     def keep(self) -> None:
-        from tinsmith import models
-        from tinsmith.system.files import atomic_folder
-        from tinsmith.train.quantized import importance
-
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             models.save_hf(self.trained(), fresh)
             importance.save(fresh, self.importance)
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
-        from tinsmith import models
         from tinsmith.train.model import network
 
         spec = models.load(folder)
@@ -110,14 +96,10 @@ class ModelTrainee(Trainee):
             from tinsmith.train.vision import model as vision_model
 
             stored |= vision_model.weights(spec.vision, f"model.{network.VISION}.")
-        return {name: stored[name] for name in self.parameters()}
+        return {name: stored[name] for name in self.network.parameters()}
 
     def trained(self) -> Spec:
         """The model with the current weights."""
-        from tinsmith.chat.chat_template import DIGEST, digest
-        from tinsmith.models import family
-        from tinsmith.train.tensors import from_folder
-
         stored = self.network.model.state_dict()
         tensors = dict(self.spec.tensors)
         for name in family.by_name(self.spec.family).tensors(self.spec.hyper):
@@ -136,6 +118,17 @@ def in_8_bits(parameters: int, device: torch.device) -> bool:
 
     whole = room.of(device).total()
     return whole is not None and parameters * (16 if device.type == "cuda" else 16 + 12) > whole / 2
+
+
+class Full(Method):
+    name = "full"
+    folder = FOLDER
+    is_beside = False
+    packs = False
+    what = "every weight"
+    keys = (ORIGINALS_ONCE,)
+    reads = ("text",)
+    trainee = staticmethod(ModelTrainee)
 
 
 method = Full()

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.tasks import by_name
 from tinsmith.train.batches.sequences import TokenSequence, cut
 from tinsmith.train.events import Event, Rolled
-from tinsmith.train.methods import Method
-from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
 from tinsmith.train.reinforcement.policy import Policy, Rollout, advantages, bits
-from tinsmith.train.rules import default_policy_rate
+from tinsmith.train.reinforcement.rewards import Reward
+from tinsmith.train.rules import default_preference_rate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,32 +38,11 @@ VALIDATED = 300  # validation examples that are answered
 CAP = 2.0  # of the weight that corrects for the sampler (truncated importance sampling, Yao et al., 2025)
 
 
-class Grpo(Method):
-    name = "grpo"
-    folder = FOLDER
-    what = "an adapter"
-    share, unit = "reward", ""
-    starts = True
-    one_adapter = True
-    takes_images = False  # rollouts are sampled from tokens alone
-    gentle = 1.0  # the rate is low as it is
-    passes = 1
-    renew = 10  # a step takes its time
-    keys: ClassVar[tuple[str, ...]] = (*KEYS, "reward", "rollouts", "prompts")
-
-    def found(self, value: float) -> str:
-        """A mean of rewards, which may be any numbers."""
-        return f"{self.share} {value:.3f}"
-
-    def trainee(self, job: Job) -> GrpoTrainee:
-        return GrpoTrainee(job)
-
-
 class GrpoTrainee(AdapterTrainee):
     """Plans batches of prompts with the right answers; a step learns from their Rollouts. asked: by planned
     sequence, its example; seen: sums over the current step's choices."""
 
-    default_rate = staticmethod(default_policy_rate)
+    default_rate = staticmethod(default_preference_rate)
 
     def plan(self, job: Job) -> None:
         self.options, self.constraint = job.options, job.constraint
@@ -81,7 +60,6 @@ class GrpoTrainee(AdapterTrainee):
         # An example's data for rewards, besides the prompt's tokens.
         given = [asdict(replace(one, where=None)) for one in (*self.asked.values(), *self.judged)]
         self.digest += hashlib.sha256(json.dumps(given, default=str).encode()).hexdigest() + job.reward_digest
-        self.told: Rolled | None = None
         self.seen: list[tuple[float, int]] = []
         self.weights: list[float] = []
 
@@ -117,8 +95,6 @@ class GrpoTrainee(AdapterTrainee):
         return Sampler(self.spec, self.room, self.constraint, torch.get_num_threads())
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
-        from tinsmith.train.reinforcement.rewards import Reward
-
         sampler = self.sampler
 
         def allows(text: str) -> bool:
@@ -127,12 +103,9 @@ class GrpoTrainee(AdapterTrainee):
         options = self.options
         self.reward = Reward(options.reward, options.task, self.labels, allows if self.constraint else None)
 
-    def items(self, batch: Sequence[TokenSequence], step: int) -> Sequence[Rollout]:
-        self.seen, self.weights = [], []
-        return self.drawn(batch, step)
-
-    def drawn(self, batch: Sequence[TokenSequence], step: int) -> list[Rollout]:
+    def items(self, batch: Sequence[TokenSequence], step: int) -> list[Rollout]:
         """Answers to the batch's prompts, of those whose answers differ in reward."""
+        self.seen, self.weights = [], []
         options, sampler = self.options, self.sampler
         sampler.take(self.network)
         chance, count = random.Random(f"{options.run_seed}/rollouts/{step}"), options.rollouts
@@ -203,24 +176,20 @@ class GrpoTrainee(AdapterTrainee):
         A step learns from its rollouts once, so the ratio to the sampling policy is 1, and its gradient is that
         of the log-probability.
         """
-        import torch
-
         policy = self.policy(batch)
-        chosen, owner, device = policy.chosen, policy.owner, policy.chosen.device
-        advantage = torch.tensor([one.advantage for one in batch], device=device)
+        chosen, owner = policy.chosen, policy.owner
+        advantage = chosen.new_tensor([one.advantage for one in batch])
         weight = self.correction(batch, policy)
         each = -(chosen - chosen.detach()).exp() * (advantage * weight)[owner]
         self.seen.append((float(policy.entropy.sum()), len(each)))
         self.weights += weight.tolist()
         sums = each.new_zeros(len(batch)).index_add(0, owner, each)
-        return (sums / torch.tensor([len(one.sequence.learned) for one in batch], device=device)).mean()
+        return (sums / sums.new_tensor([len(one.sequence.learned) for one in batch])).mean()
 
     def correction(self, batch: Sequence[Rollout], policy: Policy) -> Tensor:
         """By rollout, its probability under the network over that of the sampler, whose products round
         differently; at most CAP."""
-        import torch
-
-        drawn = torch.tensor([one.drawn for one in batch], device=policy.chosen.device)
+        drawn = policy.chosen.new_tensor([one.drawn for one in batch])
         sums = policy.chosen.new_zeros(len(batch)).index_add(0, policy.owner, policy.chosen.detach())
         return (sums - drawn).exp().clamp(max=CAP)
 
@@ -242,16 +211,12 @@ class GrpoTrainee(AdapterTrainee):
         """Tokens that go through the network at once: a step's rollouts have no bound."""
         return self.options.batch_tokens
 
-    def watched(self, step: int) -> Rolled | None:
-        if self.told is None or not self.seen:
-            return self.told and replace(self.told, step=step)
+    def watched(self, step: int) -> Rolled:
+        if not self.seen:
+            return self.told
         entropy, count = (math.fsum(one[place] for one in self.seen) for place in (0, 1))
-        return replace(
-            self.told,
-            step=step,
-            entropy=entropy / count,
-            weight=math.fsum(self.weights) / len(self.weights) if self.weights else None,
-        )
+        weight = math.fsum(self.weights) / len(self.weights) if self.weights else None
+        return replace(self.told, entropy=entropy / count, weight=weight)
 
     def examine(self) -> tuple[float, float]:
         """The mean loss of the right answers, and the mean reward of the most likely ones."""
@@ -261,17 +226,22 @@ class GrpoTrainee(AdapterTrainee):
         pairs = zip(answers, self.judged, strict=True)
         return loss, fmean(self.reward(answer.text, example) for answer, example in pairs)
 
-    def state(self) -> dict[str, Tensor]:
-        """The report of the latest step."""
-        import torch
 
-        told = json.dumps(self.told and asdict(self.told)).encode()
-        return super().state() | {"told": torch.frombuffer(bytearray(told), dtype=torch.uint8)}
+class Grpo(AdapterMethod):
+    name = "grpo"
+    share, unit = "reward", ""
+    one_adapter = True
+    takes_images = False  # rollouts are sampled from tokens alone
+    gentle = 1.0  # the rate is low as it is
+    passes = 1
+    renew = 10  # a step takes its time
+    keys: ClassVar[tuple[str, ...]] = (*KEYS, "reward", "rollouts", "prompts")
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        super().restore(tensors)
-        told = json.loads(bytes(tensors["told"].tolist()))
-        self.told = Rolled(**told) if told else None
+    def found(self, value: float) -> str:
+        """A mean of rewards, which may be any numbers."""
+        return f"{self.share} {value:.3f}"
+
+    trainee = staticmethod(GrpoTrainee)
 
 
 method = Grpo()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tinsmith.data.preferences import Preference, Rating
+from tinsmith.data.preferences import Preference
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.methods._preferences import Judged, PreferenceMethod, PreferenceTrainee
 
@@ -39,15 +39,6 @@ def others(answers: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     return found
 
 
-class Kto(PreferenceMethod):
-    name = "kto"
-    reads = ("preferences",)
-    needs = (("data", "preferences"),)
-
-    def trainee(self, job: Job) -> KtoTrainee:
-        return KtoTrainee(job)
-
-
 class KtoTrainee(PreferenceTrainee):
     """As in the paper, estimates the divergence from mismatched pairs: each row's input with the file's next
     answer that differs. good_weight: of a good output relative to a bad one, so that both kinds weigh the same
@@ -55,18 +46,17 @@ class KtoTrainee(PreferenceTrainee):
 
     def plan(self, job: Job) -> None:
         super().plan(job)
-        ratings = [row.good for row in job.preferences if isinstance(row, Rating)]
+        ratings = [row.good for row in job.preferences]
         self.good_weight = ratings.count(False) / ratings.count(True)
 
-    def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
-        plain = super().judged(job, rows)
-        judged = []
+    @staticmethod
+    def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
+        plain = PreferenceTrainee.judged(job, rows)
         mismatched = others([row.answers[0].answer for row in plain])
-        for row, rating, other in zip(plain, rows, mismatched, strict=True):
-            assert isinstance(rating, Rating)
-            (sequence,) = row.answers
-            judged.append(replace(row, good=rating.good, other=TokenSequence(sequence.prompt, other)))
-        return judged
+        return [
+            replace(row, other=TokenSequence(row.answers[0].prompt, other))
+            for row, other in zip(plain, mismatched, strict=True)
+        ]
 
     def verdict(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
         import torch
@@ -82,6 +72,11 @@ class KtoTrainee(PreferenceTrainee):
             divergence = apart.mean().clamp(min=0)
         each = losses(ratios, good, divergence, self.beta, self.good_weight)
         return each.mean(), (ratios > divergence) == good
+
+
+class Kto(PreferenceMethod):
+    name = "kto"
+    trainee = staticmethod(KtoTrainee)
 
 
 method = Kto()

@@ -8,11 +8,16 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
+from tinsmith.system.files import atomic_folder, write_text
+from tinsmith.train import tensors
 from tinsmith.train.adapters import peft_folder
+from tinsmith.train.beginning import start
 from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.model import vision_adapter
 from tinsmith.train.options import LANGUAGE
+from tinsmith.train.quantized import importance
 from tinsmith.train.rules import default_learning_rate
+from tinsmith.train.steps import together
 from tinsmith.train.steps.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from tinsmith.quant.presets import Mix
     from tinsmith.train.footprint.memory import Demand
     from tinsmith.train.job import Job
     from tinsmith.train.model.network import Network
@@ -34,18 +38,6 @@ VISION_PREFIX = f"base_model.model.model.{VISION}."
 FEEDBACK_TURNS = 2  # checkpoints between two quantizations with error feedback
 FIRST_BATCHES = 8  # of training data, which weigh inputs before the first validation
 KEYS = ("rank", "alpha", "targets", "qat")  # of every method that trains an adapter
-
-
-class Lora(Method):
-    name = "lora"
-    folder = FOLDER
-    keys = (*KEYS, "parts", ORIGINALS_ONCE)
-    what = "an adapter"
-    starts = True
-    replays = True
-
-    def trainee(self, job: Job) -> Trainee:
-        return AdapterTrainee(job)
 
 
 def _choose(network: Network, options: TrainOptions) -> None:
@@ -73,7 +65,6 @@ class AdapterTrainee(Trainee):
     default_rate = staticmethod(default_learning_rate)
 
     def __init__(self, job: Job, *, learns: bool = True) -> None:
-        from tinsmith.train.beginning import start
         from tinsmith.train.footprint import memory
         from tinsmith.train.model import devices, network
         from tinsmith.train.quantized.fake_quantization import FakeQuantization
@@ -99,7 +90,11 @@ class AdapterTrainee(Trainee):
         if count > 1 or not learns:
             return  # validation needs less memory than training took
         planned = self.fit(self.demand(), keep_packed, self.qat.size if self.qat else 0)
-        told = self._qat_note(options.qat)
+        told = ""
+        if options.qat:
+            name = options.qat if isinstance(options.qat, str) else options.qat.name
+            which = "every step" if self.only_qat else "every other step"
+            told = f"{which} under the errors of {name}, made anew every {self.steps_qat} steps"
         self.note = "; ".join(part for part in (self.note, told, why, planned) if part)
 
     def demand(self) -> Demand:
@@ -107,13 +102,6 @@ class AdapterTrainee(Trainee):
         from tinsmith.train.footprint import memory
 
         return memory.Demand()
-
-    def _qat_note(self, preset: str | Mix | None) -> str:
-        if preset is None:
-            return ""
-        name = preset if isinstance(preset, str) else preset.name
-        which = "every step" if self.only_qat else "every other step"
-        return f"{which} under the errors of {name}, made anew every {self.steps_qat} steps"
 
     def state(self) -> dict[str, Tensor]:
         if self.qat is None:
@@ -127,8 +115,6 @@ class AdapterTrainee(Trainee):
             self.qat.used = _under("qat:", tensors)
 
     def renew(self, step: int) -> None:
-        from tinsmith.train.quantized import importance
-
         if self.qat is None:
             return
         if step % self.steps_qat:
@@ -143,8 +129,6 @@ class AdapterTrainee(Trainee):
 
     def _make_qat(self, qat: FakeQuantization) -> None:
         """In every process, though only the first validates."""
-        from tinsmith.train.steps import together
-
         self.importance = together.from_first(self.importance)
         qat.renew(self.importance)
 
@@ -157,14 +141,12 @@ class AdapterTrainee(Trainee):
         if self.qat and self.only_qat:
             self._make_qat(self.qat)
 
-    def around_validation(self) -> AbstractContextManager[None]:
-        return self.qat.applied() if self.qat and self.only_qat else nullcontext()
+    def validate(self) -> tuple[float, float]:
+        with self.qat.applied() if self.qat and self.only_qat else nullcontext():
+            return super().validate()
 
     def keep(self) -> None:
         from safetensors import SafetensorError
-
-        from tinsmith.system.files import atomic_folder, write_text
-        from tinsmith.train.quantized import importance
 
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             try:
@@ -178,17 +160,12 @@ class AdapterTrainee(Trainee):
                 ) from error
             _sort(fresh / peft_folder.CONFIG)
             importance.save(fresh, self.importance)
-            if self.template is not None:
-                write_text(fresh / peft_folder.TEMPLATE, self.template)
-            if self.base_sha256:
-                write_text(fresh / peft_folder.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
+            peft_folder.write_origin(fresh, self.template, self.base_sha256)
             if self.mean_of > 1:
                 write_text(fresh / peft_folder.MEAN, json.dumps({"of": self.mean_of}) + "\n")
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
-        from safetensors.torch import load_file
-
-        stored = load_file(folder / peft_folder.WEIGHTS)
+        stored = tensors.load(folder / peft_folder.WEIGHTS)
         language = {f"{name.removesuffix('.weight')}.default.weight": value for name, value in stored.items()}
         return language | vision_adapter.stored(folder, VISION_PREFIX)
 
@@ -197,7 +174,7 @@ class AdapterTrainee(Trainee):
 
         every = [self.stored(folder) for folder in folders]
         with torch.no_grad():
-            for name, parameter in self.parameters().items():
+            for name, parameter in self.network.parameters().items():
                 parameter.copy_(torch.cat([one[name] for one in every], 0 if ".lora_A." in name else 1))
 
 
@@ -212,6 +189,21 @@ def _sort(config: Path) -> None:
     given = json.loads(config.read_text(encoding="utf-8"))
     changed = {key: sorted(value) if key == "target_modules" else value for key, value in given.items()}
     write_text(config, json.dumps(changed, indent=2) + "\n")
+
+
+class AdapterMethod(Method):
+    """Trains an adapter."""
+
+    folder = FOLDER
+    what = "an adapter"
+    starts = True
+
+
+class Lora(AdapterMethod):
+    name = "lora"
+    keys = (*KEYS, "parts", ORIGINALS_ONCE)
+    replays = True
+    trainee = staticmethod(AdapterTrainee)
 
 
 method = Lora()

@@ -14,8 +14,6 @@ from tinsmith.train.rules import default_learning_rate
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tinsmith.train.job import Job
-
 
 def losses(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     """-beta * log sigmoid(log odds ratio) of each pair; the odds of p are p / (1 - p). chosen, rejected
@@ -31,17 +29,6 @@ def _log_odds(log_probability: Tensor) -> Tensor:
     return log_probability - (-log_probability.expm1()).log()
 
 
-class Orpo(PreferenceMethod):
-    name = "orpo"
-    reads = ("preferences",)
-    needs = (("data", "preferences"),)
-    one_adapter = False
-    gentle = Method.gentle  # it learns the chosen outputs as examples are learned
-
-    def trainee(self, job: Job) -> OrpoTrainee:
-        return OrpoTrainee(job)
-
-
 class OrpoTrainee(PreferenceTrainee):
     """Adds the chosen outputs' cross entropy, as for examples, to the loss."""
 
@@ -51,15 +38,19 @@ class OrpoTrainee(PreferenceTrainee):
         """ORPO has no reference."""
 
     def verdict(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
-        import torch
-
         sequences = [row.answers[place] for place in (0, 1) for row in rows]
-        lengths = torch.tensor([float(len(one.answer)) for one in sequences], device=self.network.device)
-        lengths = lengths.view(2, -1)
         totals = self.log_probabilities(sequences).view(2, -1)
+        lengths = totals.new_tensor([len(one.answer) for one in sequences]).view(2, -1)
         chosen, rejected = totals / lengths
         entropy = -totals[0].sum() / lengths[0].sum()
         return entropy + losses(chosen, rejected, self.beta).mean(), chosen > rejected
+
+
+class Orpo(PreferenceMethod):
+    name = "orpo"
+    one_adapter = False
+    gentle = Method.gentle  # it learns the chosen outputs as examples are learned
+    trainee = staticmethod(OrpoTrainee)
 
 
 method = Orpo()

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.compiler.adapter import planned_prefix
 from tinsmith.errors import InputError
+from tinsmith.system.files import atomic_folder, write_text
+from tinsmith.train import tensors
+from tinsmith.train.adapters import peft_folder
 from tinsmith.train.adapters.prefix_bin import CONFIG, WEIGHTS
 from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.rules import default_prefix_rate
@@ -23,22 +26,6 @@ if TYPE_CHECKING:
     from tinsmith.train.options import TrainOptions
 
 FOLDER = "prefix"
-
-
-class Prefix(Method):
-    name = "prefix"
-    folder = FOLDER
-    what = "a prefix"
-    keys = ("prefix_length", ORIGINALS_ONCE)
-    merges = False
-    packs = False
-    takes_images = False
-
-    def trainee(self, job: Job) -> PrefixTrainee:
-        return PrefixTrainee(job)
-
-    def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
-        return planned_prefix(options.prefix_length, program), 0
 
 
 class PrefixTrainee(Trainee):
@@ -59,25 +46,14 @@ class PrefixTrainee(Trainee):
             self.note = "; ".join(part for part in (self.note, planned) if part)
 
     def keep(self) -> None:
-        from safetensors.torch import save as to_bytes
-
-        from tinsmith.system.files import atomic_folder, atomic_write, write_text
-        from tinsmith.train.adapters import peft_folder
-
         with atomic_folder(self.result, replaces=self.marker) as fresh:
-            with atomic_write(fresh / WEIGHTS) as file:
-                file.write(to_bytes({name: value.detach() for name, value in self.parameters().items()}))
+            states = {name: value.detach() for name, value in self.network.parameters().items()}
+            tensors.save(fresh / WEIGHTS, states)
             write_text(fresh / CONFIG, json.dumps(self.config, indent=2) + "\n")
-            if self.template is not None:
-                write_text(fresh / peft_folder.TEMPLATE, self.template)
-            if self.base_sha256:
-                write_text(fresh / peft_folder.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
+            peft_folder.write_origin(fresh, self.template, self.base_sha256)
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
-        from safetensors.torch import load_file
-
-        states: dict[str, Tensor] = load_file(folder / WEIGHTS)
-        return states
+        return tensors.load(folder / WEIGHTS)
 
 
 def first_tokens(job: Job) -> list[int]:
@@ -121,6 +97,20 @@ def described(job: Job, built: Any) -> dict[str, Any]:
         "keys": "rotated, as a cache holds them, for positions 0 to length - 1",
         "layers": layers,
     }
+
+
+class Prefix(Method):
+    name = "prefix"
+    folder = FOLDER
+    what = "a prefix"
+    keys = ("prefix_length", ORIGINALS_ONCE)
+    merges = False
+    packs = False
+    takes_images = False
+    trainee = staticmethod(PrefixTrainee)
+
+    def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
+        return planned_prefix(options.prefix_length, program), 0
 
 
 method = Prefix()

@@ -8,7 +8,6 @@ the matrices are bfloat16, with a float32 residual stream.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -92,10 +91,9 @@ class Network:
 
     def answer_states(self, packing: Packing) -> Tensor:
         """The head's input at each labelled position; [labels, dim]."""
-        with quiet():
-            states = self.trunk(
-                **self.given(packing), position_ids=packing.rotary, use_cache=False, packing=packing
-            ).last_hidden_state
+        states = self.trunk(
+            **self.given(packing), position_ids=packing.rotary, use_cache=False, packing=packing
+        ).last_hidden_state
         labelled: Tensor = states.flatten(0, 1).index_select(0, packing.labelled)
         return labelled
 
@@ -163,10 +161,9 @@ def whole(spec: Spec, device: torch.device = CPU) -> Whole:
     """The model with every weight trained."""
     base = base_model(spec).to(device)
     base.requires_grad_(True)
-    roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
-    head = base.get_output_embeddings()
+    head, roles = base.get_output_embeddings(), roles_of(spec)
     linears = {
-        roles[f"{path}.weight"]: module
+        roles[path]: module
         for path, module in base.named_modules()
         if isinstance(module, nn.Linear) and module is not head
     }
@@ -215,13 +212,12 @@ def build(
     origin = spec.general.get("name")
     model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
     packs = mixing.install(base)
-    roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
-    linears = {}
+    roles, linears = roles_of(spec), {}
     for name in sorted(wanted):
         module = base.get_submodule(name)
         # A layer that is not adapted keeps its type, and takes no other.
         module.forward = partial(_lora_forward, module, narrow=packs and not targets)
-        linears[roles[f"{name}.weight"]] = module
+        linears[roles[name]] = module
     for module in map(base.get_submodule, frozen):
         module.forward = partial(_plain_forward, module)
     if device.type == "cpu":
@@ -349,13 +345,17 @@ def adapted(spec: Spec, options: TrainOptions) -> dict[str, tuple[int, int, int]
     does."""
     with quiet():
         base = _bare(_config(spec))
-    wanted = _targets(spec.family, base, options.targets)
-    roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
-    shapes = {}
-    for path in sorted(wanted):
-        layer = base.get_submodule(path)
-        shapes[roles[f"{path}.weight"]] = (layer.out_features, layer.in_features, options.rank)
-    return shapes
+    roles = roles_of(spec)
+    layers = {path: base.get_submodule(path) for path in sorted(_targets(spec.family, base, options.targets))}
+    return {
+        roles[path]: (layer.out_features, layer.in_features, options.rank) for path, layer in layers.items()
+    }
+
+
+def roles_of(spec: Spec) -> dict[str, str]:
+    """The roles of the spec's matrices, by the paths of transformers' modules."""
+    tensors = family.by_name(spec.family).tensors(spec.hyper)
+    return {name.hf.removesuffix(".weight"): name.role for name in tensors}
 
 
 def _bare(config: Any) -> Any:
@@ -393,27 +393,15 @@ def weights(spec: Spec, elsewhere: Collection[str] = ()) -> dict[str, Tensor]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hides transformers' progress bars, and its advice to install faster GPU kernels. The last of several
-    threads restores the settings that the first one found."""
+    """Hides transformers' progress bars, and its advice to install faster GPU kernels."""
     from transformers.utils import logging
 
-    with _quiet_lock:
-        if not _quiet:
-            _quiet[:] = logging.get_verbosity(), logging.is_progress_bar_enabled(), 0
-            logging.set_verbosity_error()
-            logging.disable_progress_bar()
-        _quiet[2] += 1
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
-        with _quiet_lock:
-            level, bars, _quiet[2] = *_quiet[:2], _quiet[2] - 1
-            if not _quiet[2]:
-                _quiet.clear()
-                logging.set_verbosity(level)
-                if bars:
-                    logging.enable_progress_bar()
-
-
-_quiet_lock = threading.Lock()
-_quiet: list[Any] = []  # the log level, whether there were bars, and the threads inside
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -146,7 +146,6 @@ def _run(trunk: nn.Module, packing: Packing, states: States) -> Tensor:
     # transformers before 5.24 calls it past_key_values.
     name = "cache" if "cache" in inspect.signature(trunk.forward).parameters else "past_key_values"
     given: dict[str, Any] = {name: states, "use_cache": False, "packing": packing}
-    with network.quiet():
-        ran = trunk(input_ids=packing.tokens, position_ids=packing.positions + states.length, **given)
+    ran = trunk(input_ids=packing.tokens, position_ids=packing.positions + states.length, **given)
     hidden: Tensor = ran.last_hidden_state
     return hidden

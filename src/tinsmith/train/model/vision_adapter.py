@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.compiler.vision import graph_of, matrices_of, own_tensors
 from tinsmith.errors import FormatError, InputError
+from tinsmith.formats import safetensors
 from tinsmith.spec import Vision
-from tinsmith.train.adapters.peft_folder import CONFIG, VISION_WEIGHTS, check_finite, scale_of
+from tinsmith.train import tensors
+from tinsmith.train.adapters.peft_folder import CONFIG, VISION_WEIGHTS, float32, scale_of
 from tinsmith.train.options import PROJECTOR, VISION_ENCODER
 from tinsmith.train.tensors import from_float32, to_float32
 
@@ -54,20 +56,18 @@ def weights(network: Network) -> dict[str, torch.Tensor]:
 
 
 def save(network: Network, folder: Path) -> None:
-    from safetensors.torch import save as to_bytes
-
-    found = weights(network)
-    if found:
-        (folder / VISION_WEIGHTS).write_bytes(to_bytes(found))
+    if found := weights(network):
+        tensors.save(folder / VISION_WEIGHTS, found)
 
 
 def stored(folder: Path, prefix: str) -> dict[str, torch.Tensor]:
     """The tensors that `save` wrote, by the parameters' names. prefix: of the names."""
-    from safetensors.torch import load_file
+    import torch
 
-    path = folder / VISION_WEIGHTS
-    factors = load_file(path) if path.exists() else {}
-    return {f"{prefix}{name.removesuffix('.weight')}.default.weight": value for name, value in factors.items()}
+    return {
+        f"{prefix}{name.removesuffix('.weight')}.default.weight": torch.from_numpy(value)
+        for name, value in _read(folder).items()
+    }
 
 
 def load(vision: VisionModel, folder: Path, copies: int) -> None:
@@ -97,17 +97,9 @@ def load(vision: VisionModel, folder: Path, copies: int) -> None:
 
 def _read(folder: Path) -> dict[str, Any]:
     """The folder's factors, numpy, by their names in the file; none without the file."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     path = folder / VISION_WEIGHTS
-    try:
-        factors = load_file(path) if path.exists() else {}
-    except SafetensorError as error:
-        raise FormatError(f"{path}: damaged: {error}; train the adapter again") from None
-    for name, value in factors.items():
-        check_finite(path, name, value)
-    return factors
+    factors = safetensors.read(path) if path.exists() else {}
+    return {name: float32(path, name, value) for name, value in factors.items()}
 
 
 def merge(vision: Vision, folder: Path) -> Vision:

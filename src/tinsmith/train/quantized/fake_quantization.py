@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from tinsmith import quant
 from tinsmith.formats.weights import weight_format
 from tinsmith.models.family import TensorName, by_name
 from tinsmith.quant.convert import converted
+from tinsmith.quant.model import Feedback
+from tinsmith.quant.presets import Mix
 from tinsmith.spec import Spec
 from tinsmith.spec import Tensor as SpecTensor
 from tinsmith.train.adapters.peft_folder import Factors
@@ -31,10 +33,6 @@ from tinsmith.train.model.network import Network
 from tinsmith.train.model.packed import weight_of
 from tinsmith.train.quantized import importance
 from tinsmith.train.tensors import to_folder
-
-if TYPE_CHECKING:
-    from tinsmith.quant.model import Feedback
-    from tinsmith.quant.presets import Mix
 
 _GROUP = 1 << 24  # weights that are float32 at once, encoded on all cores
 

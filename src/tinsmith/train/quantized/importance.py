@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.errors import FormatError, InputError, MissingExtraError
-from tinsmith.system.files import atomic_write
+from tinsmith.errors import InputError
+from tinsmith.formats import safetensors
+from tinsmith.train import tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -69,24 +70,13 @@ def weights(means: dict[str, Tensor]) -> dict[str, bytes]:
 
 
 def save(folder: Path, means: dict[str, Tensor]) -> None:
-    from safetensors.torch import save as to_bytes
-
-    with atomic_write(folder / NAME) as file:
-        file.write(to_bytes(means))
+    tensors.save(folder / NAME, means)
 
 
 def load(adapter_dir: Path) -> dict[str, bytes]:
     """The saved values, as from `weights`. Raises InputError for an adapter's folder without them, FormatError
     for a damaged file."""
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ImportError:
-        raise MissingExtraError("safetensors", "train") from None
-    try:
-        arrays = load_file(Path(adapter_dir) / NAME)
-    except FileNotFoundError:
-        raise InputError(f"{adapter_dir}: holds no {NAME}; train the adapter again") from None
-    except SafetensorError as error:
-        raise FormatError(f"{adapter_dir}/{NAME}: damaged: {error}; train the adapter again") from None
-    return {role: array.astype("float32").tobytes() for role, array in arrays.items()}
+    path = Path(adapter_dir) / NAME
+    if not path.exists():
+        raise InputError(f"{adapter_dir}: holds no {NAME}; train the adapter again")
+    return {role: bytes(one.data) for role, one in safetensors.read(path).items()}  # type: ignore[arg-type]

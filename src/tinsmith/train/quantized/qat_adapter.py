@@ -8,14 +8,11 @@ A single adapter that half of the steps prepare for these errors costs the other
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from tinsmith.quant.model import Feedback
+from tinsmith.quant.presets import Mix
 from tinsmith.train.events import TrainResult
-
-if TYPE_CHECKING:
-    from tinsmith.quant.model import Feedback
-    from tinsmith.quant.presets import Mix
-    from tinsmith.train.job import Job
+from tinsmith.train.job import Job
 
 FOLDER = "qat"  # in a run's
 SHARE = 0.25  # of the first adapter's epochs and rate: it has learned its task

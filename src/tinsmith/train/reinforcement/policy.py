@@ -43,14 +43,10 @@ def advantages(rewards: Sequence[Sequence[float]]) -> list[list[float]]:
     """By group, each reward's distance from the group's mean, over the group's spread."""
     found = []
     for group in rewards:
-        mean, by = fmean(group), _spread(group) + _TINY
-        found.append([(reward - mean) / by for reward in group])
+        mean = fmean(group)
+        variance = sum((reward - mean) ** 2 for reward in group) / max(1, len(group) - 1)
+        found.append([(reward - mean) / (math.sqrt(variance) + _TINY) for reward in group])
     return found
-
-
-def _spread(values: Sequence[float]) -> float:
-    mean = fmean(values)
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1))
 
 
 def bits(masks: Sequence[bytes], like: Tensor) -> Tensor:

@@ -12,15 +12,13 @@ from dataclasses import asdict
 from numbers import Real
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import tasks
 from tinsmith.data.leaves import ITEM
+from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.system import reading
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 EXACT, VALID, FIELDS = NAMES = "exact", "valid", "fields"
 # Whether an answer's text keeps a constraint besides its task's rules.

@@ -8,13 +8,13 @@ is, as torch uses it too.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from tinsmith import _core, quant
 from tinsmith.compiler import build_image
+from tinsmith.compiler.adapter import compile_adapter
 from tinsmith.compiler.program import read_program
 from tinsmith.constraint import Constraint
 from tinsmith.errors import RuntimeFault
@@ -22,14 +22,11 @@ from tinsmith.formats.weights import weight_format
 from tinsmith.models.family import by_name
 from tinsmith.runtime.adapters import aligned
 from tinsmith.runtime.generation import Sampling, TokenRequest
-from tinsmith.runtime.many import generate_many, scheduler_for
 from tinsmith.runtime.model import Model
-from tinsmith.train.adapters import bin as adapter_bin
-from tinsmith.train.adapters.peft_folder import Factors
-
-if TYPE_CHECKING:
-    from tinsmith.spec import Spec
-    from tinsmith.train.model.network import Network
+from tinsmith.runtime.scheduler import generate_many, scheduler_for
+from tinsmith.spec import Spec
+from tinsmith.train.adapters.peft_folder import Factors, low_rank
+from tinsmith.train.model.network import Network
 
 FORMAT = "Q8_0"
 CONCURRENCY = 32
@@ -59,16 +56,12 @@ class Sampler:
 
     def take(self, network: Network) -> None:
         """Samples from the network's current adapter."""
-        factors: Mapping[str, Factors] = {
-            role: Factors(
-                self.names[role],
-                module.lora_A["default"].weight.detach().cpu().numpy(),
-                module.lora_B["default"].weight.detach().cpu().numpy(),
-                module.scaling["default"],
-            )
-            for role, module in network.linears.items()
-        }
-        data = aligned(adapter_bin.packed(factors, self.program))
+        factors = {}
+        for role, module in network.linears.items():
+            a, b = (one["default"].weight.detach().cpu().numpy() for one in (module.lora_A, module.lora_B))
+            one = Factors(self.names[role], a, b, module.scaling["default"])
+            factors[role] = low_rank("the adapter", one)
+        data = aligned(compile_adapter(factors, self.program))
         self.applied = ((_core.Adapter(self.model.core, data), 1.0),)
 
     def draw(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinsmith.errors import FormatError
 from tinsmith.system import reading
-from tinsmith.system.files import atomic_write, remove
+from tinsmith.system.files import remove
+from tinsmith.train import tensors as tensor_files
 
 if TYPE_CHECKING:
     import torch
@@ -24,11 +25,7 @@ _kept: set[Path] = set()
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """state: anything that JSON represents."""
-    from safetensors.torch import save as to_bytes
-
-    data = to_bytes({name: value.contiguous() for name, value in tensors.items()}, {"state": json.dumps(state)})
-    with atomic_write(path) as file:
-        file.write(data)
+    tensor_files.save(path, tensors, {"state": json.dumps(state)})
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

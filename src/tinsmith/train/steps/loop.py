@@ -9,22 +9,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from tinsmith.errors import FormatError, InputError
+from tinsmith.system.from_json import from_json
 from tinsmith.system.memory import resident
 from tinsmith.train.events import Event, Point, Rolled, Started, Step, TrainResult, Validated
 from tinsmith.train.layers.sharing import side_by_side
 from tinsmith.train.model import devices
-from tinsmith.train.model.network import quiet
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import checkpoint, together
 from tinsmith.train.steps.trainee import Trainee
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _STATE = "state:"  # before the names of the trainee's tensors
 
@@ -37,9 +34,9 @@ class _Progress:
     tokens: int = 0
     seconds: float = 0.0
     part_tokens: int | None = None
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    validations: list[dict[str, Any]] = field(default_factory=list)
-    rollouts: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[Point] = field(default_factory=list)
+    validations: list[Validated] = field(default_factory=list)
+    rollouts: list[Rolled] = field(default_factory=list)
 
 
 class Loop:
@@ -50,7 +47,7 @@ class Loop:
     ) -> None:
         self.trainee, self.options, self.out_dir, self.on_event = trainee, options, out_dir, on_event
         self._lay_out()
-        self.parameters = trainee.parameters()
+        self.parameters = trainee.network.parameters()
         self.optimizer = trainee.optimizer(options)
         self.note = trainee.note
         averaged = self.parameters if options.average else {}
@@ -60,15 +57,9 @@ class Loop:
     def _lay_out(self) -> None:
         self.epoch_ends = list(accumulate(map(len, self.trainee.epochs)))
         self.plan = [batch for epoch in self.trainee.epochs for batch in epoch]
-        # Cumulative tokens, so that no step sums over the whole plan.
-        self.token_ends = list(accumulate(sum(len(sequence) for sequence in batch) for batch in self.plan))
 
     def finish(self) -> TrainResult:
         """Runs to the end, from the checkpoint if there is one."""
-        with quiet():  # entered once for all passes, which is faster
-            return self._finish()
-
-    def _finish(self) -> TrainResult:
         self.trainee.check_sharing()
         anew = self._resume()
         together.from_first(None)  # all have read the checkpoint before it is written again
@@ -99,8 +90,8 @@ class Loop:
             tokens=progress.tokens,
             seconds=progress.seconds,
             curve=progress.curve,
-            validations=[Validated(**row) for row in progress.validations],
-            rollouts=[Rolled(**row) for row in progress.rollouts],
+            validations=progress.validations,
+            rollouts=progress.rollouts,
         )
 
     def _begin_epoch(self) -> None:
@@ -133,8 +124,7 @@ class Loop:
 
     def points(self) -> list[Point]:
         """The curve of the planned steps so far before it diverged."""
-        curve = self.progress.curve[: len(self.plan)]
-        return [Point(step, loss) for step, loss in curve if math.isfinite(loss)]
+        return [point for point in self.progress.curve[: len(self.plan)] if math.isfinite(point.loss)]
 
     def _step(self, batch: Sequence[Sized]) -> float:
         progress = self.progress
@@ -148,9 +138,9 @@ class Loop:
         self.optimizer.zero_grad()
         self._average()
         progress.step += 1
-        progress.curve.append((progress.step, loss))
+        progress.curve.append(Point(progress.step, loss))
         if rolled := self.trainee.watched(progress.step):
-            progress.rollouts.append(asdict(rolled))
+            progress.rollouts.append(rolled)
             self.on_event(rolled)
         return loss
 
@@ -211,10 +201,9 @@ class Loop:
 
     def _tell_step(self, loss: float, speed: float) -> None:
         step, steps = self.progress.step, len(self.plan)
-        left = (self.token_ends[-1] - self.token_ends[step - 1]) / speed
         epoch = 1 + sum(step > end for end in self.epoch_ends)
         rate = self.trainee.rate * self._schedule(step - 1)
-        self.on_event(Step(step, steps, epoch, loss, rate, speed, left, resident()))
+        self.on_event(Step(step, steps, epoch, loss, rate, speed, resident()))
 
     def _validate(self) -> None:
         """Compares the latest and the averaged weights with the best so far."""
@@ -233,7 +222,7 @@ class Loop:
         is_best = self._is_best(loss, exact)
         epoch = self.epoch_ends.index(progress.step) + 1
         event = Validated(epoch, progress.step, loss, exact, is_best, averaged, self.trainee.text_loss)
-        progress.validations.append(asdict(event))
+        progress.validations.append(event)
         if is_best and together.number() == 0:
             self.trainee.keep()
         self.on_event(event)
@@ -246,14 +235,11 @@ class Loop:
         earlier = self.progress.validations
         if not earlier:
             return True
-        kept: float = next(row["loss"] for row in reversed(earlier) if row["best"])
-        most: float = max(row["exact"] for row in earlier)
+        kept = next(row.loss for row in reversed(earlier) if row.best)
+        most = max(row.exact for row in earlier)
         answers = sum(map(len, self.trainee.validation))
         chance = math.sqrt(max(0.0, most * (1 - most)) / answers)
         return exact > most or (loss < kept and exact >= most - chance)
-
-    def _checkpoint_path(self) -> Path:
-        return self.out_dir / checkpoint.NAME
 
     def _save(self) -> None:
         if together.number():
@@ -264,7 +250,7 @@ class Loop:
         tensors |= devices.random_tensors(self.trainee.network.device)
         tensors |= {f"{_STATE}{name}": value for name, value in self.trainee.state().items()}
         checkpoint.save(
-            self._checkpoint_path(),
+            self.out_dir / checkpoint.NAME,
             tensors,
             {"digest": self.trainee.digest, "chosen": self.trainee.chosen, **asdict(self.progress)},
         )
@@ -273,7 +259,7 @@ class Loop:
         """Loads the checkpoint if it belongs to this run. Returns a note for the report if it does not."""
         trainee = self.trainee
         trainee.prepare(self.on_event)  # computed with the initial weights
-        saved = checkpoint.load(self._checkpoint_path())
+        saved = checkpoint.load(self.out_dir / checkpoint.NAME)
         if saved is None:
             return ""
         if saved[1].pop("digest", None) != trainee.digest:
@@ -292,10 +278,9 @@ class Loop:
         if chosen := state.pop("chosen"):
             self.trainee.choose(chosen)
             self._lay_out()
-        self.progress = _Progress(**state)
+        self.progress = from_json(_Progress, state)
         # Another split rounds sums differently: a resumed run keeps its own, unless memory is short.
         limits = [limit for limit in (trainee.part_tokens, self.progress.part_tokens) if limit]
         trainee.part_tokens = self.progress.part_tokens = min(limits, default=None)
-        self.progress.curve = [(step, loss) for step, loss in state["curve"]]
         self.note += f"; resumed at step {self.progress.step} of {len(self.plan)}"
         return ""

@@ -17,13 +17,14 @@ from tinsmith.tasks import by_name
 from tinsmith.train.batches.replay import Replay
 from tinsmith.train.batches.sequences import TokenSequence, batches, cut, dealt, shared_prefix, some
 from tinsmith.train.events import Replayed, Rolled
+from tinsmith.train.quantized.importance import recorded
 from tinsmith.train.rules import SHORT_RUN, Rule
 from tinsmith.train.steps import together
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
     from torch.optim import Optimizer
 
     from tinsmith.data.readers import Example
@@ -51,17 +52,18 @@ class Graded:
 class Trainee(ABC):
     """A network that learns sequences' answers by cross entropy; subclasses may plan otherwise.
 
-    own: the job's examples beside their sequences; lessons: the sequences of each epoch, replayed ones aside;
-    epochs: batches in order, by epoch, of whatever has a length in tokens; learned: every sequence that an
-    epoch of this run, or of another of its job, may have; validation: batches; rate, note: the highest learning
-    rate, and how it was chosen; digest: of everything that decides the run: only a checkpoint with the same
-    digest is resumed; result: the folder that `keep` writes the best to; importance: mean squares of the
-    layers' inputs in the latest validation, by role; text_loss: of plain text in it, where some is held out;
-    marker: the file by which such a folder is known; part_tokens: of what goes through the network at once,
-    where memory asks for less than a batch; replay: of what was learned before, None where nothing was; chosen:
-    what it chose for the epochs that have begun, which a checkpoint keeps."""
+    own: the job's examples with their sequences; lessons: the sequences of each epoch, without replayed ones;
+    epochs: batches in order, by epoch, of items with a length in tokens; learned: every sequence that an epoch
+    of this run, or of another of its job, may have; validation: batches; rate, note: the highest learning rate,
+    and how it was chosen; digest: of everything that decides the run: only a checkpoint with the same digest is
+    resumed; result: the folder that `keep` writes the best to; marker: the file that identifies this folder;
+    splits: whether a batch's loss is the mean of its parts' with their weights; importance: mean squares of the
+    layers' inputs in the latest validation, by role; text_loss: of held-out plain text in it; part_tokens: the
+    most tokens in a pass, None for whole batches; replay: of earlier examples; chosen: the examples replayed in
+    the epochs that have begun, which a checkpoint keeps."""
 
     marker: ClassVar[str]
+    splits: ClassVar[bool] = True
     epochs: Sequence[Sequence[Sequence[Sized]]]
     validation: Sequence[Any]
     digest: str
@@ -151,15 +153,11 @@ class Trainee(ABC):
         """The length of the sequences' common prefix, which a batch computes once."""
         return len(shared_prefix(every)) if self.network.packs else 0
 
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """The trained parameters, by name, in a fixed order."""
-        return self.network.parameters()
-
     def optimizer(self, options: TrainOptions) -> Optimizer:
         """AdamW over the parameters, in their order."""
         import torch
 
-        parameters, decay = self.parameters().values(), options.weight_decay
+        parameters, decay = self.network.parameters().values(), options.weight_decay
         return torch.optim.AdamW(parameters, self.rate, betas=BETAS, weight_decay=decay, fused=True)
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
@@ -222,20 +220,15 @@ class Trainee(ABC):
         return None
 
     def loss(self, batch: Sequence[Any]) -> Tensor:
-        """The batch's mean loss, for the backward pass."""
+        """The batch's mean loss, for the backward pass. An override that is no mean of its parts' losses turns
+        `splits` off."""
         losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared))
         return losses.mean()
 
     def weight(self, batch: Sequence[Any]) -> float:
         """A batch's weight in a mean of losses: with these weights the losses of a batch's parts average to the
-        batch's loss. An override of `loss` overrides this too, if such a weight exists."""
+        batch's loss, if it `splits`."""
         return sum(len(sequence.learned) for sequence in batch)
-
-    @property
-    def splits(self) -> bool:
-        """Whether the loss of a batch is the mean of its parts' with their weights."""
-        kind = next(kind for kind in type(self).__mro__ if "loss" in vars(kind))
-        return "weight" in vars(kind)
 
     def parts(self, batch: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """A batch's passes through the network, one part after the other."""
@@ -269,18 +262,11 @@ class Trainee(ABC):
 
     def validate(self) -> tuple[float, float]:
         """The mean loss, and the share of right answers."""
-        with self.around_validation():
-            return self.examine()
-
-    def around_validation(self) -> AbstractContextManager[None]:
-        """The context of a validation."""
-        return nullcontext()
+        return self.examine()
 
     def examine(self) -> tuple[float, float]:
         """The mean loss, and the share of answers every token of which is the most likely."""
         import torch
-
-        from tinsmith.train.quantized.importance import recorded
 
         total, tokens, exact, count = 0.0, 0, 0, 0
         with torch.no_grad(), recorded(self.network) as self.importance:
@@ -307,17 +293,14 @@ class Trainee(ABC):
 
     def take_mean(self, folders: Sequence[Path]) -> None:
         """Loads the mean of the weights in the folders."""
-        import torch
-
-        parameters = self.parameters()
-        with torch.no_grad():
-            for parameter in parameters.values():
-                parameter.zero_()
-            for folder in folders:
-                for name, value in self.stored(folder).items():
-                    parameters[name].add_(value.to(parameters[name].device))
-            for parameter in parameters.values():
-                parameter.div_(len(folders))
+        values = {name: parameter.data for name, parameter in self.network.parameters().items()}
+        for value in values.values():
+            value.zero_()
+        for folder in folders:
+            for name, stored in self.stored(folder).items():
+                values[name].add_(stored.to(values[name].device))
+        for value in values.values():
+            value.div_(len(folders))
 
     def state(self) -> dict[str, Tensor]:
         """A checkpoint's tensors besides the trained weights."""

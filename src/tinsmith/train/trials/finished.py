@@ -17,25 +17,20 @@ from tinsmith.train.steps import checkpoint, together
 def once(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
     """The result of `train`, run now or recorded in `path`, which is in the folder of its checkpoint and
     result. digest: of everything that decides the result."""
-    done = together.from_first(_read(path, digest))
+    done, is_first = together.from_first(_read(path, digest)), together.number() == 0
     if done is None:
         # Keeps the checkpoint until the record is written: a kill in between loses nothing.
         with checkpoint.kept(path.parent):
-            done = _trained(path, digest, train)
-    if together.number() == 0:
+            if is_first:
+                files.remove(path)  # its result is about to be replaced
+            done = train()
+            if is_first:
+                record = {"digest": digest, "left": _left(done.folder), "result": done.record()}
+                files.write_text(path, json.dumps(record) + "\n")
+    if is_first:
         checkpoint.drop(path.parent)
     together.from_first(None)  # all processes wait for the first one's files
     return done
-
-
-def _trained(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
-    if together.number() == 0:
-        files.remove(path)  # its result is about to be replaced
-    result = train()
-    if together.number() == 0:
-        record = {"digest": digest, "left": _left(result.folder), "result": result.record()}
-        files.write_text(path, json.dumps(record) + "\n")
-    return result
 
 
 def _read(path: Path, digest: str) -> TrainResult | None:
@@ -48,7 +43,7 @@ def _read(path: Path, digest: str) -> TrainResult | None:
             return None
         result = TrainResult.of(record["result"], path.parent)
         return result if record["left"] == _left(result.folder) else None
-    except (FormatError, TypeError, KeyError):
+    except (FormatError, TypeError, KeyError, ValueError):
         return None  # an unreadable record counts as none
 
 

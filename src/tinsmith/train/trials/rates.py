@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 
@@ -24,15 +23,14 @@ from tinsmith import hub
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system import reading
 from tinsmith.system.files import claim, write_text
-from tinsmith.train.events import Event, Point, Preparing, Trial, Trying
+from tinsmith.system.from_json import from_json
+from tinsmith.train.events import Event, Preparing, Trial, Trying, Validated
+from tinsmith.train.job import Job
+from tinsmith.train.methods import Method
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import together
 from tinsmith.train.steps.loop import Loop
-
-if TYPE_CHECKING:
-    from tinsmith.train.job import Job
-    from tinsmith.train.methods import Method
-    from tinsmith.train.options import TrainOptions
-    from tinsmith.train.steps.trainee import Trainee
+from tinsmith.train.steps.trainee import Trainee
 
 FOLDER = "rates"  # in a run's: the trials under way
 VALIDATED = 100  # validation examples that a trial is measured on
@@ -40,8 +38,7 @@ AVERAGE = 0.5  # the share of a trial's steps that its weights are averaged over
 LEAST_STEPS = 6  # of a candidate, for a meaningful loss
 
 
-@dataclass(frozen=True)
-class Rung:
+class Rung(NamedTuple):
     """candidates: their number; steps: that each has taken in total at the end."""
 
     candidates: int
@@ -120,15 +117,14 @@ def _halved(
     left = list(rates)
     more = [after - before for before, after in pairwise((0, *(rung.steps for rung in plan)))]
     count = sum(rung.candidates * steps for rung, steps in zip(plan, more, strict=True))
-    number, every, done = 0, sum(rung.candidates for rung in plan), 0
+    trying = Trying(0, sum(rung.candidates for rung in plan), 0.0, 0, count)
     for rung, steps in zip(plan, more, strict=True):
         tried = []
         for rate in left[: rung.candidates]:
-            number += 1
-            begun = Trying(number, every, rate, rung.steps - steps, rung.steps, done, count)
-            tried.append(_try(method, job, folder / f"{rate:g}", begun, on_event))
+            trying = replace(trying, number=trying.number + 1, learning_rate=rate)
+            tried.append(_try(method, job, folder / f"{rate:g}", rung.steps, trying, on_event))
             on_event(tried[-1])
-            done += steps
+            trying = replace(trying, done=trying.done + steps)
         tried.sort(key=lambda trial: (math.inf if trial.loss is None else trial.loss, trial.learning_rate))
         if tried[0].loss is None:
             raise InputError(
@@ -140,9 +136,11 @@ def _halved(
     return trials
 
 
-def _try(method: Method, job: Job, folder: Path, begun: Trying, tell: Callable[[Event], None]) -> Trial:
+def _try(
+    method: Method, job: Job, folder: Path, steps: int, trying: Trying, tell: Callable[[Event], None]
+) -> Trial:
     """Continues from the candidate's checkpoint of an earlier rung, if there is one."""
-    rate, steps = begun.learning_rate, begun.steps
+    rate = trying.learning_rate
     options = replace(job.options, learning_rate=rate, average=AVERAGE, qat=None)
     trial = replace(
         job, options=options, out_dir=folder, kept_dir=job.kept, validation=job.validation[:VALIDATED]
@@ -150,7 +148,7 @@ def _try(method: Method, job: Job, folder: Path, begun: Trying, tell: Callable[[
     torch.manual_seed(options.seed)
     trainee = method.trainee(trial)
     trainee.validate_on(VALIDATED)
-    loop = _TrialLoop(trainee, options, folder, begun, tell)
+    loop = _TrialLoop(trainee, options, folder, steps, trying, tell)
     return Trial(rate, steps, loop.loss(), loop.points())
 
 
@@ -162,17 +160,18 @@ class _TrialLoop(Loop):
         trainee: Trainee,
         options: TrainOptions,
         folder: Path,
-        begun: Trying,
+        steps: int,
+        trying: Trying,
         tell: Callable[[Event], None],
     ) -> None:
         def prepared(event: Event) -> None:
-            if isinstance(event, Preparing) and begun.number == 1:  # the others find it made
+            if isinstance(event, Preparing) and trying.number == 1:  # the others find it made
                 tell(event)
 
         super().__init__(trainee, options, folder, prepared)
-        self.begun, self.tell = begun, tell
+        self.trying, self.tell = trying, tell
         self.rise = max(1, round(options.warmup * len(self.plan)))
-        self.plan = self.plan[: begun.steps]
+        self.plan = self.plan[:steps]
 
     def _schedule(self, step: int) -> float:
         return min(1.0, (step + 1) / self.rise)
@@ -181,35 +180,28 @@ class _TrialLoop(Loop):
         """On the validation examples, after the last step; None if training diverged."""
         self._resume()
         progress, steps = self.progress, len(self.plan)
-        losses = {row["step"]: row["loss"] for row in progress.validations}
+        losses = {row.step: row.loss for row in progress.validations}
         if steps not in losses:
-            first, start = progress.step, time.monotonic()
+            before = self.trying.done - progress.step
             while progress.step < steps:
                 loss = self._step(self.plan[progress.step])
                 if not math.isfinite(loss):
                     return None
-                self._tell(first, loss, time.monotonic() - start)
+                self.tell(replace(self.trying, done=before + progress.step, loss=loss))
             self.trainee.network.model.eval()
             with self._averaged():
-                losses[steps], _ = self.trainee.validate()
+                losses[steps], exact = self.trainee.validate()
             if not math.isfinite(losses[steps]):
                 return None
-            progress.validations.append({"step": steps, "loss": losses[steps]})
+            progress.validations.append(Validated(0, steps, losses[steps], exact, best=True))
             self._save()
-        return float(losses[steps])
-
-    def _tell(self, first: int, loss: float, seconds: float) -> None:
-        """first: the step of the checkpoint that it resumed."""
-        step, ends = self.progress.step, [0, *self.token_ends]
-        done, speed = self.begun.done + step - first, (ends[step] - ends[first]) / seconds
-        self.tell(replace(self.begun, step=step, done=done, loss=loss, tokens_per_second=speed))
+        return losses[steps]
 
 
 def _read(path: Path) -> list[Trial] | None:
     if not path.exists():
         return None
     try:
-        rows = reading.read_json(path, FormatError)
-        return [Trial(**row | {"curve": [Point(**one) for one in row["curve"]]}) for row in rows] or None
-    except (FormatError, TypeError, KeyError):
+        return from_json(list[Trial], reading.read_json(path, FormatError)) or None
+    except (FormatError, ValueError):
         return None  # an unreadable cache is computed again

@@ -9,22 +9,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 import torch
 
 from tinsmith.system.files import atomic_folder
-from tinsmith.train.events import Event, Point, Seeded, Started, TrainResult
+from tinsmith.train.events import Event, Seeded, Started, TrainResult
+from tinsmith.train.job import Job
+from tinsmith.train.methods import Method
 from tinsmith.train.steps import together
 from tinsmith.train.steps.loop import Loop
+from tinsmith.train.steps.trainee import Trainee
 from tinsmith.train.trials import finished
-
-if TYPE_CHECKING:
-    from tinsmith.train.job import Job
-    from tinsmith.train.methods import Method
-    from tinsmith.train.steps.trainee import Trainee
 
 FOLDER = "seeds"  # in a run's: a folder for each seed
 RESULT = "result.json"
@@ -51,7 +47,8 @@ def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainRes
         folder = job.out_dir / FOLDER / str(options.run_seed)
         run = replace(job, options=options, out_dir=folder, kept_dir=job.kept)
         results.append(_finished(method, run, tell))
-        rows.append(_row(options.run_seed, results[-1]))
+        best = results[-1].best
+        rows.append(Seeded(options.run_seed, best.loss, best.exact, results[-1].curve))
         tell(rows[-1])
     options = replace(job.options, seeds=1, mean_of=count)
     mean = method.trainee(replace(job, options=options, kept_dir=job.kept))
@@ -62,17 +59,20 @@ def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainRes
     mean.network.model.eval()
     rows.append(Seeded(None, *together.from_first(mean.validate() if is_first else (0.0, 0.0))))
     tell(rows[-1])
-    best = max(range(count), key=lambda place: _worth(rows[place]))
     takes_mean = _is_better(rows[-1], rows[:-1])
-    if is_first:
-        mean.keep() if takes_mean else _place(results[best].folder, mean)
-    kept = count if takes_mean else best
+    first = max(range(count), key=lambda number: (rows[number].exact, -rows[number].loss))
+    kept = count if takes_mean else first
+    if is_first and takes_mean:
+        mean.keep()
+    elif is_first:
+        with atomic_folder(mean.result, replaces=mean.marker) as fresh:
+            shutil.copytree(results[first].folder, fresh, dirs_exist_ok=True)
     rows[kept] = replace(rows[kept], kept=True)
     tell(rows[kept])
     return replace(
-        results[best],
+        results[first],
         folder=mean.result,
-        note=f"{results[best].note}; {_words(method, job, rows[kept], mean)}",
+        note=f"{results[first].note}; {_words(method, job, rows[kept], mean)}",
         tokens=sum(result.tokens for result in results),
         seconds=sum(result.seconds for result in results),
         seeds=rows,
@@ -90,25 +90,11 @@ def _finished(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainR
     return finished.once(path, trainee.digest, lambda: Loop(trainee, job.options, job.out_dir, told).finish())
 
 
-def _row(seed: int, result: TrainResult) -> Seeded:
-    return Seeded(seed, result.best.loss, result.best.exact, [Point(step, loss) for step, loss in result.curve])
-
-
-def _worth(row: Seeded) -> tuple[float, float]:
-    return row.exact, -row.loss
-
-
 def _is_better(mean: Seeded, others: Sequence[Seeded]) -> bool:
     """True if no barrier separates the runs: the loss of their mean is below the mean of their losses (Frankle
     et al., "Linear Mode Connectivity", arXiv 1912.05671). Compared with the least loss,
     the mean would lose to luck: a few hundred answers cannot tell which run is best."""
     return mean.loss < fmean(row.loss for row in others)
-
-
-def _place(folder: Path, mean: Trainee) -> None:
-    """Makes a run's result the job's."""
-    with atomic_folder(mean.result, replaces=mean.marker) as fresh:
-        shutil.copytree(folder, fresh, dirs_exist_ok=True)
 
 
 def _words(method: Method, job: Job, kept: Seeded, mean: Trainee) -> str:

@@ -3,9 +3,7 @@ for every encoder and projector."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +71,7 @@ class GraphModule(nn.Module):
         width of a state]."""
         run = _Run(self, patches, height, width)
         for op in self.ops:
-            _KINDS[op.kind](run, op)
+            getattr(run, op.kind.lower())(op)
         return run.values[self.ops[-1].inputs[0]]
 
     def linear(self, role: str, x: Tensor) -> Tensor:
@@ -86,19 +84,20 @@ class GraphModule(nn.Module):
 
 @dataclass
 class _Run:
-    """Images of one shape on their way through the ops; values: [images, rows, width] each."""
+    """Images of one shape on their way through the ops, with a method for each kind. values: [images, rows,
+    width] each."""
 
     module: GraphModule
-    patches: Tensor
+    pixels: Tensor
     height: int
     width: int
     values: dict[Value | None, Tensor] = field(default_factory=dict)
     cached: dict[int | None, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
-    def see(self, op: Op) -> None:
-        self.values[op.outputs[0]] = self.patches
+    def patches(self, op: Op) -> None:
+        self.values[op.outputs[0]] = self.pixels
 
-    def multiply(self, op: Op) -> None:
+    def matmul(self, op: Op) -> None:
         x = self.values[op.inputs[0]]
         residual = op.inputs[1] if len(op.inputs) > 1 else None
         for place, out in enumerate(op.outputs):
@@ -107,7 +106,7 @@ class _Run:
             y = self.module.linear(role, x)
             self.values[out] = y if residual is None or place else y + self.values[residual]
 
-    def place(self, op: Op) -> None:
+    def position(self, op: Op) -> None:
         table = self._vector(op, 0)
         side, grid = int(len(table) ** 0.5 + 0.5), GRIDS[op.u[0]]
         down, across = (_places(grid, edge, side).to(table) for edge in (self.height, self.width))
@@ -115,7 +114,7 @@ class _Run:
             rows = torch.einsum("ys,xt,std->yxd", down, across, table.view(side, side, -1)).flatten(0, 1)
         self.values[op.outputs[0]] = self.values[op.inputs[0]] + rows
 
-    def normalize(self, op: Op) -> None:
+    def norm(self, op: Op) -> None:
         x, weight = self.values[op.inputs[0]], self._vector(op, 0)
         if len(op.tensors) > 1:
             y = functional.layer_norm(x, weight.shape, weight, self._vector(op, 1), op.f[0])
@@ -123,14 +122,14 @@ class _Run:
             y = functional.rms_norm(x, weight.shape, weight, op.f[0])
         self.values[op.outputs[0]] = y
 
-    def turns(self, op: Op) -> None:
+    def rope_table(self, op: Op) -> None:
         """[height * width, frequencies]: by a patch's row (stream 1) or its column (2)."""
-        frequencies, streams = (self._vector(op, place).to(self.patches) for place in (0, 1))
+        frequencies, streams = (self._vector(op, place).to(self.pixels) for place in (0, 1))
         place = torch.arange(self.height * self.width, device=streams.device)[:, None]
         places = torch.where(streams == 1, place // self.width, place % self.width)
         self.values[op.outputs[0]] = places * frequencies
 
-    def turn(self, op: Op) -> None:
+    def rope(self, op: Op) -> None:
         x, angle = (self.values[value] for value in op.inputs)
         half = angle.shape[-1]
         heads = torch.unflatten(x, -1, (op.u[0], -1))
@@ -138,17 +137,17 @@ class _Run:
         cos, sin = angle.cos()[:, None], angle.sin()[:, None]
         self.values[op.outputs[0]] = torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1).flatten(-2)
 
-    def append(self, op: Op) -> None:
+    def kv_append(self, op: Op) -> None:
         self.cached[op.cache] = self.values[op.inputs[0]], self.values[op.inputs[1]]
 
-    def attend(self, op: Op) -> None:
+    def attention(self, op: Op) -> None:
         """All patches of an image attend to all."""
         given = (self.values[op.inputs[0]], *self.cached[op.cache])
         q, k, v = (torch.unflatten(one, -1, (op.u[0], -1)).transpose(1, 2) for one in given)
         out = functional.scaled_dot_product_attention(q, k, v, scale=op.f[0])
         self.values[op.outputs[0]] = out.transpose(1, 2).flatten(-2)
 
-    def bend(self, op: Op) -> None:
+    def gated(self, op: Op) -> None:
         form = _GELU[ACTIVATIONS[op.u[0]]]
         self.values[op.outputs[0]] = functional.gelu(self.values[op.inputs[0]], approximate=form)
 
@@ -160,6 +159,9 @@ class _Run:
 
     def join(self, op: Op) -> None:
         self.values[op.outputs[0]] = torch.cat([self.values[value] for value in op.inputs], -1)
+
+    def states(self, op: Op) -> None:
+        """The result, which `forward` reads."""
 
     def _vector(self, op: Op, place: int) -> Tensor:
         role = op.tensors[place]
@@ -178,19 +180,3 @@ def _places(grid: str, count: int, side: int) -> Tensor:
     step = side / count
     weights = (1 - ((other + 0.5) - (own + 0.5) * step).abs() / max(step, 1.0)).clamp(min=0)
     return weights / weights.sum(1, keepdim=True)
-
-
-_KINDS: Mapping[str, Callable[[_Run, Op], Any]] = {
-    "PATCHES": _Run.see,
-    "MATMUL": _Run.multiply,
-    "POSITION": _Run.place,
-    "NORM": _Run.normalize,
-    "ROPE_TABLE": _Run.turns,
-    "ROPE": _Run.turn,
-    "KV_APPEND": _Run.append,
-    "ATTENTION": _Run.attend,
-    "GATED": _Run.bend,
-    "MERGE": _Run.merge,
-    "JOIN": _Run.join,
-    "STATES": lambda run, op: None,
-}

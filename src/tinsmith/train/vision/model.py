@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,6 +19,7 @@ from tinsmith.chat.packed import control_texts
 from tinsmith.chat.turns import TurnTable
 from tinsmith.compiler.build import turns_of
 from tinsmith.compiler.vision import graph_of, most_patches, own_tensors
+from tinsmith.data.images import ImageSource
 from tinsmith.errors import DataError, FormatError, RuntimeFault
 from tinsmith.graph import GraphBuilder
 from tinsmith.models import family
@@ -31,9 +31,6 @@ from tinsmith.train.vision.tiles import ImageAttention, PromptTile
 from tinsmith.vision import pixels
 from tinsmith.vision.parts import parts_of
 from tinsmith.vision.pixels import Cut, Tile
-
-if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
 
 KEPT = 1 << 30  # bytes of pixels that are cached for an image's next use
 
@@ -59,38 +56,14 @@ class Preprocessor:
         """Of all its tiles in sequence, float32 [patches, floats of a patch], pixel by pixel. Raises DataError
         for a damaged image."""
         if image in self._kept:
-            return self._floats(self._kept[image])
+            return self._kept[image]
         shown = image.pixels()
         made = _core.pixels(self.rule, shown.tobytes(), 3 * shown.width, *shown.size)
         found = torch.frombuffer(bytearray(made), dtype=torch.float32).view(-1, 3 * self.vision.sizes.patch**2)
-        kept = self._bytes_of(found)
-        self._bytes += kept.nbytes
+        self._bytes += found.nbytes
         if self._bytes <= KEPT:
-            self._kept[image] = kept
+            self._kept[image] = found
         return found
-
-    @cached_property
-    def _normal(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of each value of a patch."""
-        told = torch.tensor([self.vision.image_rules.mean, self.vision.image_rules.std])
-        mean, deviation = told.repeat(1, self.vision.sizes.patch**2)
-        return mean, deviation
-
-    def _bytes_of(self, found: Tensor) -> Tensor:
-        """The pixels before normalization, a byte for four; unchanged if some are no pixels, such as a tile's
-        padding."""
-        mean, deviation = self._normal
-        made = ((found * deviation + mean) / pixels.SCALE).round_().clamp_(0, 255).to(torch.uint8)
-        same = torch.equal(self._floats(made).view(torch.int32), found.view(torch.int32))
-        return made if same else found
-
-    def _floats(self, kept: Tensor) -> Tensor:
-        """As the core normalizes, bit for bit: tin_pixels_rules of tin.h."""
-        if kept.dtype != torch.uint8:
-            return kept
-        mean, deviation = self._normal
-        floats: Tensor = kept.double().mul_(pixels.SCALE).float().sub_(mean).div_(deviation)
-        return floats
 
 
 class VisionModel(GraphModule):

@@ -8,25 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinsmith import tasks
+from tinsmith import models, tasks
 from tinsmith.data import image_changes
 from tinsmith.data.augment import Augmented, augment
 from tinsmith.data.image_sheet import sheet
+from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import words
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError
-from tinsmith.pipeline.prepared import AUGMENTED
+from tinsmith.pipeline.prepared import AUGMENTED, Augmentation
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
-from tinsmith.pipeline.stages.data.outputs import Augmentation
 from tinsmith.system import files, reading
+from tinsmith.tokenizer.packed import token_text
 from tinsmith.train import methods
-
-if TYPE_CHECKING:
-    from tinsmith.data.images import ImageSource
-    from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.train.tensors import to_float32
 
 SHEET = "data/images.png"  # some changed images
 SHEET_WIDTH = 6  # of them in a row, with the first
@@ -64,9 +63,7 @@ def augmented(
         return None
     reporter.note(f"data: {len(rows):,} further examples made, in {AUGMENTED}")
     shared = {split: len(shared_inputs(rows, splits[split])) for split in ("validation", "test")}
-    new = words_of(rows) - words_of(train)
-    met = {split: sum(not new.isdisjoint(words(one.input)) for one in splits[split]) for split in shared}
-    return rows, Augmentation(len(rows), rounds, slots, sources, shared, met, dict(counts))
+    return rows, Augmentation(len(rows), rounds, slots, sources, shared, dict(counts))
 
 
 def substituted(recipe: Recipe, train: Sequence[Example], rounds: int, base: Path) -> Augmented:
@@ -82,11 +79,6 @@ def substituted(recipe: Recipe, train: Sequence[Example], rounds: int, base: Pat
         without=kept_out(recipe),
         embeddings=None if recipe.scratch else partial(embeddings_of, base),
     )
-
-
-def words_of(examples: Sequence[Example]) -> set[str]:
-    """The words of inputs. Numbers do not count: augmented ones lie between known ones."""
-    return {word for example in examples for word in words(example.input) if word.isalpha()}
 
 
 def image_kinds(recipe: Recipe) -> tuple[str, ...]:
@@ -135,9 +127,6 @@ def show_images(
 
 def tokens_of(base: Path) -> list[str]:
     """The texts of a model's vocabulary, in order."""
-    from tinsmith import models
-    from tinsmith.tokenizer.packed import token_text
-
     tokenizer = models.load(base).tokenizer
     texts = (token_text(*pair, tokenizer.model) for pair in zip(tokenizer.tokens, tokenizer.types, strict=True))
     return [text.decode("utf-8", "ignore") for text in texts]
@@ -145,9 +134,6 @@ def tokens_of(base: Path) -> list[str]:
 
 def embeddings_of(base: Path, ids: Sequence[int]) -> Any:
     """A model's embeddings of these tokens, float32 [n, dim]."""
-    from tinsmith import models
-    from tinsmith.train.tensors import to_float32
-
     table = models.load(base).tensors["embed"]
     size = len(table.data) // table.rows
     data = b"".join(bytes(table.data[id * size : (id + 1) * size]) for id in ids)

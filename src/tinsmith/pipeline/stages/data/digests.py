@@ -1,18 +1,39 @@
-"""The parts of the data stage's inputs that decide its outputs."""
+"""The inputs of the data stage, and the parts of them that decide its outputs."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from tinsmith.evaluate.metrics import SEED
 from tinsmith.pipeline import constraint, routing, update
 from tinsmith.pipeline.examples import beside, columns, digest, division_before, images_digest, named_paths
+from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stages.data import augmentation
-from tinsmith.pipeline.stages.data.inputs import Inputs, TasksInputs
 from tinsmith.system import files
 from tinsmith.train.adapters import peft_folder
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """recipe: names every file that is read; base_files: size and time of a GGUF base and of its vision model,
+    by their names in the run."""
+
+    recipe: Recipe
+    base_files: Mapping[str, list[int]]
+
+
+@dataclass(frozen=True)
+class TasksInputs:
+    """base_files: as of Inputs; forbidden: test outputs of all tasks that their constraints forbid."""
+
+    recipe: Recipe
+    base_files: Mapping[str, list[int]]
+    tasks: Mapping[str, Prepared]
+    forbidden: int
 
 
 def of_one(inputs: Inputs) -> dict[str, Any]:
@@ -44,16 +65,16 @@ def of_tasks(inputs: TasksInputs) -> dict[str, Any]:
             key: files.sha256_file(path) for key, path in routing.stated(recipe).items() if path.exists()
         },
         "data": dataclasses.asdict(recipe.data),
-        "test": [recipe.eval.limit, recipe.eval.seed],
+        "test": [recipe.eval.limit, SEED],
     }
 
 
-def _origin(recipe: Recipe, base_files: Mapping[str, str]) -> dict[str, Any]:
-    """The recipe's base or [scratch], and the digests of the base's files where the stage copies them."""
+def _origin(recipe: Recipe, base_files: Mapping[str, list[int]]) -> dict[str, Any]:
+    """The recipe's base or [scratch], and the base's files where the stage copies them."""
     if recipe.scratch:
         return {"scratch": dataclasses.asdict(recipe.scratch), "context": recipe.build.context}
     assert recipe.base  # the recipe's reader checks it
-    return {"base": recipe.base.stated, **({"files": dict(base_files)} if base_files else {})}
+    return {"base": dataclasses.asdict(recipe.base), **({"files": dict(base_files)} if base_files else {})}
 
 
 def _of_augmentation(recipe: Recipe, has_images: bool) -> dict[str, Any]:

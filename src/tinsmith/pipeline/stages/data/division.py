@@ -9,19 +9,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith import tasks
+from tinsmith.data.readers import Example
+from tinsmith.data.shapes import open_examples
 from tinsmith.data.splits import LEARNED, SPLITS, Division, divide
 from tinsmith.errors import DataError
-from tinsmith.pipeline.examples import DIVISION, checked, columns, division_before, named_paths
+from tinsmith.pipeline.examples import DIVISION, checked, columns, division_before, split_paths
+from tinsmith.pipeline.prepared import Divided
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
-from tinsmith.pipeline.stages.data.outputs import Divided
 from tinsmith.system import files, reading
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,8 @@ class Read:
 
 
 def read(recipe: Recipe, folder: Path, reporter: Reporter) -> Read:
-    """Reads every split, reports how its rows are read, and makes the splits that the recipe has no file
-    for."""
-    from tinsmith.data.containers.folders import sources
-
-    paths = named_paths(recipe)
-    if LEARNED in paths:
-        sourced = sources(paths[LEARNED])
-        paths |= {split: paths[LEARNED] for split in SPLITS if split in sourced and split not in paths}
+    """Reads every split, reports how its rows are read, and makes splits that the recipe has no file for."""
+    paths = split_paths(recipe)
     found = {split: _read(recipe, split, path, reporter) for split, path in paths.items()}
     _note_system(recipe, found, reporter)
     missing = {split: recipe.data.shares[split] for split in ("test", "validation") if split not in paths}
@@ -53,8 +46,6 @@ def read(recipe: Recipe, folder: Path, reporter: Reporter) -> Read:
 
 
 def _read(recipe: Recipe, split: str, path: Path, reporter: Reporter) -> list[Example]:
-    from tinsmith.data.shapes import open_examples
-
     task = tasks.by_name(recipe.data.task)
     opened = open_examples(path, named=columns(recipe), task=task, split=split)
     said = opened.summary()
@@ -64,19 +55,14 @@ def _read(recipe: Recipe, split: str, path: Path, reporter: Reporter) -> list[Ex
 
 
 def _note_system(recipe: Recipe, found: Mapping[str, Sequence[Example]], reporter: Reporter) -> None:
-    """Reports the effect of system messages in rows."""
-    rows = [row for examples in found.values() for row in examples]
-    own = {row.turns[0].content for row in rows if row.turns and row.turns[0].role == "system"}
-    count = sum(bool(row.turns) and row.turns[0].role == "system" for row in rows)
-    if own == {recipe.data.system} or not own:
-        return
-    if len(own) == 1 and count == len(rows) and not recipe.data.system:
+    """Warns where every row has the same system message, and [data] system is not stated."""
+    firsts = {row.turns[0] if row.turns else None for examples in found.values() for row in examples}
+    first = firsts.pop() if len(firsts) == 1 and not recipe.data.system else None
+    if first and first.role == "system":
         reporter.note(
             "data: warning: every row has the same system message; state it as [data] system, or the built "
             "files are asked without it"
         )
-    else:
-        reporter.note(f"data: {count:,} of {len(rows):,} rows have a system message, in place of [data] system")
 
 
 def _divide(

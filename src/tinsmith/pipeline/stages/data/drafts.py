@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from tinsmith import tasks
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.pipeline.recipe.values import Recipe
-    from tinsmith.spec import Spec
+from tinsmith import _core, tasks
+from tinsmith.data.readers import Example
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.runtime.model import Model
+from tinsmith.spec import Spec
 
 
 def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | None:
@@ -19,9 +17,7 @@ def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | N
     texts = [row for row in train if not row.images]
     if not texts:
         return None
-    from tinsmith import _core
     from tinsmith.compiler import build_words, drafts
-    from tinsmith.runtime.model import Model
 
     facts = {"name": "words", "family": spec.family, "parameters": 0, "weight_bytes": 0, "tensors": {}}
     image = build_words(spec.tokenizer, spec.chat_template, spec.hyper.context, facts)

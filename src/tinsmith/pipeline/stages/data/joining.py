@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from tinsmith.data.readers import Example
 from tinsmith.data.splits import normalize
 from tinsmith.errors import DataError
 from tinsmith.pipeline.prepared import New
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.update import sources
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
 
 HELD_OUT = 10  # one of so many new examples is held out where none are given to validate on
 Splits = Mapping[str, Sequence["Example"]]
@@ -23,13 +20,11 @@ Splits = Mapping[str, Sequence["Example"]]
 def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[Example]], New]:
     """The splits with the new examples after the old ones. An old example with a new one's input is dropped.
     given: the new examples, by the keys of FILES."""
-    rows, validation = list(given["data"]), list(given.get("validation", ()))
+    rows, validation, file = list(given["data"]), list(given.get("validation", ())), sources(recipe)["data"]
     if not validation:
         if len(rows) < 2:
-            raise DataError(
-                f"{sources(recipe)['data']}: holds one example, and one is held out to validate on; give "
-                "more, or [update] validation"
-            )
+            what = "holds one example, and one is held out to validate on; give more, or [update] validation"
+            raise DataError(f"{file}: {what}")
         chance, count = random.Random(f"{recipe.train.seed}/held out"), max(1, len(rows) // HELD_OUT)
         before = {normalize(row.prompt) for split in ("train", "validation") for row in old[split]}
         # A corrected answer is learned, where there are others to hold out.
@@ -42,13 +37,11 @@ def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[E
         [row for row in old[split] if normalize(row.prompt) not in known] for split in ("train", "validation")
     )
     if not kept:
-        raise DataError(
-            f"{sources(recipe)['data']}: has every input of the training examples; nothing is left to replay"
-        )
+        raise DataError(f"{file}: has every input of the training examples; nothing is left to replay")
     if old["validation"] and not validated:
         raise DataError(
-            f"{sources(recipe)['data']}: with what is validated on it has every input of the old validation "
-            "examples; none is left to measure what is forgotten by"
+            f"{file}: with what is validated on it has every input of the old validation examples; none is "
+            "left to measure what is forgotten by"
         )
     test = list(given.get("test", ()))
     tests = [*old["test"], *test]

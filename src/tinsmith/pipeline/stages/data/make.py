@@ -1,36 +1,39 @@
-"""The data stage: the base, and the examples as the run uses them."""
+"""The data stage: the base, and the examples as the run uses them; of several tasks, those of their runs."""
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import tinsmith
 from tinsmith import tasks
 from tinsmith.data.readers import Example
-from tinsmith.data.splits import shared_inputs
+from tinsmith.data.splits import SPLITS, shared_inputs
 from tinsmith.errors import DataError, InputError
 from tinsmith.formats.model_files import model_files
-from tinsmith.pipeline import constraint, prepared, update
+from tinsmith.pipeline import constraint, prepared, routing, update
 from tinsmith.pipeline.base import find_base, new_base
 from tinsmith.pipeline.examples import DIVISION, beside, columns_of, named_paths, read_examples, write_examples
+from tinsmith.pipeline.measuring import test_items
 from tinsmith.pipeline.prepared import (
     ANSWER,
     AUGMENTED,
     COPIES,
     DRAFT,
     LICENSES,
-    Base,
+    Data,
     New,
+    Prepared,
     read_preferences,
     split_name,
 )
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.pipeline.stages.data import augmentation, division, drafts, joining
-from tinsmith.pipeline.stages.data.inputs import Inputs
-from tinsmith.pipeline.stages.data.outputs import Data
+from tinsmith.pipeline.stages.data.digests import Inputs, TasksInputs
 from tinsmith.prepare.allowed import Checker
 from tinsmith.system import files, reading
 
@@ -55,7 +58,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
     leaked = len(shared_inputs(splits["train"], splits["test"]))
     if leaked:
         reporter.note(f"data: warning: {leaked} test inputs are training inputs too")
-    sealed, forbidden = constrain(recipe, base, read.paths, given, splits, wanted, reporter)
+    sealed, forbidden = constrain(recipe, Path(base.path), read.paths, given, splits, wanted, reporter)
     if sealed is not None:
         outputs.append(write(folder / ANSWER, sealed.data))
     table = drafts.of_recipe(recipe, splits["train"], prepared.load_base(recipe, base.path))
@@ -159,22 +162,29 @@ def write(path: Path, data: bytes) -> Path:
 
 def constrain(
     recipe: Recipe,
-    base: Base,
+    base: Path,
     paths: Mapping[str, Path],
     given: Splits,
     splits: Splits,
     wanted: Wanted,
     reporter: Reporter,
 ) -> tuple[constraint.Sealed | None, int]:
-    """The constraint, and how many test outputs violate it. given: the splits before new examples."""
-    path = Path(base.path)
+    """The constraint, and how many test outputs violate it. given: the splits before new examples.
+
+    Raises DataError for a violation in training or validation data or in preferences: the model would learn an
+    answer that it can never give."""
     sealed = constraint.of_recipe(recipe, splits["train"])
     if sealed is None:
-        sealed = follow_task(recipe, given, wanted, path, reporter)
+        sealed = follow_task(recipe, given, wanted, base, reporter)
     if sealed is None:
         return None, 0
-    checked = {**given, "test": splits["test"]}
-    forbidden = check_constraint(recipe, path, sealed, paths, checked, wanted, reporter)
+    checker = Checker(tinsmith.load(base), sealed.data)
+    taught = [(path, given[split]) for split, path in paths.items() if split != "test"]
+    for path, examples in (*taught, *wanted.items()):
+        constraint.check_outputs(checker, path, examples)
+    forbidden = sum(checker.departure(example.output) is not None for example in splits["test"])
+    if forbidden:
+        reporter.note(f"data: warning: the constraint forbids {forbidden} test outputs")
     for line in constraint.unshown(recipe, splits["train"]):
         reporter.note(f"data: {line}; a small model learns what it is shown")
     return sealed, forbidden
@@ -193,26 +203,38 @@ def follow_task(
     return found
 
 
-def check_constraint(
-    recipe: Recipe,
-    base: Path,
-    sealed: constraint.Sealed,
-    paths: Mapping[str, Path],
-    splits: Splits,
-    wanted: Wanted,
-    reporter: Reporter,
-) -> int:
-    """How many test outputs violate the constraint. Raises DataError for one in training or validation data or
-    in preferences: the model would learn an answer that it can never give."""
-    import tinsmith
+def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[Data]:
+    recipe = inputs.recipe
+    base = find_base(recipe, folder, reporter)
+    splits = {split: joined(inputs.tasks, split) for split in SPLITS}
+    outputs = [folder / split_name(split) for split in SPLITS]
+    for split, path in zip(SPLITS, outputs, strict=True):
+        write_examples(path, splits[split])
+    for key, path in routing.stated(recipe).items():
+        outputs.append(folder / routing.COPIES[key])
+        files.write_text(outputs[-1], "".join(f"{line}\n" for line in routing.prompts(recipe, key, path)))
+    if recipe.data.licenses:
+        outputs.append(folder / LICENSES)
+        files.write_text(outputs[-1], licenses(inputs.tasks))
+    facts = Data(
+        base=base,
+        constraint=None,
+        test_outputs_forbidden=inputs.forbidden,
+        counts={split: len(rows) for split, rows in splits.items()},
+        test_inputs_in_train=len(shared_inputs(splits["train"], splits["test"])),
+    )
+    return Made([*model_files(Path(base.path)), *outputs], facts)
 
-    checker = Checker(tinsmith.load(base), sealed.data)
-    for split, path in paths.items():
-        if split != "test":
-            constraint.check_outputs(checker, path, splits[split])
-    for path, examples in wanted.items():
-        constraint.check_outputs(checker, path, examples)
-    forbidden = sum(checker.departure(example.output) is not None for example in splits["test"])
-    if forbidden:
-        reporter.note(f"data: warning: the constraint forbids {forbidden} test outputs")
-    return forbidden
+
+def joined(tasks: Mapping[str, Prepared], split: str) -> list[Example]:
+    """A split of all tasks; of the test set, the evaluated items."""
+    return [
+        dataclasses.replace(example, part=name)
+        for name, one in tasks.items()
+        for example in (test_items(one) if split == "test" else one.examples(split))
+    ]
+
+
+def licenses(tasks: Mapping[str, Prepared]) -> str:
+    texts = {name: one.files[LICENSES] for name, one in tasks.items() if one.recipe.data.licenses}
+    return "\n".join(f"{name}\n\n{reading.read_text(path, DataError)}" for name, path in texts.items())

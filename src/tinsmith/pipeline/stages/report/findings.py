@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinsmith.data.readers import Example
+from tinsmith.evaluate import metrics
+from tinsmith.evaluate.answers import Answer
 from tinsmith.pipeline.examples import IMAGES
-
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-    from tinsmith.evaluate.answers import Answer
-    from tinsmith.tasks import Grade, Task
+from tinsmith.tasks import Grade, Task
 
 WORST = 20
 CHANGED = 20
@@ -59,15 +58,12 @@ def changes(
 
 def confusion(task: Task, grades: Sequence[Grade], items: Sequence[Example]) -> list[dict[str, Any]]:
     """How often each wrong label was answered for each expected one, most frequent first."""
-    pairs = Counter(
+    pairs = (
         (task.label(example.output) or "", grade.label or INVALID)
         for grade, example in zip(grades, items, strict=True)
         if grade.function is False
     )
-    return [
-        {"expected": expected, "answered": answered, "count": count}
-        for (expected, answered), count in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
-    ]
+    return metrics.confusion(pairs, "answered")
 
 
 def worst(

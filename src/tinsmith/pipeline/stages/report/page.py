@@ -1,4 +1,4 @@
-"""report.html, made of report.json alone."""
+"""report.html of one task or of several, made of report.json alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 from tinsmith import tasks
 from tinsmith.evaluate import curve, page
 from tinsmith.evaluate.naming import constrained
-from tinsmith.pipeline.stages.report import curves
+from tinsmith.pipeline.routing import NONE, OFF_TOPIC
 from tinsmith.pipeline.update import bounds
+
+LABELS = 12  # rows and columns of confused labels
 
 
 def html(document: dict[str, Any]) -> str:
@@ -22,12 +24,19 @@ def html(document: dict[str, Any]) -> str:
         words=tasks.by_name(document["task"]).words,
         best=max(baselines, key=lambda name: document["systems"][name]["exact"], default=None),
         heat=heat(document["confusion"]),
-        curves=curves.of_training(document["train"]),
-        rollouts=curves.of_rollouts(document["train"]),
-        front=front(document["front"] or []),
+        curves=losses(document["train"]),
         risks=risks(document),
         bounds=bounds,
     )
+
+
+def losses(train: dict[str, Any]) -> curve.Drawing | None:
+    """The training, validation and text losses over steps."""
+    validated = [
+        {"step": row["step"], "validation_loss": row["loss"], "text_loss": row.get("text_loss")}
+        for row in train["validations"]
+    ]
+    return curve.draw([*train["curve"], *validated], ("loss", "validation_loss", "text_loss"))
 
 
 def risks(document: dict[str, Any]) -> curve.Drawing | None:
@@ -38,25 +47,11 @@ def risks(document: dict[str, Any]) -> curve.Drawing | None:
         for label, name in names.items()
         for point in document["systems"].get(name, {}).get("abstention", {}).get("curve", ())
     ]
-    return curve.draw(rows, tuple(names), along="coverage", labels={name: name for name in names})
+    return curve.draw(rows, tuple(names), "coverage")
 
 
-def front(rows: Sequence[dict[str, Any]]) -> curve.Drawing | None:
-    """What `auto` could choose from: losses over megabytes; `chosen` is a point."""
-    drawn = [
-        {
-            "megabytes": row["bytes"] / 1e6,
-            "front": row["sum_of_losses"],
-            "chosen": row["sum_of_losses"] if row["chosen"] else None,
-        }
-        for row in rows
-    ]
-    begin = min((row["megabytes"] for row in drawn), default=0.0)
-    return curve.draw(drawn, ("front", "chosen"), along="megabytes", begin=begin)
-
-
-def heat(pairs: Sequence[dict[str, Any]], limit: int = 12) -> dict[str, Any]:
-    """The confused labels as a table: rows expected, columns answered, the most confused `limit` of each."""
+def heat(pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The confused labels as a table: rows expected, columns answered, the most confused of each."""
     rows: Counter[str] = Counter()
     columns: Counter[str] = Counter()
     for pair in pairs:
@@ -64,8 +59,21 @@ def heat(pairs: Sequence[dict[str, Any]], limit: int = 12) -> dict[str, Any]:
         columns[pair["answered"]] += pair["count"]
     counts = {(pair["expected"], pair["answered"]): pair["count"] for pair in pairs}
     return {
-        "rows": [name for name, _ in rows.most_common(limit)],
-        "columns": [name for name, _ in columns.most_common(limit)],
+        "rows": [name for name, _ in rows.most_common(LABELS)],
+        "columns": [name for name, _ in columns.most_common(LABELS)],
         "counts": counts,
         "most": max(counts.values(), default=1),
     }
+
+
+def html_of_tasks(document: dict[str, Any]) -> str:
+    tables = {weights: confusion(chosen) for weights, chosen in document["router"].items()}
+    return page.draw("tasks", f"{document['name']}: tinsmith report", report=document, confusion=tables)
+
+
+def confusion(chosen: dict[str, Any]) -> dict[str, Any]:
+    """The router's choices as a table: rows expected, columns chosen."""
+    counts = {(pair["expected"], pair["chosen"]): pair["count"] for pair in chosen["confusion"]}
+    rows = [*chosen["tasks"], *([OFF_TOPIC] if chosen["off_topic"] else [])]
+    most = {row: sum(count for (name, _), count in counts.items() if name == row) for row in rows}
+    return {"rows": rows, "columns": [*chosen["tasks"], NONE], "counts": counts, "most": most}

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.pipeline import formats
-from tinsmith.pipeline.facts import digest_of
 from tinsmith.pipeline.prepared import load_base
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.pipeline.stages.train import progress
 from tinsmith.pipeline.stages.train.job import job_of
 from tinsmith.pipeline.stages.train.outputs import Qat, Trained
 from tinsmith.pipeline.stages.train.plan import Inputs, decisive, plan, untested
+from tinsmith.system.from_json import digest_of
 from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
-from tinsmith.train.events import Event, Point, Updated
+from tinsmith.train.events import Event, Updated
 from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.steps import logs
 from tinsmith.train.trials import finished
@@ -38,20 +38,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Trained]:
             "train: warning: nothing was learned, since in no step a prompt had answers that were worth more "
             "than others; teach the base with examples first and go on from there, or reward parts of an answer"
         )
-    facts = Trained(
-        learning_rate=result.learning_rate,
-        note=result.note,
-        steps=result.steps,
-        tokens=result.tokens,
-        seconds=result.seconds,
-        curve=[Point(step, loss) for step, loss in result.curve],
-        validations=result.validations,
-        trials=result.trials,
-        seeds=result.seeds,
-        update=outcome,
-        qat=qat,
-        rollouts=result.rollouts,
-    )
+    facts = Trained(**result.facts, update=outcome, qat=qat)
     qat_folder = folder / qat_adapter.FOLDER / result.folder.name
     folders = [result.folder, *([qat_folder] if qat else [])]
     return Made(sorted(path for one in folders for path in one.iterdir() if path.is_file()), facts)
@@ -98,8 +85,7 @@ def prepared(
     if "update" in decided:
         decided["update"] = untested(decided["update"])
     second = finished.once(further.out_dir / FINISHED, digest_of(decided), train_one)
-    curve = [Point(step, loss) for step, loss in second.curve]
-    return Qat(name, second.note, second.steps, second.seconds, second.validations, curve)
+    return Qat(name, second.note, second.steps, second.seconds, second.validations, second.curve)
 
 
 def updated(inputs: Inputs, job: Job, reporter: Reporter) -> tuple[TrainResult, Updated]:

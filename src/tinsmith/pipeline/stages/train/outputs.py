@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tinsmith.train.events import Point, Rolled, Seeded, Trial, Updated, Validated
+from tinsmith.train import events
+from tinsmith.train.events import Point, Updated, Validated
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,12 @@ class Qat:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """note: how the learning rate was chosen; tokens, seconds: of all steps, of every seed; curve: the loss
-    after each, of the best seed; trials: of learning rates, the best last; seeds: of several runs, the mean
-    last; update: what became of an adapter that learned new examples; qat: an adapter of its own for files of
-    quantized weights; rollouts: of each step, where answers are drawn."""
+class Trained(events.Trained):
+    """update: what became of an adapter that learned new examples; qat: an adapter of its own for files of
+    quantized weights."""
 
-    learning_rate: float
-    note: str
-    steps: int
-    tokens: int
-    seconds: float
-    curve: list[Point]
-    validations: list[Validated]
-    trials: list[Trial] = field(default_factory=list)
-    seeds: list[Seeded] = field(default_factory=list)
     update: Updated | None = None
     qat: Qat | None = None
-    rollouts: list[Rolled] = field(default_factory=list)
 
     def seconds_in_all(self, last: float) -> float:
         """What training took. last: seconds of the process that ended it; `seconds` are those of all steps,

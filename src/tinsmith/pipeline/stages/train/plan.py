@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.data.augment import origin
-from tinsmith.pipeline.facts import digest_of
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.stages.train.options import options
+from tinsmith.system.from_json import digest_of
 from tinsmith.train.events import CONTINUED, NEW_TEST, NEW_VALIDATION, OLD_TEST, OLD_VALIDATION, RETRAINED
 
 if TYPE_CHECKING:

@@ -45,9 +45,7 @@ class Progress:
             self.reporter.progress(event.step, self._state(event), event.steps)
         elif isinstance(event, Trying):
             trial = f"trial {event.number} of {event.trials}, rate {event.learning_rate:g}"
-            state = f"step {event.step} of {event.steps}, loss {event.loss:z.3f}"
-            note = f"{trial}, {state}, {event.tokens_per_second:,.0f} tokens/s"
-            self.reporter.progress(event.done, note, event.count)
+            self.reporter.progress(event.done, f"{trial}, loss {event.loss:z.3f}", event.count)
         elif isinstance(event, Trial):
             loss = "training diverged" if event.loss is None else f"validation loss {event.loss:.4f}"
             self.reporter.note(f"train: rate {event.learning_rate:g}: {loss}, {_steps(event.steps)}")

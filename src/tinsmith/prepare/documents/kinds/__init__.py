@@ -1,7 +1,6 @@
 """Document formats: documents as blocks of text, each with its line or page.
 
-Each module of this package lists its formats in KINDS.
-"""
+Each module of this package lists its formats in KINDS."""
 
 from __future__ import annotations
 
@@ -38,8 +37,7 @@ class Kind(ABC):
     unit: ClassVar[Literal["line", "page"]] = "line"
 
     def blocks(self, path: Path) -> list[Block]:
-        """A document's blocks, parsed by a child process. Raises DataError for an invalid file, or one that
-        exceeds the limits."""
+        """A document's blocks, parsed by a child process. Raises DataError for an invalid or too large file."""
         seconds = _seconds(path)
         try:
             answer = _CHILD.ask({"folder": str(Path.cwd()), "path": str(path)}, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 from collections.abc import Iterator
@@ -25,8 +26,6 @@ class Pdf(Kind):
             import pypdf
         except ImportError:
             raise MissingExtraError("pypdf", EXTRA) from None
-        import io
-
         logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns about every oddity
         data = reading.read_bytes(path, DataError, most=LARGEST)
         try:

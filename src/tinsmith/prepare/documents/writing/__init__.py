@@ -1,7 +1,6 @@
 """Examples from passages: the requests to a teacher, and the examples in its answers.
 
-Each module of this package lists its task's writer in WRITERS.
-"""
+Each module of this package lists its tasks' writers in WRITERS."""
 
 from __future__ import annotations
 
@@ -53,15 +52,18 @@ class Request:
 
 
 class Writer(ABC):
-    """needs: the term that the task requires, if any. grounding: how the passage grounds examples, in words."""
+    """needs: the term that the task requires, if any. asks: what the teacher is to do, before a request's
+    subject. shots: texts, subjects and answers that show it. tokens: of an answer."""
 
     needs: ClassVar[str | None] = None
-    grounding: ClassVar[str]
+    asks: ClassVar[str]
+    tokens: ClassVar[int]
+    shots: ClassVar[tuple[tuple[str, str, str], ...]]
 
     @property
     def name(self) -> str:
-        """The task's, from the module."""
-        return type(self).__module__.rpartition(".")[2]
+        """The task's."""
+        return type(self).__name__.lower()
 
     def check(self, terms: Terms) -> None:
         """Raises InputError for a missing or a superfluous term."""
@@ -75,6 +77,13 @@ class Writer(ABC):
     @abstractmethod
     def requests(self, passage: Passage, terms: Terms) -> list[Request]:
         """Empty if there is nothing to ask about."""
+
+    def request(self, text: str, subject: str, schema: Any) -> Request:
+        shots = tuple((self._prompt(*shot), answer) for *shot, answer in self.shots)
+        return Request(self._prompt(text, subject), schema, self.tokens, shots)
+
+    def _prompt(self, text: str, subject: str) -> str:
+        return f"{text}\n\n{self.asks}: {subject}"
 
     def written(
         self, passage: Passage, terms: Terms, requests: Sequence[Request], answers: Sequence[str]
@@ -126,6 +135,10 @@ def closed(properties: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of an object with exactly these properties."""
     kind = {"type": "object", "additionalProperties": False}
     return {**kind, "properties": dict(properties), "required": list(properties)}
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def compact(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""template: marks of a chat template, or special tokens of the base, in a text."""
+"""Damaged characters, and marks of a chat template, in inputs and outputs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,44 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
+import ftfy
+from ftfy.badness import is_bad
+
 from tinsmith.data.readers import Example
-from tinsmith.prepare.check import Check, Finding, Mend
+from tinsmith.prepare.check import Check, Finding, Mend, drop
 from tinsmith.prepare.check._texts import changed, quoted
 from tinsmith.prepare.check.rows import Data
+
+_LOST = "\ufffd"
+# Control characters except tab and line ends, and zero-width characters that no script needs.
+_STRAY = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
+
+
+class Encoding(Check):
+    name, severity = "encoding", "error"
+    title = "damaged characters"
+    advice = "save the source as UTF-8 and export the data again, or correct the text"
+
+    def find(self, data: Data) -> Iterator[Finding]:
+        for i, row in enumerate(data.rows):
+            for name, text in (("input", row.example.input), ("output", row.example.output)):
+                if _LOST in text:
+                    yield self.at(data, i, f"the {name} has lost characters: {quoted(text)}", drop())
+                elif (new := _mended(text)) != text:
+                    message = f"the {name} is damaged: {quoted(text)}; it should be {quoted(new)}"
+                    yield self.at(data, i, message, _mend(name))
+
+
+def _mend(name: str) -> Mend:
+    return Mend(
+        f"the {name}'s characters were mended", lambda one: changed(one, name, _mended(getattr(one, name)))
+    )
+
+
+def _mended(text: str) -> str:
+    clean = _STRAY.sub("", ftfy.fix_encoding(text) if is_bad(text) else text)
+    return clean.strip() or text
+
 
 _MARKS = (
     r"<\|[\w./ -]{1,40}\|>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\]|<</?SYS>>|"
@@ -34,14 +68,14 @@ class Template(Check):
                     yield self.at(data, i, message, mend)
 
 
-CHECKS = (Template(),)
-
-
 def _is_meant(data: Data, output: str) -> bool:
     """Whether the constraint allows the marks, such as <tool_call>."""
-    return data.rules is not None and data.rules.data is not None and data.rules.departure(output) is None
+    return data.rules is not None and data.rules.departure(output) is None
 
 
 def _without(name: str, marks: re.Pattern[str], example: Example) -> Example | None:
     text = marks.sub("", getattr(example, name)).strip()
     return changed(example, name, text) if text else None
+
+
+CHECKS = (Encoding(), Template())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tinsmith.pipeline.facts import from_json
+from tinsmith.system.from_json import from_json
 
 
 @dataclass(frozen=True)

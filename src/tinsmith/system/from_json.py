@@ -1,4 +1,4 @@
-"""Facts of stages from JSON: dataclasses of plain values, lists, dicts and further dataclasses."""
+"""Dataclasses from JSON: of plain values, lists, dicts and further dataclasses."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ def digest_of(value: Any) -> str:
 def from_json(kind: Any, value: Any) -> Any:
     """A JSON value as `kind`. A key that a dataclass lacks is left out, one that is missing takes its default.
 
-    Raises ValueError for a value of another kind.
-    """
+    Raises ValueError for a value of another kind."""
     if kind is Any or isinstance(kind, TypeVar):
         return value
     if dataclasses.is_dataclass(kind):

@@ -1,4 +1,4 @@
-"""label_typo: a rare label, or a rare key of JSON, that nearly equals a frequent one."""
+"""Labels, and keys of JSON, that are misspelt or rare."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any
 from rapidfuzz.distance import OSA
 
 from tinsmith.data.readers import Example
+from tinsmith.data.splits import LEARNED, SPLITS
 from tinsmith.prepare.check import Check, Finding, Mend
 from tinsmith.prepare.check.rows import Data
+from tinsmith.prepare.check.unshown import in_short
 
 RARE = 20  # least ratio of the right word's count to the typo's
 _NEAR = 0.75  # least similarity of their letters
@@ -48,9 +50,6 @@ class LabelTypo(Check):
 
         message = f'the {what} "{typo}" is rare and nearly "{right}"'
         return self.at(data, row, message, Mend(f'{what} "{typo}" became "{right}"', correct))
-
-
-CHECKS = (LabelTypo(),)
 
 
 @lru_cache(1)
@@ -104,3 +103,39 @@ def _corrected(output: str, typo: str, right: str) -> str:
     if output.strip() == typo:
         return right
     return output.replace(json.dumps(typo, ensure_ascii=False), json.dumps(right, ensure_ascii=False), 1)
+
+
+_FEW = 5  # examples
+_RATIO = 50  # of the most frequent label's examples to a rare label's
+
+
+class Imbalance(Check):
+    name, severity = "imbalance", "note"
+    title = "labels with few examples"
+    advice = "write more examples of them; aim at 20 or more of each"
+
+    def find(self, data: Data) -> Iterator[Finding]:
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        misspelt = typos(data)
+        for row, label in zip(data.rows, data.labels, strict=True):
+            if label is not None and label not in misspelt:
+                counts[row.split][label] += 1
+        train = counts[LEARNED]
+        if not train:
+            return
+        path = str(next(row.path for row in data.rows if row.split == LEARNED))
+        label, most = train.most_common(1)[0]
+        rare = sorted((count, one) for one, count in train.items() if count < _FEW or count * _RATIO < most)
+        if rare and len(train) <= len(data.rows) / 2:
+            listed = in_short([f"{one} ({count:,})" for count, one in rare])
+            message = f"{len(rare)} of {len(train)} labels are rare: {listed}; {label} has {most:,}"
+            yield Finding(self.name, self.severity, path, message)
+        splits = [row.split for row in data.rows]
+        for split in SPLITS[1:]:
+            for one in sorted(counts[split].keys() - train.keys()):
+                first = list(zip(splits, data.labels, strict=True)).index((split, one))
+                message = f"{one} occurs in the {split} set and in no training example"
+                yield self.at(data, first, message, severity="warning")
+
+
+CHECKS = (LabelTypo(), Imbalance())
