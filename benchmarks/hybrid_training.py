@@ -60,7 +60,7 @@ def main() -> int:
     sequences = sequences_of(args.examples, 1000)
     shared = len(shared_prefix(sequences))
     spec = random_spec("qwen3.5-0.8b", "Q8_0", layers=args.layers)
-    matrices = devices.matrices(devices.CPU)
+    matrices, _ = devices.matrices(spec, devices.CPU)
     built = network.build(spec, matrices, 16, 32.0)
     plans = {
         "padded": [pad(batch) for batch in batches(sequences, args.batch_tokens, 0, 0, 0, padded=True)],

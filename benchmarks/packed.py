@@ -97,7 +97,7 @@ def train(path: str, keep_packed: bool, tokens: int, steps: int, threads: int) -
     from tinsmith.system import memory as machine
     from tinsmith.train.batches.sequences import TokenSequence
     from tinsmith.train.footprint import memory
-    from tinsmith.train.model import network
+    from tinsmith.train.model import devices, network
     from tinsmith.train.options import TrainOptions
 
     torch.set_num_threads(threads)
@@ -109,7 +109,7 @@ def train(path: str, keep_packed: bool, tokens: int, steps: int, threads: int) -
         return tuple(source.randrange(spec.hyper.vocab) for _ in range(count))
 
     batch = [TokenSequence(some(40), some(25)) for _ in range(tokens // 64)]
-    matrices = torch.bfloat16 if network.has_fast_bfloat16() else torch.float32
+    matrices, _ = devices.matrices(spec, devices.CPU)
     built = network.build(spec, matrices, options.rank, options.alpha, keep_packed=keep_packed)
     digest = hashlib.sha256()  # as a run's digest reads it all
     for tensor in spec.tensors.values():

@@ -43,7 +43,7 @@ def with_prefix(spec: Spec, folder: Path, length: int, seed: int = 3) -> Any:
     from tinsmith.train.model import prefix
     from tinsmith.train.model.devices import CPU
 
-    built = prefix.build(spec, CPU, some_tokens(spec.hyper.vocab, length))
+    built = prefix.build(spec, torch.float32, CPU, some_tokens(spec.hyper.vocab, length))
     torch.manual_seed(seed)
     for value in built.prefix.values():
         value.data += 0.5 * value.data.std() * torch.randn(value.shape)

@@ -19,10 +19,9 @@ from tinsmith.spec import Spec
 @pytest.fixture
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a bfloat16 product rounds is another where a part is another."""
-    from tinsmith.train.model import devices, network
+    from tinsmith.train.model import devices
 
-    for module in (devices, network):
-        monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
+    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
 
 
 @pytest.fixture(autouse=True)

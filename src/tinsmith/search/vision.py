@@ -33,7 +33,7 @@ from tinsmith.spec import Spec, Tensor, Vision
 from tinsmith.system.progress import Display
 from tinsmith.train.batches.packing import Packing
 from tinsmith.train.batches.sequences import Tokenization, TokenSequence
-from tinsmith.train.model import network
+from tinsmith.train.model import devices, network
 from tinsmith.train.tensors import to_float32
 
 SHOWN = 256  # examples with images, the first, of which some are measured on
@@ -63,7 +63,7 @@ class Answers:
     def __init__(self, spec: Spec, sequences: Sequence[TokenSequence], advance: Callable[[int], None]) -> None:
         assert spec.vision
         self.vision: Vision = spec.vision
-        self.network = network.whole(spec)
+        self.network = network.whole(spec, devices.matrices(spec, devices.CPU)[0])
         self.network.model.eval()
         self._model = self.network.vision
         self._plain = graph_of(self.vision)[0].tensors

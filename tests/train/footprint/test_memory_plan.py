@@ -178,7 +178,9 @@ def test_what_is_predicted_is_what_a_step_takes(method: str, tmp_path: Path, mon
     """Also where activations are computed again, with the same gradients."""
     spec = make_spec(layers=6)
     (batch,) = batches_of(spec, 20)
-    built = network.whole(spec) if method == "full" else prefix.build(spec, CPU, list(range(9, 14)))
+    built = (
+        network.whole(spec) if method == "full" else prefix.build(spec, torch.float32, CPU, list(range(9, 14)))
+    )
     gradients = {}
     for level in LEVELS:
         memory.set_level(built.trunk, level)

@@ -61,10 +61,7 @@ def transformers_own(folder: Path) -> Any:
     ("case", "changes"),
     [*((case, {}) for case in cases() if not has_experts(case)), ("qwen2", {"tie_word_embeddings": True})],
 )
-def test_losses_and_gradients_are_transformers_own(
-    case: str, changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(network, "has_fast_bfloat16", lambda device: False)
+def test_losses_and_gradients_are_transformers_own(case: str, changes: dict[str, Any], tmp_path: Path) -> None:
     built = network.whole(base_of(case, tmp_path, **changes))
     losses, _ = built.answer_losses(built.pack(SEQUENCES, 3))
     model = transformers_own(tmp_path)
@@ -81,9 +78,8 @@ def test_losses_and_gradients_are_transformers_own(
 
 @pytest.mark.parametrize("case", ["gemma2", "lfm2", "qwen2", "qwen35"])
 def test_what_is_left_is_what_was_trained(
-    case: str, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: str, examples: list[Example], tmp_path: Path, float32: None
 ) -> None:
-    monkeypatch.setattr(network, "has_fast_bfloat16", lambda device: False)
     spec = base_of(case, tmp_path / "base")
     result = train("full", spec, examples, examples[:6], OPTIONS, tmp_path)
     left = transformers_own(result.folder)

@@ -51,7 +51,7 @@ def test_a_prefix_of_tokens_is_these_tokens(case: str, length: int, tmp_path: Pa
     first = [11 + 7 * n % 90 for n in range(length)]
     save_random(case, tmp_path)
     spec = models.load(tmp_path)
-    built, model = prefix.build(spec, CPU, first), own(tmp_path)
+    built, model = prefix.build(spec, torch.float32, CPU, first), own(tmp_path)
     losses, best = built.answer_losses(built.pack(SEQUENCES, 0))
     wanted, likeliest = [], []
     for one in SEQUENCES:
@@ -73,7 +73,7 @@ def test_a_prefix_of_tokens_is_these_tokens(case: str, length: int, tmp_path: Pa
 @pytest.mark.parametrize("case", ["gemma2", "lfm2", "qwen35"])
 def test_a_gradient_is_the_slope(case: str, tmp_path: Path) -> None:
     save_random(case, tmp_path)
-    built = prefix.build(models.load(tmp_path), CPU, list(range(11, 21)))
+    built = prefix.build(models.load(tmp_path), torch.float32, CPU, list(range(11, 21)))
     packing = built.pack(SEQUENCES, 0)
     built.answer_losses(packing)[0].sum().backward()
     torch.manual_seed(3)

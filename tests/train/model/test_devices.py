@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from tinsmith.errors import InputError
 from tinsmith.train.batches.packing import pack, pad
 from tinsmith.train.job import Job
 from tinsmith.train.layers import attention, flex
+from tinsmith.train.methods import by_name
 from tinsmith.train.model import devices, network
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.quantized.importance import recorded
 from tinsmith.train.run import train
+from tinsmith.train.steps.loop import Loop
 
 META = torch.device("meta")  # has shapes and no values: what any other device has to be told, it has too
 
@@ -66,7 +69,7 @@ def test_a_step_makes_nothing_elsewhere(case: str, tmp_path: Path) -> None:
 
 
 def test_a_step_of_every_weight_makes_nothing_elsewhere() -> None:
-    some_training(network.whole(make_spec(), META), False)
+    some_training(network.whole(make_spec(), device=META), False)
 
 
 def test_the_fastest_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +79,7 @@ def test_the_fastest_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch) -> 
     assert devices.choose("auto").type == "cuda"
     there["cuda"] = False
     assert devices.choose("auto").type == "mps"
-    assert devices.matrices(devices.choose("mps")) == torch.float32
+    assert devices.matrices(make_spec(), devices.choose("mps")) == (torch.float32, "")
     there["mps"] = False
     assert devices.choose("auto") == devices.CPU
     with pytest.raises(InputError, match=r'device = "cuda": torch .* finds none here; it finds cpu; state'):
@@ -123,3 +126,60 @@ def test_the_checks_for_a_gpu_say_that_there_is_none() -> None:
     done = subprocess.run([script], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"error: torch \S+ finds no CUDA here; these checks need a GPU, .*\n", done.stderr)
+
+
+SPEEDS = {torch.float32: 100.0, torch.bfloat16: 61.0}
+
+
+@pytest.mark.parametrize(("narrow", "chosen"), [(61.0, "float32"), (109.0, "float32"), (240.0, "bfloat16")])
+def test_the_measured_type_is_taken(narrow: float, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: True)
+    monkeypatch.setattr(devices, "_speeds", lambda sizes, threads: {**SPEEDS, torch.bfloat16: narrow})
+    type, words = devices.matrices(make_spec(), devices.CPU)
+    assert devices.named(type) == chosen
+    assert words == f"products in {chosen} (measured, float32 100 GFLOP/s, bfloat16 {narrow:.0f})"
+
+
+def test_a_types_speed_is_its_least_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that products alone move: the first of each is slow, and one is interrupted."""
+    clock, calls = [0.0], Counter[torch.dtype]()
+
+    def product(rows: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        calls[rows.dtype] += 1
+        assert (rows.shape, matrix.shape) == ((devices.ROWS, 512), (512, 1024))
+        seconds = 0.004 if rows.dtype == torch.bfloat16 else 0.001
+        clock[0] += 0.5 if calls[rows.dtype] in (1, 3) else seconds
+        return rows
+
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(torch, "mm", product)
+    speeds = devices._speeds.__wrapped__(frozenset([((1024, 512), 3)]), 1)
+    gigaflops = 2 * devices.ROWS * 1024 * 512 / 1e9
+    assert speeds == pytest.approx({torch.float32: gigaflops / 0.001, torch.bfloat16: gigaflops / 0.004})
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "prefix"])
+def test_a_resumed_run_keeps_its_type(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = [Example("a", "1"), Example("b", "2")]
+    job = Job(make_spec(), examples, examples, TrainOptions(prefix_length=2), tmp_path, encode)
+    speeds = {torch.float32: 1.0, torch.bfloat16: 9.0}
+    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: True)
+    monkeypatch.setattr(devices, "_speeds", lambda sizes, threads: speeds)
+
+    def begun() -> Loop:
+        return Loop(by_name(method).trainee(job), job.options, tmp_path, lambda event: None)
+
+    loop = begun()
+    assert (loop.trainee.network.matrices, "products in bfloat16 (measured" in loop.note) == (
+        torch.bfloat16,
+        True,
+    )
+    loop._save()
+    speeds[torch.float32] = 99.0
+    loop = begun()
+    assert (loop.trainee.network.matrices, "products in bfloat16, as before" in loop.note) == (
+        torch.bfloat16,
+        True,
+    )
+    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
+    assert begun().trainee.network.matrices == torch.float32

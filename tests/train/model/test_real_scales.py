@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.train import real_scales
+from tests.train.methods.test_full import has_experts
 from tests.train.model.test_family_training import in_blocks, sequences_of
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
@@ -28,9 +29,8 @@ from tinsmith.train.model import network, prefix
 from tinsmith.train.model.devices import CPU
 
 # What float32 rounds on the way through the tiny models: of the range of the logits, and of a gradient's
-# largest value, where transformers' own are up to 0.02 from those of float64. A norm in another's place changes
-# a hundred times as much.
-LOSS, GRADIENT = 2e-4, 3e-2
+# largest value. transformers computes in float64, since its own float32 gradients are up to 0.03 away.
+LOSS, GRADIENT = 2e-4, 1e-2
 SHARED = 12  # tokens that the sequences begin with
 ALL = real_scales.tied_or_not()
 ONE_EACH = list({case: (case, tied) for case, tied in reversed(ALL)}.values())
@@ -38,7 +38,8 @@ ONE_EACH = list({case: (case, tied) for case, tied in reversed(ALL)}.values())
 
 @dataclass(frozen=True)
 class Real:
-    """model: transformers' own, with the gradients of the mean of `losses`; spread: the range of its logits."""
+    """model: transformers' own in float64, with the gradients of the mean of `losses`; spread: the range of its
+    logits."""
 
     spec: Spec
     model: Any
@@ -47,13 +48,15 @@ class Real:
     spread: float
 
     def assert_same(self, given: Tensor, wanted: Tensor) -> None:
-        torch.testing.assert_close(given, wanted, atol=LOSS * self.spread, rtol=0)
+        torch.testing.assert_close(given, wanted.float(), atol=LOSS * self.spread, rtol=0)
 
 
 @pytest.fixture(scope="module")
 def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Real:
     (case, tied), folder = request.param, tmp_path_factory.mktemp("real")
-    model = real_scales.save(case, folder, tie_word_embeddings=tied).requires_grad_(True)
+    model = real_scales.save(case, folder, tie_word_embeddings=tied).double().requires_grad_(True)
+    if has_experts(case):
+        model.set_experts_implementation("eager")  # the default has no float64
     spec = models.load(folder)
     sequences = sequences_of(spec.hyper.vocab)
     losses = losses_of(model, sequences)
@@ -74,7 +77,7 @@ def losses_of(model: Any, sequences: Sequence[TokenSequence], first: Sequence[in
     for one in sequences:
         ids = torch.tensor([[*first, *one.prompt, *one.answer]])
         logits = model(input_ids=ids).logits[0, len(first) + len(one.prompt) - 1 : -1]
-        losses.append(functional.cross_entropy(logits.float(), torch.tensor(one.answer), reduction="none"))
+        losses.append(functional.cross_entropy(logits, torch.tensor(one.answer), reduction="none"))
     return torch.cat(losses)
 
 
@@ -101,7 +104,7 @@ def with_adapter(model: Any, spec: Spec, built: network.Network) -> dict[str, nn
 def near(given: Tensor | None, wanted: Tensor, name: str) -> None:
     assert given is not None, name
     torch.testing.assert_close(
-        given, wanted, atol=GRADIENT * float(wanted.detach().abs().max()), rtol=0, msg=name
+        given, wanted.float(), atol=GRADIENT * float(wanted.detach().abs().max()), rtol=0, msg=name
     )
 
 
@@ -123,8 +126,8 @@ def test_adapter_losses_and_gradients_equal_transformers(real: Real) -> None:
         )
         slope = weights[role].grad
         assert slope is not None
-        near(a.grad, scale * b.T @ slope, role)
-        near(b.grad, scale * slope @ a.T, role)
+        near(a.grad, scale * b.double().T @ slope, role)
+        near(b.grad, scale * slope @ a.double().T, role)
 
 
 @of(ONE_EACH)
@@ -141,7 +144,7 @@ def test_losses_on_a_packed_base_equal_transformers(real: Real) -> None:
 
 
 @of(ONE_EACH)
-def test_losses_and_gradients_of_the_whole_model_equal_transformers(real: Real, float32: None) -> None:
+def test_losses_and_gradients_of_the_whole_model_equal_transformers(real: Real) -> None:
     built = network.whole(real.spec)
     losses, _ = built.answer_losses(built.pack(real.sequences, SHARED))
     real.assert_same(losses, real.losses)
@@ -151,10 +154,10 @@ def test_losses_and_gradients_of_the_whole_model_equal_transformers(real: Real, 
 
 
 @of(ONE_EACH)
-def test_losses_behind_a_prefix_equal_transformers(real: Real, float32: None) -> None:
+def test_losses_behind_a_prefix_equal_transformers(real: Real) -> None:
     first = [11 + 7 * n % 90 for n in range(10)]
     with torch.no_grad():
-        built = prefix.build(real.spec, CPU, first)
+        built = prefix.build(real.spec, torch.float32, CPU, first)
         losses, _ = built.answer_losses(built.pack(real.sequences, 0))
         real.assert_same(losses, losses_of(real.model, real.sequences, first))
 
@@ -165,7 +168,7 @@ def test_bfloat16_rounds_as_much_as_that_of_transformers(real: Real) -> None:
     narrow = copy.deepcopy(real.model).to(torch.bfloat16)
     with torch.no_grad():
         given, _ = built.answer_losses(built.pack(real.sequences, SHARED))
-        ours, theirs = ((one - real.losses).abs() for one in (given, losses_of(narrow, real.sequences)))
+        ours, theirs = ((one - real.losses).abs() for one in (given, losses_of(narrow, real.sequences).float()))
     # By their medians: what is rounded may make a router choose another expert.
     assert float(ours.median()) <= 2 * float(theirs.median()) + 0.02
 

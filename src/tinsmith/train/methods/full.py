@@ -14,7 +14,7 @@ from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.quantized import importance
 from tinsmith.train.rules import default_full_rate, default_scratch_rate
 from tinsmith.train.steps import checkpoint, together
-from tinsmith.train.steps.trainee import BETAS, Trainee
+from tinsmith.train.steps.trainee import BETAS, Trainee, placed
 from tinsmith.train.tensors import from_folder
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ModelTrainee(Trainee):
     marker = "config.json"
 
     def __init__(self, job: Job) -> None:
-        from tinsmith.train.model import devices, network
+        from tinsmith.train.model import network
 
         self.spec = job.spec
         if any(name.experts for name in family.by_name(job.spec.family).tensors(job.spec.hyper)):
@@ -48,13 +48,15 @@ class ModelTrainee(Trainee):
                 f'{job.spec.family}: method "full" does not train routed experts; take "lora"'
             )
         rule = default_scratch_rate if job.is_new else default_full_rate
-        whole = network.whole(job.spec, devices.choose(job.options.device))
+        matrices, device, measured = placed(job)
+        whole = network.whole(job.spec, matrices, device)
         super().__init__(job, whole, job.out_dir / FOLDER, rule)
         self.in_8_bits = self._chosen(job)
         if self.in_8_bits:
             self.note += "; the optimizer's moments in 8 bits"
         if job.options.mean_of == 1:  # averaging the trained weights needs less
-            self.note = "; ".join(part for part in (self.note, self.fit(self._demand(job.options))) if part)
+            planned = self.fit(self._demand(job.options))
+            self.note = "; ".join(part for part in (self.note, measured, planned) if part)
 
     def _demand(self, options: TrainOptions) -> Demand:
         from tinsmith.train.footprint.memory import Demand

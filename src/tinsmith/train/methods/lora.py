@@ -18,7 +18,7 @@ from tinsmith.train.options import LANGUAGE
 from tinsmith.train.quantized import importance
 from tinsmith.train.rules import default_learning_rate
 from tinsmith.train.steps import together
-from tinsmith.train.steps.trainee import Trainee
+from tinsmith.train.steps.trainee import Trainee, placed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,18 +66,16 @@ class AdapterTrainee(Trainee):
 
     def __init__(self, job: Job, *, learns: bool = True) -> None:
         from tinsmith.train.footprint import memory
-        from tinsmith.train.model import devices, network
+        from tinsmith.train.model import network
         from tinsmith.train.quantized.fake_quantization import FakeQuantization
 
         spec, options = job.spec, job.options
-        device = devices.choose(options.device)
+        matrices, device, measured = placed(job)
         keep_packed, why = memory.keeps_packed(spec, options.weights, device)
         count = options.mean_of
         self.mean_of = count * (start.runs_in(job.start, options) if job.start else 1)
         wide = options.widened(self.mean_of)
-        adapted = network.build(
-            spec, devices.matrices(device), wide.rank, wide.alpha, options.targets, device, keep_packed
-        )
+        adapted = network.build(spec, matrices, wide.rank, wide.alpha, options.targets, device, keep_packed)
         _choose(adapted, wide)
         if job.start:
             start.load(adapted, spec, job.start, count)
@@ -95,7 +93,7 @@ class AdapterTrainee(Trainee):
             name = options.qat if isinstance(options.qat, str) else options.qat.name
             which = "every step" if self.only_qat else "every other step"
             told = f"{which} under the errors of {name}, made anew every {self.steps_qat} steps"
-        self.note = "; ".join(part for part in (self.note, told, why, planned) if part)
+        self.note = "; ".join(part for part in (self.note, measured, told, why, planned) if part)
 
     def demand(self) -> Demand:
         """Memory that the steps need beyond the weights; allocates their permanent buffers."""

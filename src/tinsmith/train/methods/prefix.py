@@ -13,7 +13,7 @@ from tinsmith.train.adapters import peft_folder
 from tinsmith.train.adapters.prefix_bin import CONFIG, WEIGHTS
 from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.rules import default_prefix_rate
-from tinsmith.train.steps.trainee import Trainee
+from tinsmith.train.steps.trainee import Trainee, placed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,15 +35,16 @@ class PrefixTrainee(Trainee):
 
     def __init__(self, job: Job) -> None:
         from tinsmith.train.footprint import memory
-        from tinsmith.train.model import devices, prefix
+        from tinsmith.train.model import prefix
 
-        built = prefix.build(job.spec, devices.choose(job.options.device), first_tokens(job))
+        matrices, device, measured = placed(job)
+        built = prefix.build(job.spec, matrices, device, first_tokens(job))
         self.built, self.template, self.base_sha256 = built, job.spec.chat_template, job.base_sha256
         self.config = described(job, built)
         super().__init__(job, built, job.out_dir / FOLDER, default_prefix_rate)
         if job.options.mean_of == 1:
             planned = self.fit(memory.Demand(less="give a smaller base"))
-            self.note = "; ".join(part for part in (self.note, planned) if part)
+            self.note = "; ".join(part for part in (self.note, measured, planned) if part)
 
     def keep(self) -> None:
         with atomic_folder(self.result, replaces=self.marker) as fresh:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import cache, partial
+
 import torch
+from torch import Tensor
 
 from tinsmith.errors import InputError
+from tinsmith.spec import Spec
 from tinsmith.train.options import AUTO_DEVICE, TORCH_DEVICES
 
 CPU = torch.device("cpu")
+ROWS = 512  # of a timed product: about what a pass has
+SIZES = 512, 8192  # inputs and outputs of a timed product: smaller ones measure the calls
+ROUNDS, SECONDS = 8, 1.0  # of timing, at most
+GAIN = 1.1  # bfloat16 rounds more: it is taken only where it is this much faster
 
 
 def present() -> list[str]:
@@ -39,9 +50,60 @@ def has_fast_bfloat16(device: torch.device = CPU) -> bool:
     return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 
-def matrices(device: torch.device) -> torch.dtype:
-    """The type in which frozen matrices are stored and multiplied."""
-    return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+def matrices(spec: Spec, device: torch.device) -> tuple[torch.dtype, str]:
+    """The faster type for the products of the spec's matrices, and the measurement in words.
+
+    Measured on a CPU that has bfloat16 instructions: without a matrix unit they can be slower than float32's.
+    """
+    if not has_fast_bfloat16(device):
+        return torch.float32, ""
+    if device.type != "cpu":
+        return torch.bfloat16, ""
+    sizes = (
+        (_timed(tensor.rows), _timed(tensor.inputs))
+        for tensor in spec.tensors.values()
+        if 1 < tensor.rows != spec.hyper.vocab  # no vector; the head multiplies few rows
+    )
+    speeds = _speeds(frozenset(Counter(sizes).items()), torch.get_num_threads())
+    narrow, wide = speeds[torch.bfloat16], speeds[torch.float32]
+    measured = f"measured, float32 {wide:.0f} GFLOP/s, bfloat16 {narrow:.0f}"
+    chosen = torch.bfloat16 if narrow >= GAIN * wide else torch.float32
+    return chosen, f"products in {named(chosen)} ({measured})"
+
+
+def named(type: torch.dtype) -> str:
+    return str(type).removeprefix("torch.")
+
+
+def _timed(size: int) -> int:
+    return min(max(size, SIZES[0]), SIZES[1])
+
+
+@cache
+def _speeds(sizes: frozenset[tuple[tuple[int, int], int]], threads: int) -> dict[torch.dtype, float]:
+    """GFLOP/s by type of [ROWS, inputs] times a matrix [outputs, inputs], over all sizes, each with its count.
+    Once a process, so that all of its runs take the same type."""
+    products: dict[tuple[torch.dtype, tuple[int, int]], Callable[[], Tensor]] = {}
+    for (outputs, inputs), _ in sizes:
+        rows, matrix = torch.ones(ROWS, inputs), torch.ones(outputs, inputs)
+        for type in (torch.float32, torch.bfloat16):
+            products[type, (outputs, inputs)] = partial(torch.mm, rows.to(type), matrix.to(type).T)
+    least = dict.fromkeys(products, float("inf"))
+    for product in products.values():
+        product()  # the first call prepares a kernel
+    end = time.perf_counter() + SECONDS
+    for turn in range(ROUNDS):
+        if turn and time.perf_counter() > end:
+            break
+        for name, product in products.items():
+            begun = time.perf_counter()
+            product()
+            least[name] = min(least[name], time.perf_counter() - begun)
+    work = sum(2 * ROWS * outputs * inputs * count for (outputs, inputs), count in sizes)
+    return {
+        type: work / 1e9 / sum(least[type, size] * count for size, count in sizes)
+        for type in (torch.float32, torch.bfloat16)
+    }
 
 
 def random_tensors(device: torch.device) -> dict[str, torch.Tensor]:

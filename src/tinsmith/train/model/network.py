@@ -2,8 +2,8 @@
 
 Three things make a step fast. Sequences are packed into one row without padding, and the prefix that all
 prompts share is computed once a batch (batches/packing.py). The output head, a tiny model's largest matrix, is
-applied to labelled positions only. If the processor multiplies bfloat16 in hardware, weights and activations of
-the matrices are bfloat16, with a float32 residual stream.
+applied to labelled positions only. Where bfloat16 products are measured faster (devices.py), weights and
+activations of the matrices are bfloat16, with a float32 residual stream.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tinsmith.train.layers import attention, fused, mixing
 from tinsmith.train.layers.blocks import Blocks, times_matrix
 from tinsmith.train.layers.head import AnswerLoss
 from tinsmith.train.model import halves, packed
-from tinsmith.train.model.devices import CPU, has_fast_bfloat16
+from tinsmith.train.model.devices import CPU
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.tensors import to_folder
 from tinsmith.train.vision.tiles import CAUSAL
@@ -70,7 +70,7 @@ class _LoraLinear(torch.autograd.Function):
 class Network:
     """model: peft's wrapper around transformers' model; trained parameters are float32. linears: peft's
     modules, by the role of the tensor that each adapts. packs: whether sequences may share a row; scale, cap:
-    applied to the head's logits."""
+    applied to the head's logits; matrices: the type of products with frozen matrices."""
 
     model: Any
     trunk: nn.Module
@@ -79,6 +79,7 @@ class Network:
     packs: bool
     scale: float
     cap: float | None
+    matrices: torch.dtype
 
     @property
     def device(self) -> torch.device:
@@ -143,21 +144,20 @@ class Network:
 
 @dataclass(frozen=True)
 class Whole(Network):
-    """A model all of whose weights are trained; model and trunk are transformers' own, and float32. Matrix
-    products are bfloat16 if the processor multiplies it in hardware."""
+    """A model all of whose weights are trained; model and trunk are transformers' own, and float32. matrices:
+    the type of all matrix products."""
 
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
-        device = self.device
         narrow: AbstractContextManager[Any] = nullcontext()
-        if has_fast_bfloat16(device):  # concurrent passes must not share casts
-            narrow = torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+        if self.matrices != torch.float32:  # concurrent passes must not share casts
+            narrow = torch.autocast(self.device.type, self.matrices, cache_enabled=False)
         with narrow:
             logits = self.logits(self.answer_states(packing))
         losses = nn.functional.cross_entropy(logits, packing.targets, reduction="none")
         return losses, logits.detach().argmax(-1)
 
 
-def whole(spec: Spec, device: torch.device = CPU) -> Whole:
+def whole(spec: Spec, matrices: torch.dtype = torch.float32, device: torch.device = CPU) -> Whole:
     """The model with every weight trained."""
     base = base_model(spec).to(device)
     base.requires_grad_(True)
@@ -169,7 +169,7 @@ def whole(spec: Spec, device: torch.device = CPU) -> Whole:
     }
     packs = mixing.install(base)
     open_vision(spec, base).requires_grad_(True)
-    return Whole(base, base.base_model, head.weight, linears, packs, *after_head(base.config))
+    return Whole(base, base.base_model, head.weight, linears, packs, *after_head(base.config), matrices)
 
 
 def open_vision(spec: Spec, base: Any) -> nn.Module:
@@ -224,7 +224,7 @@ def build(
         fused.install(base, matrices if packs and not (targets or others) else None)
     open_vision(spec, base)
     head = _head(base, matrices)
-    return Network(model, base.base_model, head, linears, packs, *after_head(base.config))
+    return Network(model, base.base_model, head, linears, packs, *after_head(base.config), matrices)
 
 
 def _head(base: Any, matrices: torch.dtype) -> Tensor | Blocks:

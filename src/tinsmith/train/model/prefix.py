@@ -22,7 +22,7 @@ from tinsmith.spec import Spec
 from tinsmith.train.adapters.prefix_bin import CONVOLVED, KEYS, RECURRENT, VALUES
 from tinsmith.train.batches.packing import Packing, pad
 from tinsmith.train.batches.sequences import TokenSequence
-from tinsmith.train.model import devices, network
+from tinsmith.train.model import network
 from tinsmith.train.model.network import Network
 
 
@@ -107,9 +107,8 @@ class Prefixed(Network):
         return self.prefix
 
 
-def build(spec: Spec, device: torch.device, tokens: Sequence[int]) -> Prefixed:
+def build(spec: Spec, matrices: torch.dtype, device: torch.device, tokens: Sequence[int]) -> Prefixed:
     """The base with the prefix that some tokens leave, so that training starts from a conversation."""
-    matrices = devices.matrices(device)
     base = network.base_model(spec).to(device)
     head = base.get_output_embeddings()
     linears: list[Any] = [module for module in base.modules() if isinstance(module, nn.Linear)]
@@ -131,6 +130,7 @@ def build(spec: Spec, device: torch.device, tokens: Sequence[int]) -> Prefixed:
         packs=False,
         scale=scale,
         cap=cap,
+        matrices=matrices,
         prefix=prefix,
         length=len(tokens),
     )

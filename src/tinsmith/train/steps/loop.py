@@ -252,7 +252,12 @@ class Loop:
         checkpoint.save(
             self.out_dir / checkpoint.NAME,
             tensors,
-            {"digest": self.trainee.digest, "chosen": self.trainee.chosen, **asdict(self.progress)},
+            {
+                "digest": self.trainee.digest,
+                "chosen": self.trainee.chosen,
+                "matrices": devices.named(self.trainee.network.matrices),
+                **asdict(self.progress),
+            },
         )
 
     def _resume(self) -> str:

@@ -19,11 +19,12 @@ from tinsmith.train.batches.sequences import TokenSequence, batches, cut, dealt,
 from tinsmith.train.events import Replayed, Rolled
 from tinsmith.train.quantized.importance import recorded
 from tinsmith.train.rules import SHORT_RUN, Rule
-from tinsmith.train.steps import together
+from tinsmith.train.steps import checkpoint, together
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from torch import Tensor
     from torch.optim import Optimizer
 
@@ -316,3 +317,19 @@ class Trainee(ABC):
     def around(self, step: int) -> AbstractContextManager[None]:
         """The context of a step's forward and backward passes."""
         return nullcontext()
+
+
+def placed(job: Job) -> tuple[torch.dtype, torch.device, str]:
+    """The type of matrix products, the device, and how the type was chosen. A resumed run keeps its type where
+    the device has it."""
+    import torch
+
+    from tinsmith.train.model import devices
+
+    device = devices.choose(job.options.device)
+    kept = checkpoint.matrices(job.out_dir / checkpoint.NAME)
+    for type in (torch.float32, torch.bfloat16):
+        if kept == devices.named(type) and devices.has_fast_bfloat16(device):
+            return type, device, f"products in {kept}, as before"
+    type, measured = together.from_first(devices.matrices(job.spec, device))
+    return type, device, measured
