@@ -316,4 +316,4 @@ def test_every_key_and_default_is_documented() -> None:
 
 def test_a_recipe_has_few_keys() -> None:
     tables = (*recipe_file.TABLES.values(), *recipe_tables.LISTED.values(), recipe_tables.Router)
-    assert sum(len(dataclasses.fields(cls)) for cls in tables) <= 110
+    assert sum(len(dataclasses.fields(cls)) for cls in tables) <= 111

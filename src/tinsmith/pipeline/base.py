@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinsmith import hub, models
-from tinsmith.chat import chat_template
+from tinsmith.chat import chat_template, own_templates
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
-from tinsmith.formats.model_files import model_bytes, model_digest, remove_model
+from tinsmith.formats.model_files import model_bytes, model_digest, model_files, remove_model
 from tinsmith.pipeline import update
 from tinsmith.pipeline.prepared import COPIES, Base, read_texts, read_tools, settled
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.spec import Spec
-from tinsmith.system import files
+from tinsmith.system import files, reading
 from tinsmith.train.options import ScratchOptions
 
-NEW_BASE = "base"  # in the run's folder: an untrained model, or a GGUF file with its vision model
-MODEL, PAIRED = "model.gguf", "mmproj.gguf"
+NEW_BASE = "base"  # in the run's folder: an untrained model, one with its vision model, or another template
+MODEL, PAIRED, TEMPLATE = "model.gguf", "mmproj.gguf", "chat_template.jinja"
 
 
 def check_context(recipe: Recipe, spec: Spec) -> None:
@@ -50,8 +50,13 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
     # mtp is refused here where it is not possible: before anything is trained.
     spec = models.load(path, mtp=recipe.build.mtp)
     check_context(recipe, spec)
-    chat_template.check(spec, str(path))
-    template = None if spec.chat_template is None else settled(recipe, spec.chat_template)
+    if template := own_template(recipe, spec):
+        spec = dataclasses.replace(spec, chat_template=template)
+        path = templated(recipe, spec, path, folder / NEW_BASE)
+    else:
+        chat_template.check(spec, str(path))
+    assert spec.chat_template
+    template = settled(recipe, spec.chat_template)
     tools = read_tools(recipe) if recipe.data.show_tools else None
     sha256 = model_digest(path)
     trained_on = dataclasses.replace(spec, chat_template=template, source=spec.source or sha256)
@@ -63,8 +68,51 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
         bytes=model_bytes(path),
         family=spec.family,
         license=spec.general.get("license"),
-        template=None if template is None else chat_template.digest(template),
+        template=chat_template.digest(template),
     )
+
+
+def own_template(recipe: Recipe, spec: Spec) -> str | None:
+    """The chat template that the recipe states for its base; None where the base's own is taken. Raises
+    InputError for a base without one."""
+    assert recipe.base
+    stated, where = recipe.base.template, f"{recipe.path}: [base] template"
+    if stated is None:
+        if spec.chat_template is None:
+            known = ", ".join(own_templates.fitting(spec.tokenizer))
+            raise InputError(f"{where}: the base has no chat template; give {known} or a Jinja file")
+        return None
+    try:
+        if stated in own_templates.FORMATS:
+            return own_templates.named(stated, spec.tokenizer)
+        return reading.read_text(recipe.resolve(stated), InputError)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def templated(recipe: Recipe, spec: Spec, path: Path, folder: Path) -> Path:
+    """The base with the spec's chat template: a copy of a GGUF file, or a folder of links."""
+    if spec.vision:
+        raise InputError(f"{recipe.path}: [base] template: a vision-language model has its own; leave it out")
+    licenses, is_file = hub.license_text(path), path.is_file()
+    with files.atomic_folder(folder, MODEL if is_file else "config.json") as draft:
+        if is_file:
+            models.save_gguf(spec, draft / MODEL)
+        else:
+            for file in model_files(path):
+                if file.name != TEMPLATE:
+                    link(file, draft / file.name)
+            files.write_text(draft / TEMPLATE, spec.chat_template or "")
+        if licenses:
+            (draft / "LICENSE").write_bytes(licenses)
+    return folder / MODEL if is_file else folder
+
+
+def link(file: Path, to: Path) -> None:
+    try:
+        os.link(file.resolve(), to)
+    except OSError:  # on another disk
+        shutil.copyfile(file, to)
 
 
 def paired(recipe: Recipe, model: Path, vision: Path, folder: Path) -> Path:
@@ -77,10 +125,7 @@ def paired(recipe: Recipe, model: Path, vision: Path, folder: Path) -> Path:
     licenses = hub.license_text(model)
     with files.atomic_folder(folder, PAIRED) as draft:
         for source, name in ((model, MODEL), (vision, PAIRED)):
-            try:
-                os.link(source.resolve(), draft / name)
-            except OSError:  # on another disk
-                shutil.copyfile(source, draft / name)
+            link(source, draft / name)
         if licenses:
             (draft / "LICENSE").write_bytes(licenses)
     return folder

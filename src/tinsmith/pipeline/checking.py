@@ -10,6 +10,7 @@ from tinsmith.data.shapes import Named
 from tinsmith.data.splits import LEARNED
 from tinsmith.errors import DataError, OfflineError
 from tinsmith.pipeline import constraint, prepared
+from tinsmith.pipeline.base import own_template
 from tinsmith.pipeline.examples import columns, split_paths
 from tinsmith.pipeline.recipe.tables import Constraint as Table
 from tinsmith.pipeline.recipe.values import Recipe
@@ -81,6 +82,7 @@ def _base(recipe: Recipe) -> bases.Base | None:
         path = hub.pull(recipe.base_source)
     except OfflineError:
         return None
-    template = models.load(path).chat_template
+    spec = models.load(path)
+    template = own_template(recipe, spec) or spec.chat_template
     settled = prepared.settled(recipe, template) if template else None
     return bases.read(path, recipe.data.system, settled)

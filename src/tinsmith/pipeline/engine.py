@@ -34,11 +34,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tinsmith.chat.own_templates import FORMATS
 from tinsmith.data.splits import SPLITS
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate.naming import TOGETHER, TUNED, shipped
 from tinsmith.pipeline import beside, contents, formats, measuring, pages, update
-from tinsmith.pipeline.base import MODEL, PAIRED
+from tinsmith.pipeline.base import MODEL, PAIRED, TEMPLATE
 from tinsmith.pipeline.measuring import FREE, Measured
 from tinsmith.pipeline.prepared import Data, Learned, Model, Prepared, split_name
 from tinsmith.pipeline.recipe.reading import joint
@@ -79,10 +80,12 @@ def read_data(run: Run) -> data_digests.Inputs:
 
 
 def _base_files(run: Run) -> dict[str, list[int]]:
-    base = run.recipe.base
-    if base is None or not base.mmproj:
+    recipe, base = run.recipe, run.recipe.base
+    if base is None:
         return {}
-    paths = {MODEL: run.recipe.resolve(base.model), PAIRED: run.recipe.resolve(base.mmproj)}
+    paths = {MODEL: recipe.resolve(base.model), PAIRED: recipe.resolve(base.mmproj)} if base.mmproj else {}
+    if base.template and base.template not in FORMATS:
+        paths[TEMPLATE] = recipe.resolve(base.template)
     stats = {name: path.stat() for name, path in paths.items() if path.is_file()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 

@@ -123,6 +123,7 @@ def _tables(name: str) -> Kind:
 class Base:
     model: str = _key(TEXT)
     mmproj: str | None = _key(TEXT, None)
+    template: str | None = _key(TEXT, None)
     weights: Literal["auto", "quantized", "float"] = _key(choice(WEIGHTS), AUTO_WEIGHTS)
 
 
