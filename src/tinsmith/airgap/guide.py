@@ -169,13 +169,11 @@ def _overview(tin: Path, target: Target | None) -> str:
 def _memory(tin: Path, target: Target | None) -> str:
     """The memory need, as `tinsmith plan` computes it."""
     from tinsmith import plan
-    from tinsmith.plan import memory
     from tinsmith.plan.contents import of_tin
 
     contents = of_tin(tin)
     if target is None:
-        needs = memory.of(contents, plan.Options(), arch="x86_64", in_place=False, code=0, firmware=False)
-        most, speed = "", ""
+        needs, most, speed = plan.memory_of(contents, None, plan.Options()), "", ""
     else:
         planned = plan.make(contents, target, plan.Options(plan.context_of(contents, target)))
         needs, rate = planned.memory, planned.speed

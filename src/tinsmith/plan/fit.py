@@ -24,10 +24,6 @@ def context_for(spec: Spec, devices: Sequence[Target], context: int = 0) -> int:
     return context or (min(*defaults, spec.hyper.context) if defaults else 0)
 
 
-def fits(memory: Memory, target: Target) -> bool:
-    return memory.fits(target.memory.ram, target.memory.storage)
-
-
 def check(base: Base, formats: Sequence[str], context: int, devices: Sequence[Target]) -> None:
     """Raises InputError for the first format that does not fit a device with a session of `context` tokens; it
     names the nearest that fits. AUTO always fits: see room."""
@@ -35,7 +31,7 @@ def check(base: Base, formats: Sequence[str], context: int, devices: Sequence[Ta
         contents = base.contents(name)
         options = Options(context=context)
         memory = memory_of(contents, target, options)
-        if not fits(memory, target):
+        if not memory.fits(target.memory):
             numbers = "; ".join(_too_much(memory, target))
             raise InputError(
                 f"{contents.name}: {name} with a context of {memory.session.context:,} does not fit "
@@ -102,5 +98,5 @@ def _longest(contents: Contents, most: int, target: Target) -> Memory | None:
         return memory_of(contents, target, Options(context=context))
 
     contexts = range(min(_LEAST_CONTEXT, most), most + 1)
-    count = bisect_left(contexts, True, key=lambda context: not fits(memory(context), target))
+    count = bisect_left(contexts, True, key=lambda context: not memory(context).fits(target.memory))
     return memory(contexts[count - 1]) if count else None

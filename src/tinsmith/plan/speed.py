@@ -7,9 +7,7 @@ A rate is what kernels reach, not what a data sheet promises; each instruction s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from tinsmith import _core
 from tinsmith.compiler.program import Listing, Packed, Step
@@ -17,19 +15,11 @@ from tinsmith.formats.weights import weight_format
 from tinsmith.plan.memory import place_bytes
 from tinsmith.targets import Target
 
-
-class Rate(NamedTuple):
-    """Multiply-adds a core and clock that a set's kernels reach: int8 with many rows and with one, float32."""
-
-    many: float
-    one: float
-    floats: float
-
-
-# x86-64: plan.host's own measurement on a Zen 5, whose wide units are halved for others. NEON: llvm-mca's
-# cycles for Cortex-A72 and A76 (benchmarks/arm_mca.py). Cortex-M: counted instructions (benchmarks/cortex.py),
-# where a gather takes longer than one. WebAssembly: an assumption, by what NEON does.
-RATES = {name: Rate(*row) for name, row in _core.RATES.items()}
+# Multiply-adds a core and clock that a set's kernels reach: int8 with many rows and with one, float32. x86-64:
+# plan.host's own measurement on a Zen 5, whose wide units are halved for others. NEON: llvm-mca's cycles for
+# Cortex-A72 and A76 (benchmarks/arm_mca.py). Cortex-M: counted instructions (benchmarks/cortex.py), where a
+# gather takes longer than one. WebAssembly: an assumption, by what NEON does.
+RATES = _core.RATES
 _SYNC_NS = 1500.0  # an op's hand-over between threads
 _CALL_CYCLES = 200.0  # an op's own cost
 _MANY = 4  # rows from which on kernels work at their best, about
@@ -78,11 +68,10 @@ class Cost:
 def rates_of(target: Target) -> Rates:
     """What a target's data give: its clock, cores and best instruction set."""
     cpu, memory = target.cpu, target.memory
-    best = RATES[cpu.isa[-1]]
-    most = cpu.macs_per_clock
-    many = most or best.many
-    one = best.one * many / best.many
-    floats = cpu.floats_per_clock or best.floats
+    best_many, best_one, best_floats = RATES[cpu.isa[-1]]
+    many = cpu.macs_per_clock or best_many
+    one = best_one * many / best_many
+    floats = cpu.floats_per_clock or best_floats
     clock = cpu.clock_mhz * 1e6
     all_cores = cpu.cores * clock
     read = memory.flash_bandwidth or memory.bandwidth
@@ -203,12 +192,9 @@ class Speed:
 
 def speed(program: Listing, rates: Rates, *, context: int, chunk: int, depth: int, kv: str) -> Speed:
     prompt = max(1, min(_BATCH, context - 1))
-    passes = list(_passes(program, rates, prompt, chunk, kv))
+    took = sum(
+        one_pass(program, rates, rows=min(chunk, prompt - done), depth=done, kv=kv).seconds
+        for done in range(0, prompt, chunk)
+    )
     decode = one_pass(program, rates, rows=1, depth=depth, kv=kv)
-    return Speed(prompt, prompt / sum(passes), depth, 1 / decode.seconds, decode)
-
-
-def _passes(program: Listing, rates: Rates, prompt: int, chunk: int, kv: str) -> Iterator[float]:
-    for done in range(0, prompt, chunk):
-        rows = min(chunk, prompt - done)
-        yield one_pass(program, rates, rows=rows, depth=done, kv=kv).seconds
+    return Speed(prompt, prompt / took, depth, 1 / decode.seconds, decode)
