@@ -238,7 +238,6 @@ def test_a_small_model_gives_its_digests_on_a_cortex_m7(tmp_path: Path) -> None:
 
 
 def check_verify(tin: Path, board: str) -> None:
-    target, expected = targets.load(board), verify.host(tin)
-    assert expected == digests(tin)
-    ran = verify.verify(tin, target, expected, PlainDisplay())
+    target = targets.load(board)
+    ran = verify.verify(tin, target, digests(tin), PlainDisplay())
     assert [one.isa for one in ran] == list(target.cpu.isa)

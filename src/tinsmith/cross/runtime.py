@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tinsmith.cross import library, sources, wasm
+from tinsmith.cross import library, sources
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import UnsupportedError
 from tinsmith.system import files
@@ -71,10 +71,6 @@ def _wheel(target: Target, folder: Path) -> list[Path]:
     return [wheel.wheel(fitting[0], platform, folder), *needed.write(platform, folder)]
 
 
-def _wasm(target: Target, folder: Path) -> list[Path]:
-    return [_copy(path, folder) for path in (wasm.module(machines(target)[0]), wasm.wrapper())]
-
-
 def _firmware(target: Target, folder: Path, tin: Path, display: Display) -> list[Path]:
     from tinsmith.cross import firmware
 
@@ -86,7 +82,7 @@ FORMS: dict[str, Callable[[Target, Path], list[Path]]] = {
     "wheel": _wheel,
     "static": lambda target, folder: _libraries(library.static, target, folder),
     "shared": lambda target, folder: _libraries(library.shared, target, folder),
-    "wasm": _wasm,
+    "wasm": lambda target, folder: [_copy(path, folder) for path in library.wasm(machines(target)[0])],
 }
 
 
