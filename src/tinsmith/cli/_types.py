@@ -82,16 +82,16 @@ def Text() -> Kind:
     return Kind(allowed="a text", read=str)
 
 
-def Whole(least: int | None = None) -> Kind:
+def _within(number: float, least: float, most: float = math.inf) -> float:
+    if not least <= number <= most or abs(number) == math.inf:
+        raise ValueError
+    return number
+
+
+def Whole(least: float = -math.inf) -> Kind:
     """A count, of at least `least` where that is given."""
-
-    def read(text: str) -> int:
-        number = int(text)
-        if least is not None and number < least:
-            raise ValueError
-        return number
-
-    return Kind("n", "a whole number" if least is None else f"a whole number, at least {least}", read)
+    bound = "" if least == -math.inf else f", at least {least}"
+    return Kind("n", f"a whole number{bound}", lambda text: _within(int(text), least))
 
 
 def FileName() -> Kind:
@@ -108,14 +108,8 @@ def FileName() -> Kind:
 
 def Number(least: float = -math.inf, most: float = math.inf) -> Kind:
     """Within these bounds, where they are given."""
-
-    def read(text: str) -> float:
-        number = float(text)
-        if not (math.isfinite(number) and least <= number <= most):
-            raise ValueError
-        return number
-
-    return Kind("x", "a number" if math.isinf(least) else f"a number, {least:g} to {most:g}", read)
+    bounds = "" if least == -math.inf else f", {least:g} to {most:g}"
+    return Kind("x", f"a number{bounds}", lambda text: _within(float(text), least, most))
 
 
 def Size() -> Kind:
@@ -130,10 +124,8 @@ def Size() -> Kind:
 def Pixels() -> Kind:
     """Width and height of an image."""
 
-    def read(text: str) -> tuple[int, int]:
-        width, height = map(int, text.lower().split("x"))
-        if not (0 < width <= 65535 and 0 < height <= 65535):
-            raise ValueError
+    def read(text: str) -> tuple[float, float]:
+        width, height = (_within(int(side), 1, 65535) for side in text.lower().split("x"))
         return width, height
 
     return Kind("wxh", "a width and a height in pixels, 1 to 65535 each, such as 640x480", read)

@@ -68,10 +68,10 @@ def _extra(args: Args) -> Extra:
     from tinsmith.quant.shipping import Extra
 
     constraint = _constrained.sealed(args)
-    facts: dict[str, Any] = {"constraint": constraint.facts} if constraint else {}
-    return Extra(
-        constraint.entries if constraint else {}, facts | ({"license": args.license} if args.license else {})
-    )
+    facts: dict[str, Any] = {"license": args.license} if args.license else {}
+    if constraint is None:
+        return Extra({}, facts)
+    return Extra(constraint.entries, {"constraint": constraint.facts, **facts})
 
 
 def _changed(out: Path) -> int:
@@ -90,15 +90,13 @@ def _list(args: Args) -> int:
     known = adapter_tin.listed(args.file)
     if args.json:
         print(json.dumps(known, indent=1))
-        return 0
-    if known:
+    elif known:
         print(table([(name, _line(facts)) for name, facts in known.items()]))
     return 0
 
 
 def _line(facts: dict[str, Any]) -> str:
     size = f"{facts.get('factor_bytes')} bytes"
-    line = f"{facts.get('matrices')} matrices, {size}, {facts.get('rank')} of a session's adapter_rank"
     if facts.get("prefix"):
-        line = f"a prefix of {facts['prefix']} tokens, {size}"
-    return line
+        return f"a prefix of {facts['prefix']} tokens, {size}"
+    return f"{facts.get('matrices')} matrices, {size}, {facts.get('rank')} of a session's adapter_rank"

@@ -66,6 +66,8 @@ PARAMETERS = [
 def run(args: Args) -> int:
     devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
+        from tinsmith.pipeline import engine, recipe
+
         flags = ["--format"] if args.formats else []
         flags += _budget.flags(args, "context", "name", "date", "imatrix", "mmproj", "kv", "mtp", "search")
         flags += _budget.flags(args, *_constrained.SOURCES, *_budget.NAMES)
@@ -74,12 +76,11 @@ def run(args: Args) -> int:
                 f"{args.source}: a recipe states these in [build], [output], [data] and [constraint]; leave "
                 f"out {', '.join(flags)}"
             )
-        paths = _from_recipe(args)
+        made = engine.make(recipe.load(args.source, args.targets), args.out, progress.display(), "build")
+        paths = [Path(path) for path in make.results(made, "build")]
     else:
-        paths = _from_model(args)
-    paths += _runtimes(devices, paths)
-    for path in paths:
-        print(path)
+        paths = _from_model(args, devices)
+    print(*paths, *_runtimes(devices, paths), sep="\n")
     return 0
 
 
@@ -94,20 +95,12 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
     return list(folders.values())
 
 
-def _from_recipe(args: Args) -> list[Path]:
-    from tinsmith.pipeline import recipe
-
-    run = make.make(recipe.load(args.source, args.targets), args.out, "build")
-    return [Path(path) for path in make.results(run, "build")]
-
-
-def _from_model(args: Args) -> list[Path]:
-    from tinsmith import hub, models, targets
+def _from_model(args: Args, devices: Sequence[Target]) -> list[Path]:
+    from tinsmith import hub, models
     from tinsmith.chat.chat_template import dated
     from tinsmith.formats import imatrix
     from tinsmith.quant import shipping
 
-    devices = [targets.find(name) for name in args.targets]
     formats = _formats(args, devices)
     constraint = _constrained.sealed(args)
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
@@ -118,15 +111,11 @@ def _from_model(args: Args) -> list[Path]:
     display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
     manifest, bill = shipping.origin(args.source, path, spec, name)
     spec = replace(spec, source=spec.source or manifest["base"]["sha256"])
-    extra = shipping.Extra(
-        {
-            **shipping.licenses(path),
-            SOURCE: bytes.fromhex(str(spec.source)),
-            **(constraint.entries if constraint else {}),
-        },
-        {**manifest, **({"constraint": constraint.facts} if constraint else {})},
-        bill,
-    )
+    entries = {**shipping.licenses(path), SOURCE: bytes.fromhex(str(spec.source))}
+    if constraint:
+        entries |= constraint.entries
+        manifest["constraint"] = constraint.facts
+    extra = shipping.Extra(entries, manifest, bill)
     context, room = _fitted(args, spec, name, formats, extra, devices)
     spec = shipping.prepared(spec, name, context)
     weighed = shipping.by_role(spec, importance)

@@ -60,19 +60,6 @@ class Image:
     has_vision: bool = False
 
 
-@dataclass(frozen=True)
-class Report:
-    """An image's output of its self-test. digests: of every prompt, by instruction set. adapters: the same by
-    adapter. constrained: the digest of a constrained answer's tokens, by adapter ("" for none) and set. ticks:
-    the prompts' tokens and the processor's clocks, by set. sizes: bytes by use."""
-
-    digests: dict[str, list[str]]
-    adapters: dict[str, dict[str, list[str]]]
-    constrained: dict[str, dict[str, str]]
-    ticks: dict[str, tuple[int, int]]
-    sizes: dict[str, int]
-
-
 def image(tin: Path, target: Target, out: Path, display: Display, *, context: int = 0) -> Image:
     """Builds `out`/firmware.elf, .bin, .map, .json (bytes by use) and the linker's scripts, for a tin at the
     target's flash address.
@@ -121,10 +108,10 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
 
 
 def run(built: Image, tin: Path, target: Target, words: Iterable[str] = (), options: Iterable[str] = ()) -> str:
-    """The image's output on qemu's emulation of the target's board. words: a prompt, or "/selftest SET".
-    options: more of qemu's.
+    """The image's output on qemu's emulation of the target's board. words: a prompt, or "/selftest SET"; none
+    test the tin and its adapters on all of the image's instruction sets. options: more of qemu's.
 
-    Raises InputError with the image's own error.
+    Raises InputError with the image's own error, such as results other than the sealed ones.
     """
     flash = f"loader,file={_escaped(str(tin))},addr={_firmware(target).flash.base:#x},force-raw=on"
     command = [_tool(QEMU), *board_options(target, built.elf, ["firmware", *words]), "-device", flash, *options]
@@ -155,25 +142,6 @@ def board_options(target: Target, elf: Path, words: Iterable[str]) -> list[str]:
         "-semihosting-config", "enable=on,target=native,chardev=text" + arguments,
         "-kernel", str(elf),
     ]  # fmt: skip
-
-
-def measure(built: Image, tin: Path, target: Target, isa: str = "", options: Iterable[str] = ()) -> Report:
-    """Runs the self-tests of the tin and its adapters on the board, on one instruction set, or on all of the
-    image's. Raises InputError for results other than the sealed ones."""
-    report = Report({}, {}, {}, {}, {})
-    for line in run(built, tin, target, ["/selftest", isa] if isa else [], options).splitlines():
-        match line.split():
-            case ["digest", name, _, hexadecimal, _, *adapter]:
-                found = report.adapters.setdefault(adapter[0], {}) if adapter else report.digests
-                found.setdefault(name, []).append(hexadecimal)
-            case ["constrained", name, _, hexadecimal, _, *adapter]:
-                report.constrained.setdefault("".join(adapter), {})[name] = hexadecimal
-            case ["ticks", name, _, tokens, clocks]:
-                before = report.ticks.get(name, (0, 0))
-                report.ticks[name] = (before[0] + int(tokens), before[1] + int(clocks))
-            case [name, value] if value.isdigit():
-                report.sizes[name] = int(value)
-    return report
 
 
 # ---- building ----
