@@ -191,7 +191,10 @@ class _Given:
 def _given(table: Table, one: Answered, change: Change, shown: Shown) -> _Given:
     outcome = _answers(table, one, change, shown)
     texts = [answer.text.strip() for answer in outcome.answers]
-    now, before = (_right(table, outcome, rows) for rows in (change.after, change.before))
+    now, before = (
+        [grade.exact for grade in systems.grades(table.task, outcome, rows, table.labels)]
+        for rows in (change.after, change.before)
+    )
     return _Given(one.system.name, texts, now, before)
 
 
@@ -221,10 +224,6 @@ def _answers(table: Table, one: Answered, change: Change, shown: Shown) -> Outco
         if all(example.prompt in given for example in change.after):
             return Outcome([given[example.prompt] for example in change.after], None)
     return table.outcome(system, table.tins[system.name], change.after, shown, f"{system.name}-changed")
-
-
-def _right(table: Table, outcome: Outcome, rows: Sequence[Example]) -> list[bool]:
-    return [grade.exact for grade in systems.grades(table.task, outcome, rows, table.labels)]
 
 
 def _share(right: Sequence[bool]) -> float:
