@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tinsmith.airgap.openpgp import Signer, spaced
 from tinsmith.airgap.proof import MOST_TOKENS
+from tinsmith.errors import one_line
 
 NAME = "CHECK.md"
 _HEAD = """\
@@ -157,7 +158,7 @@ def training(recipe: str, python: str, origins: Mapping[str, str], keys: Keys) -
 def _head(what: str, keys: Keys) -> str:
     lines = [f"- minisign: `{keys.minisign}`\n"] if keys.minisign else []
     if keys.signer:
-        owner = one_line_of(keys.signer.owner).replace("`", " ")
+        owner = one_line(keys.signer.owner).replace("`", " ")
         lines.append(f"- OpenPGP, {owner}: `{spaced(keys.signer.fingerprint)}`\n")
     first = _KEYS + "".join(lines) + "\n" if lines else _UNSIGNED
     sums = _SIGNED_SUMS.format(key=keys.minisign) if keys.minisign else _SUMS
@@ -172,8 +173,3 @@ def _model(tin: str, stem: str, names: Sequence[str], keys: Keys) -> str:
     else:
         program, asked = "tinsmith", _PROVED.format(folder=folder, tin=tin)
     return _MODEL.format(program=program, folder=folder, tin=tin, key=keys.option, asked=asked)
-
-
-def one_line_of(text: str) -> str:
-    """A key's or a manifest's text must not look like lines of a page, which people type."""
-    return "".join(one if one.isprintable() else " " for one in text)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinsmith import __version__
-from tinsmith.airgap.check import one_line_of
 from tinsmith.airgap.install import base
+from tinsmith.errors import one_line
 from tinsmith.formats.tin import Tin
 from tinsmith.system.files import sha256_file
 from tinsmith.targets import Target
@@ -159,8 +159,9 @@ def _overview(tin: Path, target: Target | None) -> str:
         "made from": " ".join(filter(None, (base.get("name"), base.get("license")))) or None,
         "made by": f"tinsmith {__version__}",
     }
-    rows = [f"| {name} | {one_line_of(str(value))} |\n" for name, value in facts.items() if value]
-    head = f"# {one_line_of(str(manifest.get('name') or tin.stem))}\n{_IS}"
+    # one_line: a manifest's text must not look like lines of the page, which people type.
+    rows = [f"| {name} | {one_line(str(value))} |\n" for name, value in facts.items() if value]
+    head = f"# {one_line(str(manifest.get('name') or tin.stem))}\n{_IS}"
     return f"{head}\n| | |\n| --- | --- |\n{''.join(rows)}"
 
 

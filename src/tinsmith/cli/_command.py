@@ -54,7 +54,7 @@ class Argument(click.Argument):
         return [f"{self.metavar}{more}" if self.required else f"[{self.metavar}]{more}"]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        open = _open(ctx)
+        open: Option | None = ctx.meta.get(_OPEN)
         return open.shell_complete(ctx, incomplete) if open else super().shell_complete(ctx, incomplete)
 
 
@@ -150,7 +150,7 @@ class Verb(click.Command):
             return code
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        open = None if incomplete.startswith("-") else _open(ctx)
+        open: Option | None = None if incomplete.startswith("-") else ctx.meta.get(_OPEN)
         return open.shell_complete(ctx, incomplete) if open else super().shell_complete(ctx, incomplete)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -206,11 +206,6 @@ class Verb(click.Command):
             words.append(word)
         ctx.meta[_OPEN] = open
         return words
-
-
-def _open(ctx: click.Context) -> Option | None:
-    option: Option | None = ctx.meta.get(_OPEN)
-    return option
 
 
 @contextmanager
