@@ -30,7 +30,7 @@ from tinsmith.plan.memory import STACK, adapter_bytes
 from tinsmith.runtime import Model
 from tinsmith.system.files import atomic_write, map_file, write_fault
 from tinsmith.system.progress import Display
-from tinsmith.targets import Firmware, Region, Target
+from tinsmith.targets import Firmware, Target
 
 GCC = "arm-none-eabi-gcc"
 OBJCOPY = "arm-none-eabi-objcopy"
@@ -78,7 +78,9 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     planned = _memory_of(contents, target, context)
     if planned.ram > firmware.ram.size:
         _refuse(contents, target, context)
-    test_bytes = _vision_test_bytes(tin)
+    model = _core.Model(map_file(tin))
+    vision_test = selftest.vision_test(model)
+    test_bytes = 0 if vision_test is None else model.vision_test(vision_test)[0]
     if planned.ram - planned.vision + max(test_bytes - planned.session.bytes, 0) > firmware.ram.size:
         test_bytes = 0
         display.line(f"{target.name}: too little RAM for the self-test's image, which is left out")
@@ -153,13 +155,6 @@ def _firmware(target: Target) -> Firmware:
     return target.firmware
 
 
-def _vision_test_bytes(tin: Path) -> int:
-    """The memory of the self-test's image; 0 for a tin without one."""
-    model = _core.Model(map_file(tin))
-    test = selftest.vision_test(model)
-    return 0 if test is None else model.vision_test(test)[0]
-
-
 def longest_context(contents: Contents, target: Target) -> int:
     """The most positions that fit the target's RAM, up to its default and the model's context.
 
@@ -230,16 +225,13 @@ def _constrained(loaded: Model, prompt: Sequence[int], adapter: str | None) -> s
 
 
 def _memory(firmware: Firmware) -> str:
-    def line(name: str, access: str, region: Region) -> str:
-        return f"  {name} ({access}) : ORIGIN = {region.base:#010x}, LENGTH = {region.size:#x}\n"
-
-    return (
-        "/* The target's regions. */\nMEMORY\n{\n"
-        + line("code", "rx", firmware.code)
-        + line("ram", "rwx", firmware.ram)
-        + line("flash", "r", firmware.flash)
-        + f"}}\nimage_stack_bytes = {STACK};\n"
+    regions = {"code (rx)": firmware.code, "ram (rwx)": firmware.ram, "flash (r)": firmware.flash}
+    lines = (
+        f"  {name} : ORIGIN = {region.base:#010x}, LENGTH = {region.size:#x}\n"
+        for name, region in regions.items()
     )
+    head = "/* The target's regions. */\nMEMORY\n{\n"
+    return f"{head}{''.join(lines)}}}\nimage_stack_bytes = {STACK};\n"
 
 
 def _sizes(elf: Path, defines: dict[str, int]) -> dict[str, int]:

@@ -70,7 +70,6 @@ class Machine:
 
 def run(tool: str, *arguments: str | Path) -> None:
     """Runs one of zig's tools: "cc", "ar", "dlltool". Raises InputError with its first errors."""
-    _check()
     command = children.python("-m", "ziglang", tool, *map(str, arguments))
     done = subprocess.run(command, env=children.environment(), capture_output=True, text=True, errors="replace")
     if done.returncode:
@@ -81,15 +80,11 @@ def run(tool: str, *arguments: str | Path) -> None:
 
 @cache
 def version() -> str:
-    _check()
+    if importlib.util.find_spec("ziglang") is None:
+        raise MissingExtraError("ziglang", "cross")
     command = children.python("-m", "ziglang", "version")
     done = subprocess.run(command, env=children.environment(), capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def _check() -> None:
-    if importlib.util.find_spec("ziglang") is None:
-        raise MissingExtraError("ziglang", "cross")
 
 
 def kept(name: str, inputs: object, make: Callable[[Path], None]) -> Path:
