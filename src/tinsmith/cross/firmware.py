@@ -17,7 +17,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import tinsmith
 from tinsmith import _core, plan
@@ -77,7 +76,10 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     context = context or longest_context(contents, target)
     planned = _memory_of(contents, target, context)
     if planned.ram > firmware.ram.size:
-        _refuse(contents, target, context)
+        raise InputError(
+            f"{target.name}: a context of {context} takes {planned.ram:,} bytes of RAM, but there are "
+            f"{firmware.ram.size:,}; choose a shorter context or a smaller model"
+        )
     model = _core.Model(map_file(tin))
     vision_test = selftest.vision_test(model)
     test_bytes = 0 if vision_test is None else model.vision_test(vision_test)[0]
@@ -156,26 +158,15 @@ def _firmware(target: Target) -> Firmware:
 
 
 def longest_context(contents: Contents, target: Target) -> int:
-    """The most positions that fit the target's RAM, up to its default and the model's context.
-
-    Raises InputError where none fits.
-    """
+    """The most positions that fit the target's RAM, up to its default and the model's context; 1 where none
+    fits."""
     ram = _firmware(target).ram.size
     contexts = range(1, plan.context_of(contents, target) + 1)
-    many = bisect_left(contexts, True, key=lambda one: _memory_of(contents, target, one).ram > ram)
-    return many or _refuse(contents, target, 1)
+    return max(1, bisect_left(contexts, True, key=lambda one: _memory_of(contents, target, one).ram > ram))
 
 
 def _memory_of(contents: Contents, target: Target, context: int) -> plan.Memory:
     return plan.memory_of(contents, target, plan.Options(context=context))
-
-
-def _refuse(contents: Contents, target: Target, context: int) -> NoReturn:
-    need, ram = _memory_of(contents, target, context).ram, _firmware(target).ram.size
-    raise InputError(
-        f"{target.name}: a context of {context} takes {need:,} bytes of RAM, but there are {ram:,}; "
-        "choose a shorter context or a smaller model"
-    )
 
 
 def _compile(folder: Path, firmware: Firmware, defines: Sequence[str]) -> None:
