@@ -160,7 +160,7 @@ def _file_tags(names: Sequence[str], files: dict[str, Source]) -> Tags:
         1030: [_mode(name, files) for name in names],
         1033: [0] * count,
         1034: [tar.epoch()] * count,
-        1035: [_digest(files[name]) if name in files else "" for name in names],
+        1035: [tar.digest(files[name], hashlib.sha256) if name in files else "" for name in names],
         1036: [""] * count,
         1037: [128 if name.startswith("usr/share/licenses/") else 0 for name in names],
         1039: ["root"] * count,
@@ -200,8 +200,3 @@ def _packed(tag: int, value: Value) -> tuple[int, bytes, int]:
         return kind, struct.pack(f">{len(many)}{letter}", *cast(Sequence[int], many)), len(many)
     kind = _I18N if tag in _TRANSLATED else _TEXT if isinstance(value, str) else _TEXTS
     return kind, b"".join(str(one).encode() + b"\0" for one in many), len(many)
-
-
-def _digest(source: Source) -> str:
-    with tar.opened(source) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

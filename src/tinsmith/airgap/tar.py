@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tinsmith.errors import InputError
 from tinsmith.system import names
@@ -92,6 +93,11 @@ def content(source: Source) -> bytes:
 
 def opened(source: Source) -> io.BytesIO | io.BufferedReader:
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def digest(source: Source, algorithm: Callable[[], Any]) -> str:
+    with opened(source) as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def write_tree(files: Mapping[str, Source], file: BinaryIO, prefix: str = "") -> None:

@@ -101,7 +101,10 @@ def _from_model(args: Args, devices: Sequence[Target]) -> list[Path]:
     from tinsmith.formats import imatrix
     from tinsmith.quant import shipping
 
-    formats = _formats(args, devices)
+    formats = list(args.formats or targets.formats(devices) or DEFAULTS)
+    if args.mtp and AUTO in formats:
+        raise InputError(f"--mtp: {AUTO} measures logits, which drafts do not change; give another --format")
+    _budget.check(args, formats)
     constraint = _constrained.sealed(args)
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     path = hub.pull(args.source)
@@ -125,15 +128,6 @@ def _from_model(args: Args, devices: Sequence[Target]) -> list[Path]:
         weights[AUTO] = _budget.search(args, spec, work, display, None, room, devices).weights()
     built = shipping.build_files(spec, out, weights.values(), display, extra)
     return shipping.all_files(spec, built)
-
-
-def _formats(args: Args, devices: Sequence[Target]) -> list[str]:
-    """Those given, or else the devices' own; checks the options that go with them."""
-    formats = list(args.formats or targets.formats(devices) or DEFAULTS)
-    if args.mtp and AUTO in formats:
-        raise InputError(f"--mtp: {AUTO} measures logits, which drafts do not change; give another --format")
-    _budget.check(args, formats)
-    return formats
 
 
 def _fitted(

@@ -74,23 +74,20 @@ def run(args: Args) -> int:
     made = making.make(_plan(args), _teacher(args), progress.display())
     if not args.json:
         print("\n".join(made.lines()))
-    adapter = _train(made.recipe) if args.adapter else None
+    adapter = None
+    if args.adapter:
+        from tinsmith.pipeline import engine
+        from tinsmith.pipeline import recipe as recipes
+
+        stated = recipes.load(made.recipe)
+        trained = engine.make(stated, None, progress.display(), "train")
+        adapter = trained.folder / engine.train_folder(stated)
     if args.json:
-        trained = {"adapter": str(adapter)} if adapter else {}
-        print(json.dumps({"recipe": str(made.recipe), **trained, **made.facts}, ensure_ascii=False))
+        more = {"adapter": str(adapter)} if adapter else {}
+        print(json.dumps({"recipe": str(made.recipe), **more, **made.facts}, ensure_ascii=False))
     else:
         print(adapter or f"\n{made.recipe}\nmake the model:  tinsmith make {made.recipe}")
     return 0
-
-
-def _train(recipe: Path) -> Path:
-    """The adapter's folder."""
-    from tinsmith.pipeline import engine
-    from tinsmith.pipeline import recipe as recipes
-
-    stated = recipes.load(recipe)
-    run = engine.make(stated, None, progress.display(), "train")
-    return run.folder / engine.train_folder(stated)
 
 
 def _plan(args: Args) -> Plan:

@@ -85,7 +85,7 @@ def _room(entry: Entry, path: Path | None, target: Target) -> Room:
         try:
             made = contents.of(path, format)
             memory = plan.memory_of(made, target, plan.Options(context=plan.context_of(made, target)))
-            return Room(format, True, memory.storage, memory.ram, memory.fits(limits))
+            return Room(format, True, memory.file, memory.ram, memory.fits(limits))
         except TinsmithError as fault:
             error = str(fault)
     kind = weight_format(PRESETS[format].matrices)

@@ -37,6 +37,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         fields = asdict(self)
+        fields["memory"] |= {"storage": self.memory.file}
         fields["memory"]["session"]["bytes"] = self.memory.session.bytes
         return fields
 

@@ -210,7 +210,7 @@ class Memory:
     """Bytes on a device. file: the tin; weights, tables: its parts that are read at run time, with an
     encoder's; model: the loaded model; vision: an image in the encoder; vision_kv: the type of the encoder's
     keys and values, empty without one; pixels: an image's RGB and patches; firmware: the stack and buffers of a
-    firmware image; code: of the runtime, about; ram: the sum that must be in memory; storage: of the file."""
+    firmware image; code: of the runtime, about; ram: the sum that must be in memory."""
 
     file: int
     weights: int
@@ -223,10 +223,9 @@ class Memory:
     firmware: int
     code: int
     ram: int
-    storage: int
 
     def fits(self, device: Limits) -> bool:
-        return self.ram <= device.ram and self.storage <= device.storage
+        return self.ram <= device.ram and self.file <= device.storage
 
 
 def with_images(contents: Contents, options: Options) -> Options:
@@ -269,5 +268,4 @@ def memory_of(contents: Contents, target: Target | None, options: Options) -> Me
         firmware=own,
         code=CODE[arch],
         ram=loaded + _core.MODEL_ROOM + planned.bytes + vision + shown + own,
-        storage=contents.file,
     )

@@ -21,7 +21,6 @@ from tinsmith.evaluate.page import environment
 from tinsmith.pipeline import engine
 from tinsmith.pipeline.compare import asking, change, document, settings, weak
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table, Tin
-from tinsmith.pipeline.compare.document import Chosen
 from tinsmith.pipeline.compare.settings import FORMAT, Settings
 from tinsmith.pipeline.engine import BUILD, BUILD_OF_BASE, DATA, prepared
 from tinsmith.pipeline.examples import write_examples
@@ -105,6 +104,10 @@ class _Comparison:
         what = change.of_recipe(table, table.data.examples("test"), self.chosen.items)
         changed, told = change.measure(table, what, picked.roles)
         decided = document.decided(table, picked, then, groups, changed)
+        # Item by item: the best of each kind, and all that ran elsewhere.
+        elsewhere = [one for one in table.answered.values() if one.system.kind in asking.ELSEWHERE]
+        best = [picked.prompted, *filter(None, picked.roles.values())]
+        compared = {one.system.name: one for one in (*best, *elsewhere)}
         return {
             "name": recipe.name,
             "task": recipe.data.task,
@@ -115,7 +118,7 @@ class _Comparison:
             "curve": {"points": curve, "doubling": dataclasses.asdict(then)},
             "changed": told,
             "worst": [dataclasses.asdict(group) for group in groups],
-            "alone": weak.alone(table.items, shown_alone(table, picked)),
+            "alone": weak.alone(table.items, compared),
             "test": {
                 "items": len(table.items),
                 "of": made.counts["test"],
@@ -189,13 +192,6 @@ class _Comparison:
         order = list(rows)
         random.Random(self.run.recipe.train.seed).shuffle(order)
         return order[:count]
-
-
-def shown_alone(table: Table, picked: Chosen) -> dict[str, Answered]:
-    """The systems to compare item by item: the best of each kind, and all that ran elsewhere."""
-    elsewhere = [one for one in table.answered.values() if one.system.kind in asking.ELSEWHERE]
-    found = [picked.prompted, *(one for one in picked.roles.values() if one), *elsewhere]
-    return {one.system.name: one for one in found}
 
 
 def _base(run: Run) -> Tin:
