@@ -20,6 +20,8 @@ from tinsmith.targets import Target
 # Cortex-A72 and A76 (benchmarks/arm_mca.py). Cortex-M: counted instructions (benchmarks/cortex.py), where a
 # gather takes longer than one. WebAssembly: an assumption, by what NEON does.
 RATES = _core.RATES
+# What an element of an op's first input or output costs, in the like of a float multiply-add.
+_WEIGHT = {"NORM": 4, "QUANTIZE": 3, "GATED": 12, "ROPE": 2, "ROPE_TABLE": 20, "KV_APPEND": 3, "EMBED": 3}
 _SYNC_NS = 1500.0  # an op's hand-over between threads
 _CALL_CYCLES = 200.0  # an op's own cost
 _MANY = 4  # rows from which on kernels work at their best, about
@@ -110,14 +112,11 @@ def one_pass(program: Listing, rates: Rates, *, rows: int, depth: int, kv: str) 
         elif op.kind in ("CONV", "DELTA", "SCAN"):
             _state(cost, program, op, rates, n)
         else:
-            cost.add("other", _elements(program, op) * n / rates.elements)
+            widths = [program.values[k][1] for k in (*op.inputs, *op.outputs) if k is not None]
+            elements = _WEIGHT.get(op.kind, 2) * max(widths, default=0)
+            cost.add("other", elements * n / rates.elements)
         cost.add("calls", rates.op)
     return cost
-
-
-def _rate(table: dict[str, float], format: str) -> float:
-    kind = "" if weight_format(format).activations == "q8" else "f32"
-    return table.get(format) or table[kind]
 
 
 def _matmul(cost: Cost, program: Listing, op: Step, tensors: list[Packed], rates: Rates, rows: int) -> None:
@@ -136,7 +135,8 @@ def _matmul(cost: Cost, program: Listing, op: Step, tensors: list[Packed], rates
         cost.weights += round(size)
         cost.macs += round(macs)
         read = rates.weights.get(tensor.format) or rates.weights[""]
-        cost.add("matmul", max(size / read, macs / _rate(table, tensor.format)))
+        kind = "" if weight_format(tensor.format).activations == "q8" else "f32"
+        cost.add("matmul", max(size / read, macs / (table.get(tensor.format) or table[kind])))
     cost.add("calls", rates.sync)
 
 
@@ -167,15 +167,6 @@ def _state(cost: Cost, program: Listing, op: Step, rates: Rates, rows: int) -> N
     cost.macs += macs
     cost.add("states", max(8 * elements / rates.memory, macs / rates.floats))
     cost.add("calls", rates.sync)
-
-
-# What an element of an op's first input or output costs, in the like of a float multiply-add.
-_WEIGHT = {"NORM": 4, "QUANTIZE": 3, "GATED": 12, "ROPE": 2, "ROPE_TABLE": 20, "KV_APPEND": 3, "EMBED": 3}
-
-
-def _elements(program: Listing, op: Step) -> int:
-    widths = [program.values[k][1] for k in (*op.inputs, *op.outputs) if k is not None]
-    return _WEIGHT.get(op.kind, 2) * max(widths, default=0)
 
 
 @dataclass(frozen=True)
