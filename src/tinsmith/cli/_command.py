@@ -78,7 +78,6 @@ def option(
     type: click.ParamType | None = None,  # type: ignore[type-arg]  # not generic before click 8.2
     *,
     dest: str = "",
-    group: str = "",
     needs: str = "",
     excludes: str = "",
     several: bool = False,
@@ -94,7 +93,7 @@ def option(
         metavar = f"{metavar or type.name.upper()} ..."
     names = [name, dest] if dest else [name]
     made = Option(names, type=type, multiple=multiple or several, metavar=metavar, **more)
-    made.group, made.several, made.needs, made.excludes = group, several, needs, excludes
+    made.several, made.needs, made.excludes = several, needs, excludes
     return made
 
 

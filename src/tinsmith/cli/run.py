@@ -56,11 +56,7 @@ PARAMETERS = [
         excludes="--route",
         help="with --raw: fill in the text between PROMPT and this",
     ),
-    _generation.THINK,
-    _generation.DATE,
-    *_generation.SAMPLED,
-    *_generation.CONSTRAINED,
-    _generation.SEARCH,
+    *_generation.PARAMETERS,
     flag("--json", needs="PROMPT", help="print text, token_ids, seconds … as JSON"),
     option(
         "--log-unsure",
