@@ -27,17 +27,10 @@ _UNSIGNED = """\
 Nobody signed this folder. The checks below find damage, not tampering: you must trust whoever gave it to you.
 
 """
-_SIGNED_SUMS = """\
-## 2. Every file
-With your own minisign:
-
-    minisign -Vm SHA256SUMS -P {key} && sha256sum -c SHA256SUMS
-
-"""
 _SUMS = """\
 ## 2. Every file
-
-    sha256sum -c SHA256SUMS
+{tool}
+    {verify}sha256sum -c SHA256SUMS
 
 """
 _APT = """\
@@ -161,8 +154,9 @@ def _head(what: str, keys: Keys) -> str:
         owner = one_line(keys.signer.owner).replace("`", " ")
         lines.append(f"- OpenPGP, {owner}: `{spaced(keys.signer.fingerprint)}`\n")
     first = _KEYS + "".join(lines) + "\n" if lines else _UNSIGNED
-    sums = _SIGNED_SUMS.format(key=keys.minisign) if keys.minisign else _SUMS
-    return _HEAD.format(what=what) + first + sums
+    tool = "With your own minisign:\n" if keys.minisign else ""
+    verify = f"minisign -Vm SHA256SUMS -P {keys.minisign} && " if keys.minisign else ""
+    return _HEAD.format(what=what) + first + _SUMS.format(tool=tool, verify=verify)
 
 
 def _model(tin: str, stem: str, names: Sequence[str], keys: Keys) -> str:
