@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
-from tinsmith.airgap.openpgp import Signer, spaced
+from tinsmith.airgap.openpgp import Signer
 from tinsmith.airgap.proof import MOST_TOKENS
 from tinsmith.errors import one_line
 
@@ -152,7 +153,8 @@ def _head(what: str, keys: Keys) -> str:
     lines = [f"- minisign: `{keys.minisign}`\n"] if keys.minisign else []
     if keys.signer:
         owner = one_line(keys.signer.owner).replace("`", " ")
-        lines.append(f"- OpenPGP, {owner}: `{spaced(keys.signer.fingerprint)}`\n")
+        groups = " ".join(wrap(keys.signer.fingerprint, 4))  # for reading aloud
+        lines.append(f"- OpenPGP, {owner}: `{groups}`\n")
     first = _KEYS + "".join(lines) + "\n" if lines else _UNSIGNED
     tool = "With your own minisign:\n" if keys.minisign else ""
     verify = f"minisign -Vm SHA256SUMS -P {keys.minisign} && " if keys.minisign else ""

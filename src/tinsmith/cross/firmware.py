@@ -27,7 +27,7 @@ from tinsmith.formats.tin import ADAPTERS
 from tinsmith.plan.contents import MASKS, Contents, of_tin
 from tinsmith.plan.memory import STACK, adapter_bytes
 from tinsmith.runtime import Model
-from tinsmith.system.files import atomic_write, map_file, write_fault
+from tinsmith.system.files import atomic_write, map_file, write_fault, write_text
 from tinsmith.system.progress import Display
 from tinsmith.targets import Firmware, Target
 
@@ -106,8 +106,7 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
             with atomic_write(out / path.name) as file:
                 file.write(path.read_bytes())
     sizes = _sizes(out / "firmware.elf", defines)
-    with atomic_write(out / "firmware.json") as file:
-        file.write((json.dumps(sizes, indent=2) + "\n").encode())
+    write_text(out / "firmware.json", json.dumps(sizes, indent=2) + "\n")
     return Image(out / "firmware.elf", out / "firmware.bin", sizes, test_bytes > 0)
 
 
