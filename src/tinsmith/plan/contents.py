@@ -148,26 +148,20 @@ def in_formats(spec: Spec, preset: str) -> Spec:
     made = dataclasses.replace(spec, tensors=_zeros(spec.tensors, quant.encoder(spec, preset).formats))
     if spec.vision is None:
         return made
-    seen = dataclasses.replace(
-        spec.vision, tensors=_zeros(spec.vision.tensors, formats_of(spec.vision, preset))
-    )
-    return dataclasses.replace(made, vision=seen)
+    tensors = _zeros(spec.vision.tensors, formats_of(spec.vision, preset))
+    return dataclasses.replace(made, vision=dataclasses.replace(spec.vision, tensors=tensors))
 
 
 def _zeros(tensors: dict[str, Tensor], chosen: dict[str, str]) -> dict[str, Tensor]:
     from tinsmith.formats.weights import weight_format
 
-    sizes = {}
-    for role, name in chosen.items():
-        tensor = tensors[role]
-        if name != tensor.format:
-            sizes[role] = weight_format(name).size(tensor.rows * tensor.inputs)
+    others = {role: tensors[role] for role, name in chosen.items() if name != tensors[role].format}
+    sizes = {role: weight_format(chosen[role]).size(one.rows * one.inputs) for role, one in others.items()}
     zeros = memoryview(mmap.mmap(-1, max(sizes.values(), default=1)))
-    made = {
-        role: dataclasses.replace(tensors[role], format=chosen[role], data=zeros[:size])
-        for role, size in sizes.items()
+    return tensors | {
+        role: dataclasses.replace(one, format=chosen[role], data=zeros[: sizes[role]])
+        for role, one in others.items()
     }
-    return tensors | made
 
 
 def _file_bytes(spec: Spec, entries: dict[str, int]) -> int:
