@@ -100,7 +100,7 @@ class _Comparison:
     def composed(self, table: Table) -> dict[str, Any]:
         recipe, picked, made = self.recipe, document.chosen(table), self.run.done(DATA).facts
         curve, then = self.learning(table, picked.tuned)
-        groups = weak.worst(table.task, table.items, picked.tuned, table.shown.train)
+        groups = weak.worst(self.data.task, table.items, picked.tuned, table.shown.train)
         what = change.of_recipe(table, table.data.examples("test"), self.chosen.items)
         changed, told = change.measure(table, what, picked.roles)
         decided = document.decided(table, picked, then, groups, changed)
