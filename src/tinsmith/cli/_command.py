@@ -141,12 +141,9 @@ class Verb(click.Command):
 
     def invoke(self, ctx: click.Context) -> int:
         assert self.callback is not None
-        values = {
-            name: list(value) if isinstance(value, tuple) else value for name, value in ctx.params.items()
-        }
+        lists = {name: list(value) for name, value in ctx.params.items() if isinstance(value, tuple)}
         with guarded(self.params, ctx.params):
-            code: int = self.callback(Args(**values))
-            return code
+            return int(self.callback(Args(**ctx.params | lists)))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         open: Option | None = None if incomplete.startswith("-") else ctx.meta.get(_OPEN)
@@ -169,10 +166,8 @@ class Verb(click.Command):
 
     def _check(self, ctx: click.Context) -> None:
         """Raises UsageError for options that need or exclude each other."""
-        given = set()
-        for param in self.params:
-            if ctx.get_parameter_source(str(param.name)) not in (None, ParameterSource.DEFAULT):
-                given |= {name_of(param)}
+        sources = {name_of(param): ctx.get_parameter_source(str(param.name)) for param in self.params}
+        given = {name for name, source in sources.items() if source not in (None, ParameterSource.DEFAULT)}
         for param in self.params:
             if not isinstance(param, Option):
                 continue
@@ -189,9 +184,8 @@ class Verb(click.Command):
 
     def _repeated(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
         """`--format q8_0 q4_0` in click's way: `--format q8_0 --format q4_0`."""
-        several = {
-            name: param for param in self.params if getattr(param, "several", False) for name in param.opts
-        }
+        options = [param for param in self.params if isinstance(param, Option) and param.several]
+        several = {name: option for option in options for name in option.opts}
         words: list[str] = []
         open, begun = None, False
         for place, word in enumerate(args):
