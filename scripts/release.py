@@ -35,7 +35,7 @@ import wheels
 from amalgamate import write as write_amalgam
 
 from tinsmith import hub
-from tinsmith.cross import library, sources, wasm, wheel
+from tinsmith.cross import library, sources, wheel
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import TinsmithError
 from tinsmith.formats import minisign
@@ -239,7 +239,7 @@ class Release:
         return "a program links it here, and passes its self-check"
 
     def webassembly(self) -> None:
-        parts = {path.name: path for path in (wasm.module(Machine("wasm32-wasi")), wasm.wrapper())}
+        parts = {path.name: path for path in library.wasm(Machine("wasm32-wasi"))}
         self.note(self._archive(f"libtin-{self.version}-wasm32.zip", parts), "compiled, not run")
 
     def site(self) -> None:

@@ -40,7 +40,7 @@ def greeting(tmp_path: Path) -> Path:
         "def verb(arguments):\n"
         "    print('grüß' if not any(s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)) else '')\n"
         "    return 0\n"
-        "cli._dispatch = verb\nsys.exit(cli.main([]))\n",
+        "cli.call = verb\nsys.exit(cli.main([]))\n",
         encoding="utf-8",
     )
     return path

@@ -11,7 +11,8 @@ import click
 import pytest
 
 import tinsmith
-from tinsmith import cli, hub, targets
+from tests.cross import building
+from tinsmith import cli, hub
 from tinsmith.cross import runtime
 from tinsmith.system import progress
 
@@ -55,7 +56,7 @@ def emulated(system: Path, *arguments: str | Path, site: Path = Path("none"), co
 
 @pytest.mark.slow
 def test_the_wheel_answers_as_this_machine_does(system: Path, smol_tin: Path, tmp_path: Path) -> None:
-    wheel, _ = runtime.emit(targets.load("generic-aarch64"), tmp_path, progress.display(), forms=["wheel"])
+    wheel, _ = runtime.emit(building.target("generic-aarch64", "wheel"), tmp_path, progress.display())
     print(f"{wheel.name}: {wheel.stat().st_size} bytes")
     assert wheel.name.endswith("-cp311-abi3-manylinux_2_17_aarch64.whl")
     assert wheel.stat().st_size < 2_000_000  # 1.8 MB on 1 December 2026, with a tenth to grow
@@ -72,7 +73,7 @@ def test_the_wheel_answers_as_this_machine_does(system: Path, smol_tin: Path, tm
 @pytest.mark.slow
 def test_answers_of_this_machine_are_computed_again_there(system: Path, tiny_tin: Path, tmp_path: Path) -> None:
     """Receipts are equal; and a changed one is found."""
-    wheel, _ = runtime.emit(targets.load("generic-aarch64"), tmp_path, progress.display(), forms=["wheel"])
+    wheel, _ = runtime.emit(building.target("generic-aarch64", "wheel"), tmp_path, progress.display())
     site, given, out = tmp_path / "site", tmp_path / "in.txt", tmp_path / "out.jsonl"
     emulated(system, "-m", "pip", "install", "--no-index", "--no-deps", "--target", site, wheel)
     if not (site / "click").exists():
@@ -90,7 +91,7 @@ def test_answers_of_this_machine_are_computed_again_there(system: Path, tiny_tin
 
 @pytest.mark.slow
 def test_a_program_calls_the_library(system: Path, tmp_path: Path) -> None:
-    made = runtime.emit(targets.load("generic-aarch64"), tmp_path, progress.display(), forms=["shared"])
+    made = runtime.emit(building.target("generic-aarch64", "shared"), tmp_path, progress.display())
     library = tmp_path / "lib" / "gnu" / "libtin.so"
     assert library in made
     assert emulated(system, "-c", CALLER, library).split() == [tinsmith.__version__, "0"]
@@ -99,7 +100,7 @@ def test_a_program_calls_the_library(system: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_same_sources_give_the_same_wheel(tmp_path: Path) -> None:
     made = [
-        runtime.emit(targets.load("generic-aarch64"), tmp_path / name, progress.display(), forms=["wheel"])[0]
+        runtime.emit(building.target("generic-aarch64", "wheel"), tmp_path / name, progress.display())[0]
         for name in "ab"
     ]
     assert made[0].read_bytes() == made[1].read_bytes()

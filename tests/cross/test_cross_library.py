@@ -18,9 +18,10 @@ import pytest
 import wheels
 
 import tinsmith
+from tests.cross import building
 from tests.models.tiny_models import in_format, tiny_spec
 from tests.models.transformers_models import CHATML
-from tinsmith import _core, cli, hub, targets
+from tinsmith import _core, cli, hub
 from tinsmith.compiler import build_tin
 from tinsmith.cross import extension, library, runtime, sources, zig
 from tinsmith.errors import InputError, UnsupportedError
@@ -43,7 +44,7 @@ ANDROID = {"memcpy", "memmove", "memset", "memcmp", "getauxval"}
 
 
 def emit(name: str, folder: Path, *forms: str) -> dict[str, Path]:
-    made = runtime.emit(targets.load(name), folder, progress.display(), forms=forms or None)
+    made = runtime.emit(building.target(name, *forms), folder, progress.display())
     for path in made:
         print(f"{name} {path.relative_to(folder)}: {path.stat().st_size} bytes")
     return {path.relative_to(folder).as_posix(): path for path in made}
@@ -118,9 +119,9 @@ def test_a_compiler_s_fault_is_one_line(tmp_path: Path) -> None:
 
 def test_what_can_not_be_built_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UnsupportedError, match="cortex-m55: has no `zig`"):
-        runtime.emit(targets.load("cortex-m55"), tmp_path, progress.display(), forms=["static"])
+        runtime.emit(building.target("cortex-m55", "static"), tmp_path, progress.display())
     with pytest.raises(UnsupportedError, match=r"wasm32\.toml: a wheel needs `wheel_platform`"):
-        runtime.emit(targets.load("wasm32"), tmp_path, progress.display(), forms=["wheel"])
+        runtime.emit(building.target("wasm32", "wheel"), tmp_path, progress.display())
     assert cli.main(["build", "nothing", "--target", "rpi6"]) == cli.FAILED
     assert "rpi6: no such target" in capsys.readouterr().err
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,29 @@ def digests(tin: Path) -> list[str]:
     return [digest for _, digest in prompts]
 
 
+@dataclass
+class Report:
+    """An image's output of its self-test. digests: of every prompt, by adapter ("" for none) and set.
+    constrained: the digest of a constrained answer's tokens, by adapter and set. sizes: bytes by use."""
+
+    digests: dict[str, dict[str, list[str]]] = field(default_factory=lambda: defaultdict(dict))
+    constrained: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+def measured(built: firmware.Image, tin: Path, target: targets.Target) -> Report:
+    report = Report()
+    for line in firmware.run(built, tin, target).splitlines():
+        match line.split():
+            case ["digest", name, _, digest, _, *adapter]:
+                report.digests["".join(adapter)].setdefault(name, []).append(digest)
+            case ["constrained", name, _, digest, _, *adapter]:
+                report.constrained["".join(adapter)][name] = digest
+            case [name, value] if value.isdigit():
+                report.sizes[name] = int(value)
+    return report
+
+
 @pytest.fixture(scope="module")
 def tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("firmware") / "tiny, with a comma.tin"
@@ -74,8 +98,8 @@ def test_every_set_gives_the_digests_of_this_machine_in_the_memory_that_was_plan
     tin: Path, built: Builder, board: str
 ) -> None:
     target, image = targets.load(board), built(board)
-    report = firmware.measure(image, tin, target)
-    assert report.digests == {isa: digests(tin) for isa in target.cpu.isa}
+    report = measured(image, tin, target)
+    assert report.digests == {"": {isa: digests(tin) for isa in target.cpu.isa}}
     used = report.sizes.pop("stack_used")
     assert report.sizes == image.sizes
     assert 0 < used < report.sizes["stack_bytes"] // 2
@@ -132,11 +156,9 @@ def test_an_adapter_in_flash_gives_the_bits_of_this_machine(tmp_path: Path, boar
         adapter_tin.add(path, name, folder, path, "Q8_0", brought)
     image = firmware.image(path, target, tmp_path / board, PlainDisplay(), context=96)
     core, held = _core.Model(map_file(path)), adapter_tin.listed(path)
-    report = firmware.measure(image, path, target)
+    report = measured(image, path, target)
     expected = {"": digests(path), **{name: held[name]["selftest"] for name in held}}
-    assert {"": report.digests, **report.adapters} == {
-        name: {isa: each for isa in target.cpu.isa} for name, each in expected.items()
-    }
+    assert report.digests == {name: {isa: each for isa in target.cpu.isa} for name, each in expected.items()}
     assert len({tuple(each) for each in expected.values()}) == 3
     assert set(report.constrained) == {"", "lamps", "doors"}
     assert all(
@@ -238,7 +260,6 @@ def test_a_small_model_gives_its_digests_on_a_cortex_m7(tmp_path: Path) -> None:
 
 
 def check_verify(tin: Path, board: str) -> None:
-    target, expected = targets.load(board), verify.host(tin)
-    assert expected == digests(tin)
-    ran = verify.verify(tin, target, expected, PlainDisplay())
+    target = targets.load(board)
+    ran = verify.verify(tin, target, digests(tin), PlainDisplay())
     assert [one.isa for one in ran] == list(target.cpu.isa)

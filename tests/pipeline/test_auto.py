@@ -94,7 +94,7 @@ def test_a_device_is_a_budget(folder: Path, tmp_path: Path, short: str) -> None:
     chosen = auto.of_search(search, Budget(memory=room), display)
     built = shipping.build_files(spec, tmp_path, [chosen.weights()], display)
     planned = plan.memory_of(of_tin(built["AUTO"][1]), device, Options(context=context))
-    assert fit.fits(planned, device)
+    assert planned.fits(device.memory)
     assert getattr(planned, short) > limit - full.weights // 4
 
 

@@ -96,7 +96,7 @@ def test_too_large_a_file_names_a_narrower_format_that_fits(
         if (other := Base(spec, "x").contents(name)).program.weight_bytes
         > Base(spec, "x").contents(named[1]).program.weight_bytes
     ]
-    assert all(not fit.fits(memory_of(other, board, Options(context=64)), board) for other in wider)
+    assert all(not memory_of(other, board, Options(context=64)).fits(board.memory) for other in wider)
 
 
 def test_too_long_a_context_names_the_longest_that_fits(spec: Spec, tmp_path: Path) -> None:

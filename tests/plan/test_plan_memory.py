@@ -11,7 +11,7 @@ import tinsmith
 from tests.models.predicting import predicting_spec
 from tests.models.tiny_models import cases, tiny_spec, with_vision
 from tests.models.transformers_models import CHATML
-from tinsmith import _core, compiler, models, plan, targets
+from tinsmith import _core, compiler, plan, targets
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.plan import contents, memory
 from tinsmith.plan.memory import Options
@@ -71,7 +71,6 @@ def test_a_file_is_foretold_without_building_it(preset: str | None, tmp_path: Pa
         spec, weights = shipping.prepared(spec, "x", 0), [shipping.Weights(preset)]
         ((_, made),) = shipping.build_files(spec, tmp_path, weights, progress.PlainDisplay()).values()
     there = contents.of(made)
-    assert there.exact and not predicted.exact
     assert there.entries["weights.bin"] == predicted.entries["weights.bin"]
     assert there.program == predicted.program
     assert predicted.mtp
@@ -89,14 +88,11 @@ def test_a_tin_keeps_its_format(tmp_path: Path) -> None:
         contents.of(path, "Q2_K")
 
 
-def test_a_shorter_context_is_in_the_program(tmp_path: Path) -> None:
+def test_a_shorter_context_is_in_the_program() -> None:
     spec = tiny_spec("llama")
     assert contents.Base(spec, context=16).contents().program.context == 16
     with pytest.raises(InputError, match=r"longer than the base's \d+ tokens"):
         contents.Base(spec, context=spec.hyper.context + 1)
-    path = tmp_path / "x.gguf"
-    models.save_gguf(spec, path)
-    assert contents.of(path, None, 16).program.context == 16
 
 
 def test_what_a_device_holds_in_memory() -> None:

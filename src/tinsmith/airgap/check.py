@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
-from tinsmith.airgap.openpgp import Signer, spaced
+from tinsmith.airgap.openpgp import Signer
 from tinsmith.airgap.proof import MOST_TOKENS
+from tinsmith.errors import one_line
 
 NAME = "CHECK.md"
 _HEAD = """\
@@ -26,17 +28,10 @@ _UNSIGNED = """\
 Nobody signed this folder. The checks below find damage, not tampering: you must trust whoever gave it to you.
 
 """
-_SIGNED_SUMS = """\
-## 2. Every file
-With your own minisign:
-
-    minisign -Vm SHA256SUMS -P {key} && sha256sum -c SHA256SUMS
-
-"""
 _SUMS = """\
 ## 2. Every file
-
-    sha256sum -c SHA256SUMS
+{tool}
+    {verify}sha256sum -c SHA256SUMS
 
 """
 _APT = """\
@@ -157,11 +152,13 @@ def training(recipe: str, python: str, origins: Mapping[str, str], keys: Keys) -
 def _head(what: str, keys: Keys) -> str:
     lines = [f"- minisign: `{keys.minisign}`\n"] if keys.minisign else []
     if keys.signer:
-        owner = one_line_of(keys.signer.owner).replace("`", " ")
-        lines.append(f"- OpenPGP, {owner}: `{spaced(keys.signer.fingerprint)}`\n")
+        owner = one_line(keys.signer.owner).replace("`", " ")
+        groups = " ".join(wrap(keys.signer.fingerprint, 4))  # for reading aloud
+        lines.append(f"- OpenPGP, {owner}: `{groups}`\n")
     first = _KEYS + "".join(lines) + "\n" if lines else _UNSIGNED
-    sums = _SIGNED_SUMS.format(key=keys.minisign) if keys.minisign else _SUMS
-    return _HEAD.format(what=what) + first + sums
+    tool = "With your own minisign:\n" if keys.minisign else ""
+    verify = f"minisign -Vm SHA256SUMS -P {keys.minisign} && " if keys.minisign else ""
+    return _HEAD.format(what=what) + first + _SUMS.format(tool=tool, verify=verify)
 
 
 def _model(tin: str, stem: str, names: Sequence[str], keys: Keys) -> str:
@@ -172,8 +169,3 @@ def _model(tin: str, stem: str, names: Sequence[str], keys: Keys) -> str:
     else:
         program, asked = "tinsmith", _PROVED.format(folder=folder, tin=tin)
     return _MODEL.format(program=program, folder=folder, tin=tin, key=keys.option, asked=asked)
-
-
-def one_line_of(text: str) -> str:
-    """A key's or a manifest's text must not look like lines of a page, which people type."""
-    return "".join(one if one.isprintable() else " " for one in text)

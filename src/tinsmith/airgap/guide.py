@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinsmith import __version__
-from tinsmith.airgap.check import one_line_of
 from tinsmith.airgap.install import base
+from tinsmith.errors import one_line
 from tinsmith.formats.tin import Tin
 from tinsmith.system.files import sha256_file
 from tinsmith.targets import Target
@@ -50,7 +50,7 @@ checks the folder and installs `{wheel}`, its dependencies and
 the model into the new folder DIR. It needs Python 3.11 or newer and the standard library. DIR may also be a
 virtual environment made by `python3 -m venv --without-pip DIR`. Then run
 
-    DIR/tinsmith run DIR/model/{tin} {prompt}
+    DIR/tinsmith run DIR/model/{tin} {shell_prompt}
 
 or, in a program (with `DIR/site` in `sys.path`, or in the active environment):
 
@@ -58,7 +58,7 @@ or, in a program (with `DIR/site` in `sys.path`, or in the active environment):
 import tinsmith
 
 model = tinsmith.load("DIR/model/{tin}"{key})
-print({call})
+print(model.{call}.text)
 ```
 """
 
@@ -82,7 +82,7 @@ A program outside the folder checks the signature: `minisign`, `tin` or `tinsmit
 
 _WEB = """\
 ## In a browser or in Node.js
-Serve `{folder}/tin.mjs` and `{folder}/tin.wasm` from one folder:
+Serve `{web}/tin.mjs` and `{web}/tin.wasm` from one folder:
 
 ```js
 import {{ load }} from "./tin.mjs";
@@ -95,7 +95,7 @@ for (const piece of session.chat([{{ role: "user", content: {prompt} }}])) show(
 
 _BOARD = """\
 ## On the board
-Write `{folder}/firmware.bin` to the board's program memory and `{tin}` to its memory-mapped flash, at the
+Write `{board}/firmware.bin` to the board's program memory and `{tin}` to its memory-mapped flash, at the
 addresses in `memory.ld` beside it. The weights stay in flash. `firmware.json` lists the RAM's bytes by use. The
 image answers a prompt; without one it runs the file's self-test.
 """
@@ -112,41 +112,39 @@ The library allocates nothing, and starts threads only for a pool that you creat
 def text(tin: Path, target: Target | None, prompt: str, names: Sequence[str], public: str | None) -> str:
     """names: the pack's files. target: None for machines like this one. public: the signer's key."""
 
-    def file(end: str) -> str:
-        """The first of the pack's files whose path ends so; "" for none."""
-        return next((name for name in names if name.endswith(end)), "")
+    def folder(name: str) -> str:
+        """The folder of the first file of this name; "" for none."""
+        return next((one.removesuffix(f"/{name}") for one in names if one.endswith(f"/{name}")), "")
 
     quoted = json.dumps(prompt, ensure_ascii=False)
     chats = "turns.bin" in Tin(tin).names
-    call = f'chat([{{"role": "user", "content": {quoted}}}])' if chats else f"generate({quoted})"
-    options = " --key RW..." if public else " --unsigned"
     libraries = [f"- `{name}`\n" for name in names if name.endswith((".a", ".so", ".dylib", ".dll", ".lib"))]
-    parts = [_overview(tin, target), _CHECK.format(public=public) if public else _UNSIGNED]
-    wheel = next((n for n in names if n.endswith(".whl") and base(n).startswith("tinsmith-")), None)
-    if wheel:
-        key = ', key="RW..."' if public else ""
-        parts.append(
-            _PYTHON.format(
-                wheel=wheel,
-                tin=tin.name,
-                prompt=shlex.quote(prompt),
-                call=f"model.{call}.text",
-                key=key,
-                options=options,
-            )
-        )
-    if "serve/tinsmith.service" in names:
-        parts.append(_SERVE.format(tin=tin.name))
-    if tool := file("/tin"):
-        parts.append(_SHELL.format(tool=tool, options=options))
-    if libraries and (header := file("/tin.h")):
-        parts.append(_C.format(header=header, libraries="".join(libraries)))
-    if web := file("/tin.mjs"):
-        parts.append(_WEB.format(tin=tin.name, folder=web.removesuffix("/tin.mjs"), prompt=quoted))
-    if image := file("/firmware.bin"):
-        parts.append(_BOARD.format(tin=tin.name, folder=image.removesuffix("/firmware.bin")))
-    parts.append(_memory(tin, target))
-    return "\n".join(parts)
+    words = {
+        "tin": tin.name,
+        "public": public,
+        "options": " --key RW..." if public else " --unsigned",
+        "key": ', key="RW..."' if public else "",
+        "prompt": quoted,
+        "shell_prompt": shlex.quote(prompt),
+        "call": f'chat([{{"role": "user", "content": {quoted}}}])' if chats else f"generate({quoted})",
+        "wheel": next((n for n in names if n.endswith(".whl") and base(n).startswith("tinsmith-")), ""),
+        "tool": f"{folder('tin')}/tin",
+        "header": f"{folder('tin.h')}/tin.h",
+        "libraries": "".join(libraries),
+        "web": folder("tin.mjs"),
+        "board": folder("firmware.bin"),
+    }
+    parts = {
+        _CHECK if public else _UNSIGNED: True,
+        _PYTHON: words["wheel"],
+        _SERVE: "serve/tinsmith.service" in names,
+        _SHELL: folder("tin"),
+        _C: libraries and folder("tin.h"),
+        _WEB: words["web"],
+        _BOARD: words["board"],
+    }
+    told = [part.format(**words) for part, applies in parts.items() if applies]
+    return "\n".join([_overview(tin, target), *told, _memory(tin, target)])
 
 
 def _overview(tin: Path, target: Target | None) -> str:
@@ -161,21 +159,20 @@ def _overview(tin: Path, target: Target | None) -> str:
         "made from": " ".join(filter(None, (base.get("name"), base.get("license")))) or None,
         "made by": f"tinsmith {__version__}",
     }
-    rows = [f"| {name} | {one_line_of(str(value))} |\n" for name, value in facts.items() if value]
-    head = f"# {one_line_of(str(manifest.get('name') or tin.stem))}\n{_IS}"
+    # one_line: a manifest's text must not look like lines of the page, which people type.
+    rows = [f"| {name} | {one_line(str(value))} |\n" for name, value in facts.items() if value]
+    head = f"# {one_line(str(manifest.get('name') or tin.stem))}\n{_IS}"
     return f"{head}\n| | |\n| --- | --- |\n{''.join(rows)}"
 
 
 def _memory(tin: Path, target: Target | None) -> str:
     """The memory need, as `tinsmith plan` computes it."""
     from tinsmith import plan
-    from tinsmith.plan import memory
     from tinsmith.plan.contents import of_tin
 
     contents = of_tin(tin)
     if target is None:
-        needs = memory.of(contents, plan.Options(), arch="x86_64", in_place=False, code=0, firmware=False)
-        most, speed = "", ""
+        needs, most, speed = plan.memory_of(contents, None, plan.Options()), "", ""
     else:
         planned = plan.make(contents, target, plan.Options(plan.context_of(contents, target)))
         needs, rate = planned.memory, planned.speed

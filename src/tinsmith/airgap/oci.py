@@ -19,7 +19,6 @@ from tinsmith.airgap import packages, tar
 from tinsmith.airgap.proof import MOST_TOKENS
 from tinsmith.airgap.tar import Source
 from tinsmith.errors import InputError
-from tinsmith.system.files import sha256_file
 
 IMAGE = "image.tar"
 NOBODY = "65534:65534"
@@ -62,7 +61,7 @@ def image(
     manifest = {
         "schemaVersion": 2,
         "mediaType": f"{_TYPE}.manifest.v1+json",
-        "config": _blob(config, "config", blobs),
+        "config": _blob(_json(config), "config.v1+json", blobs),
         "layers": layers,
         "annotations": labels,
     }
@@ -71,7 +70,7 @@ def image(
     index = {
         "schemaVersion": 2,
         "mediaType": f"{_TYPE}.index.v1+json",
-        "manifests": [{**(entry := _blob(manifest, "manifest", blobs)), "annotations": named}],
+        "manifests": [{**(entry := _blob(_json(manifest), "manifest.v1+json", blobs)), "annotations": named}],
     }
     layout = {"imageLayoutVersion": "1.0.0"}
     blobs |= {"index.json": _json(index), "oci-layout": _json(layout)}
@@ -88,17 +87,14 @@ def name(tin: Path, version: str) -> str:
 def _layer(files: Mapping[str, Source], folder: Path, blobs: dict[str, Source]) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
         tar.write_tree(files, cast(BinaryIO, file))
-    path = Path(file.name)
-    sha256 = sha256_file(path)
-    blobs[f"blobs/sha256/{sha256}"] = path
-    return {"mediaType": f"{_TYPE}.layer.v1.tar", "digest": f"sha256:{sha256}", "size": path.stat().st_size}
+    return _blob(Path(file.name), "layer.v1.tar", blobs)
 
 
-def _blob(value: Mapping[str, Any], kind: str, blobs: dict[str, Source]) -> dict[str, Any]:
-    data = _json(value)
-    sha256 = hashlib.sha256(data).hexdigest()
-    blobs[f"blobs/sha256/{sha256}"] = data
-    return {"mediaType": f"{_TYPE}.{kind}.v1+json", "digest": f"sha256:{sha256}", "size": len(data)}
+def _blob(source: Source, kind: str, blobs: dict[str, Source]) -> dict[str, Any]:
+    """Adds it, and returns its descriptor."""
+    sha256 = tar.digest(source, hashlib.sha256)
+    blobs[f"blobs/sha256/{sha256}"] = source
+    return {"mediaType": f"{_TYPE}.{kind}", "digest": f"sha256:{sha256}", "size": tar.size(source)}
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -60,11 +60,6 @@ def find(name: str) -> Signer:
     return Signer(fingerprint, owner.replace("\\x3a", ":"), int(last[5]), last[3] == RSA)
 
 
-def spaced(fingerprint: str) -> str:
-    """In groups of four, for reading aloud."""
-    return " ".join(fingerprint[at : at + 4] for at in range(0, len(fingerprint), 4))
-
-
 def _gpg(*arguments: str, data: bytes | None = None) -> bytes:
     try:
         done = subprocess.run(["gpg", "--batch", "--yes", *arguments], input=data, capture_output=True)

@@ -29,6 +29,7 @@ _MAGIC = bytes.fromhex("8eade80100000000")
 _SIGNATURES, _IMMUTABLE = 62, 63  # regions that cover a whole header
 _INT16, _INT32, _TEXT, _BYTES, _TEXTS, _I18N = 3, 4, 6, 7, 8, 9
 _WIDTH = {_INT16: 2, _INT32: 4}
+_SHORT, _TRANSLATED = (1030, 1033), (1004, 1005, 1016)  # tags whose type does not follow from their value
 _EQUAL, _AT_LEAST, _RPMLIB = 8, 12, 0x0100000A
 _SHA256 = 8
 _PIECE = 1 << 20  # bytes written at once, which shape gzip's stored blocks
@@ -38,7 +39,7 @@ _SYSTEM = {
     "usr/share/licenses",
 }
 Value = int | str | bytes | Sequence[int] | Sequence[str]
-Entry = tuple[int, int, Value]  # tag, type, value
+Tags = dict[int, Value]
 
 
 def packages(made: Iterable[Package], machine: str, folder: Path, signer: Signer | None) -> dict[str, Source]:
@@ -69,11 +70,14 @@ def write(package: Package, machine: str, file: BinaryIO, signer: Signer | None)
             size = unpacked.tell()
         payload.seek(0)
         digest = hashlib.file_digest(payload, "sha256").hexdigest()
-        facts = [*_package_tags(package), *_file_tags(names, files), *_payload_tags(digest, plain)]
-        header = _header(facts, _IMMUTABLE)
-        file.write(_lead(package, machine))
-        signatures = _header(_signatures(header, packed_size, size, signer), _SIGNATURES)
-        file.write(signatures + bytes(-len(signatures) % 8) + header)
+        stored_as: Tags = {1124: "cpio", 1125: "gzip", 1126: "9", 5092: [digest], 5093: _SHA256, 5097: [plain]}
+        header = _header(_package_tags(package) | _file_tags(names, files) | stored_as, _IMMUTABLE)
+        # The header, which has the payload's digest, is signed.
+        signed: Tags = {273: hashlib.sha256(header).hexdigest(), 1000: len(header) + packed_size, 1007: size}
+        if signer:
+            signed[268 if signer.is_rsa else 267] = signer.sign(header, "--detach-sign")
+        signatures = _header(signed, _SIGNATURES)
+        file.write(_lead(package, machine) + signatures + bytes(-len(signatures) % 8) + header)
         payload.seek(0)
         shutil.copyfileobj(payload, file)
 
@@ -106,7 +110,7 @@ def _lead(package: Package, machine: str) -> bytes:
     return struct.pack(">4sBBHH66sHH16x", b"\xed\xab\xee\xdb", 3, 0, 0, _ARCHS.get(machine, 0), name, 1, 5)
 
 
-def _package_tags(package: Package) -> list[Entry]:
+def _package_tags(package: Package) -> Tags:
     """Name, version, description and dependencies."""
     needs = [
         ("rpmlib(CompressedFileNames)", "3.0.4-1", _RPMLIB),
@@ -118,113 +122,81 @@ def _package_tags(package: Package) -> list[Entry]:
     if package.is_python:
         needs.append(("python3", "3.11", _AT_LEAST))
     count = len(package.conflicts)
-    conflicts: list[Entry] = [
-        (1053, _INT32, [0] * count),
-        (1054, _TEXTS, package.conflicts),
-        (1055, _TEXTS, [""] * count),
-    ]
-    return [
-        (100, _TEXTS, ["C"]),
-        (1000, _TEXT, package.name),
-        (1001, _TEXT, package.version),
-        (1002, _TEXT, RELEASE),
-        (1004, _I18N, [package.summary]),
-        (1005, _I18N, [package.text]),
-        (1006, _INT32, tar.epoch()),
-        (1007, _TEXT, "localhost"),
-        (1014, _TEXT, package.license),
-        (1016, _I18N, ["Unspecified"]),
-        (1021, _TEXT, "linux"),
-        (1022, _TEXT, package.arch or "noarch"),
-        (1044, _TEXT, f"{package.name}-{package.version}-{RELEASE}.src.rpm"),
-        (1047, _TEXTS, [package.name]),
-        (1112, _INT32, [_EQUAL]),
-        (1113, _TEXTS, [f"{package.version}-{RELEASE}"]),
-        (1048, _INT32, [flags for _, _, flags in needs]),
-        (1049, _TEXTS, [name for name, _, _ in needs]),
-        (1050, _TEXTS, [version for _, version, _ in needs]),
-        (5062, _TEXT, "utf-8"),
-        *(conflicts if count else []),
-    ]
+    conflicts: Tags = {1053: [0] * count, 1054: package.conflicts, 1055: [""] * count}
+    return {
+        100: ["C"],
+        1000: package.name,
+        1001: package.version,
+        1002: RELEASE,
+        1004: [package.summary],
+        1005: [package.text],
+        1006: tar.epoch(),
+        1007: "localhost",
+        1014: package.license,
+        1016: ["Unspecified"],
+        1021: "linux",
+        1022: package.arch or "noarch",
+        1044: f"{package.name}-{package.version}-{RELEASE}.src.rpm",
+        1047: [package.name],
+        1112: [_EQUAL],
+        1113: [f"{package.version}-{RELEASE}"],
+        1048: [flags for _, _, flags in needs],
+        1049: [name for name, _, _ in needs],
+        1050: [version for _, version, _ in needs],
+        5062: "utf-8",
+        **(conflicts if count else {}),
+    }
 
 
-def _file_tags(names: Sequence[str], files: dict[str, Source]) -> list[Entry]:
+def _file_tags(names: Sequence[str], files: dict[str, Source]) -> Tags:
     """One value a file in each list."""
     count = len(names)
     parents = [f"/{Path(name).parent.as_posix()}/".replace("/./", "/") for name in names]
     folders = sorted(set(parents))
     sizes = [tar.size(files.get(name, b"")) for name in names]
-    return [
-        (1009, _INT32, sum(sizes)),
-        (1028, _INT32, sizes),
-        (1030, _INT16, [_mode(name, files) for name in names]),
-        (1033, _INT16, [0] * count),
-        (1034, _INT32, [tar.epoch()] * count),
-        (1035, _TEXTS, [_digest(files[name]) if name in files else "" for name in names]),
-        (1036, _TEXTS, [""] * count),
-        (1037, _INT32, [128 if name.startswith("usr/share/licenses/") else 0 for name in names]),
-        (1039, _TEXTS, ["root"] * count),
-        (1040, _TEXTS, ["root"] * count),
-        (1045, _INT32, [0xFFFFFFFF] * count),
-        (1095, _INT32, [1] * count),
-        (1096, _INT32, list(range(1, count + 1))),
-        (1097, _TEXTS, [""] * count),
-        (1116, _INT32, [folders.index(parent) for parent in parents]),
-        (1117, _TEXTS, [Path(name).name for name in names]),
-        (1118, _TEXTS, folders),
-        (5011, _INT32, _SHA256),
-    ]
+    return {
+        1009: sum(sizes),
+        1028: sizes,
+        1030: [_mode(name, files) for name in names],
+        1033: [0] * count,
+        1034: [tar.epoch()] * count,
+        1035: [tar.digest(files[name], hashlib.sha256) if name in files else "" for name in names],
+        1036: [""] * count,
+        1037: [128 if name.startswith("usr/share/licenses/") else 0 for name in names],
+        1039: ["root"] * count,
+        1040: ["root"] * count,
+        1045: [0xFFFFFFFF] * count,
+        1095: [1] * count,
+        1096: list(range(1, count + 1)),
+        1097: [""] * count,
+        1116: [folders.index(parent) for parent in parents],
+        1117: [Path(name).name for name in names],
+        1118: folders,
+        5011: _SHA256,
+    }
 
 
-def _payload_tags(packed: str, plain: str) -> list[Entry]:
-    return [
-        (1124, _TEXT, "cpio"),
-        (1125, _TEXT, "gzip"),
-        (1126, _TEXT, "9"),
-        (5092, _TEXTS, [packed]),
-        (5093, _INT32, _SHA256),
-        (5097, _TEXTS, [plain]),
-    ]
-
-
-def _signatures(header: bytes, packed: int, plain: int, signer: Signer | None) -> list[Entry]:
-    """packed, plain: sizes of the payload. The header, which has the payload's digest, is signed."""
-    entries: list[Entry] = [
-        (273, _TEXT, hashlib.sha256(header).hexdigest()),
-        (1000, _INT32, len(header) + packed),
-        (1007, _INT32, plain),
-    ]
-    if signer:
-        entries.append((268 if signer.is_rsa else 267, _BYTES, signer.sign(header, "--detach-sign")))
-    return entries
-
-
-def _header(entries: Sequence[Entry], region: int) -> bytes:
-    """The entries sorted by tag, in one region."""
+def _header(tags: Tags, region: int) -> bytes:
+    """The tags in order, in one region."""
     table, store = b"", b""
-    for tag, kind, value in sorted(entries):
-        width = _WIDTH.get(kind, 1)
-        store += bytes(-len(store) % width)
-        data, count = _packed(kind, value)
+    for tag, value in sorted(tags.items()):
+        kind, data, count = _packed(tag, value)
+        store += bytes(-len(store) % _WIDTH.get(kind, 1))
         table += struct.pack(">IIII", tag, kind, len(store), count)
         store += data
-    count = len(entries) + 1
+    count = len(tags) + 1
     table = struct.pack(">IIII", region, _BYTES, len(store), 16) + table
     store += struct.pack(">IIiI", region, _BYTES, -16 * count, 16)
     return _MAGIC + struct.pack(">II", count, len(store)) + table + store
 
 
-def _packed(kind: int, value: Value) -> tuple[bytes, int]:
-    """The encoded value, and its number of elements."""
+def _packed(tag: int, value: Value) -> tuple[int, bytes, int]:
+    """A value's type, bytes and number of elements."""
     if isinstance(value, bytes):
-        return value, len(value)
+        return _BYTES, value, len(value)
     many = [value] if isinstance(value, int | str) else value
-    if kind in _WIDTH:
-        letter = "H" if kind == _INT16 else "I"
-        return struct.pack(f">{len(many)}{letter}", *cast(Sequence[int], many)), len(many)
-    return b"".join(str(one).encode() + b"\0" for one in many), len(many)
-
-
-def _digest(source: Source) -> str:
-    with tar.opened(source) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if isinstance(many[0], int):
+        kind, letter = (_INT16, "H") if tag in _SHORT else (_INT32, "I")
+        return kind, struct.pack(f">{len(many)}{letter}", *cast(Sequence[int], many)), len(many)
+    kind = _I18N if tag in _TRANSLATED else _TEXT if isinstance(value, str) else _TEXTS
+    return kind, b"".join(str(one).encode() + b"\0" for one in many), len(many)

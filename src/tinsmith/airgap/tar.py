@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tinsmith.errors import InputError
 from tinsmith.system import names
@@ -36,17 +37,20 @@ def epoch() -> int:
 def write(folder: Path, name: str, file: BinaryIO) -> None:
     """Archives `folder` as `name`/…: sorted, dated 1970, without owners."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        paths = _named(folder, name)
-        for inside, path in {name: folder, **paths}.items():
-            entry = tarfile.TarInfo(inside)
-            if path.is_dir():
-                entry.type, entry.mode = tarfile.DIRTYPE, PROGRAM
-                archive.addfile(entry)
-                continue
-            entry.size = path.stat().st_size
-            entry.mode = path.stat().st_mode & 0o777
-            with path.open("rb") as data:
-                archive.addfile(entry, data)
+        for inside, path in {name: folder, **_named(folder, name)}.items():
+            source = None if path.is_dir() else path
+            _add(archive, tarfile.TarInfo(inside), source, path.stat().st_mode & 0o777)
+
+
+def _add(archive: tarfile.TarFile, entry: tarfile.TarInfo, source: Source | None, mode: int) -> None:
+    """source: None for a folder."""
+    if source is None:
+        entry.type, entry.mode = tarfile.DIRTYPE, PROGRAM
+        archive.addfile(entry)
+        return
+    entry.size, entry.mode = size(source), mode
+    with opened(source) as data:
+        archive.addfile(entry, data)
 
 
 def write_zip(folder: Path, name: str, file: BinaryIO) -> None:
@@ -94,6 +98,11 @@ def opened(source: Source) -> io.BytesIO | io.BufferedReader:
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
+def digest(source: Source, algorithm: Callable[[], Any]) -> str:
+    with opened(source) as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
 def write_tree(files: Mapping[str, Source], file: BinaryIO, prefix: str = "") -> None:
     """Archives installed files and their folders, owned by root and dated `epoch`. Raises InputError for a path
     that leads out of the tree."""
@@ -102,13 +111,7 @@ def write_tree(files: Mapping[str, Source], file: BinaryIO, prefix: str = "") ->
         for name in sorted([*folders(files), *files]):
             entry = tarfile.TarInfo(prefix + name)
             entry.mtime, entry.uname, entry.gname = epoch(), "root", "root"
-            if name not in files:
-                entry.type, entry.mode = tarfile.DIRTYPE, PROGRAM
-                archive.addfile(entry)
-                continue
-            entry.size, entry.mode = size(files[name]), mode(name)
-            with opened(files[name]) as data:
-                try:
-                    archive.addfile(entry, data)
-                except ValueError as error:  # too long for tar's fields
-                    raise InputError(f"{entry.name[:100]}: cannot be archived: {error}; shorten it") from None
+            try:
+                _add(archive, entry, files.get(name), mode(name))
+            except ValueError as error:  # too long for tar's fields
+                raise InputError(f"{entry.name[:100]}: cannot be archived: {error}; shorten it") from None

@@ -32,7 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Before torch is loaded: its allocator else warns of the profiler that measures memory, where users read.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
-        code = _dispatch(arguments)
+        if instruction := os.environ.get(COMPLETE):
+            from tinsmith.cli import completion
+
+            code = completion.answer(instruction)
+        else:
+            code = call(arguments)
         sys.stdout.flush()
         return code
     except TinsmithError as error:
@@ -64,15 +69,6 @@ def _open_streams() -> None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
         elif mode == "w" and isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
-
-
-def _dispatch(arguments: list[str]) -> int:
-    instruction = os.environ.get(COMPLETE)
-    if instruction:
-        from tinsmith.cli import completion
-
-        return completion.answer(instruction)
-    return call(arguments)
 
 
 def _fail(message: str) -> int:

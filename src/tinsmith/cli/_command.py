@@ -54,7 +54,7 @@ class Argument(click.Argument):
         return [f"{self.metavar}{more}" if self.required else f"[{self.metavar}]{more}"]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        open = _open(ctx)
+        open: Option | None = ctx.meta.get(_OPEN)
         return open.shell_complete(ctx, incomplete) if open else super().shell_complete(ctx, incomplete)
 
 
@@ -78,7 +78,6 @@ def option(
     type: click.ParamType | None = None,  # type: ignore[type-arg]  # not generic before click 8.2
     *,
     dest: str = "",
-    group: str = "",
     needs: str = "",
     excludes: str = "",
     several: bool = False,
@@ -94,7 +93,7 @@ def option(
         metavar = f"{metavar or type.name.upper()} ..."
     names = [name, dest] if dest else [name]
     made = Option(names, type=type, multiple=multiple or several, metavar=metavar, **more)
-    made.group, made.several, made.needs, made.excludes = group, several, needs, excludes
+    made.several, made.needs, made.excludes = several, needs, excludes
     return made
 
 
@@ -142,15 +141,12 @@ class Verb(click.Command):
 
     def invoke(self, ctx: click.Context) -> int:
         assert self.callback is not None
-        values = {
-            name: list(value) if isinstance(value, tuple) else value for name, value in ctx.params.items()
-        }
+        lists = {name: list(value) for name, value in ctx.params.items() if isinstance(value, tuple)}
         with guarded(self.params, ctx.params):
-            code: int = self.callback(Args(**values))
-            return code
+            return int(self.callback(Args(**ctx.params | lists)))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        open = None if incomplete.startswith("-") else _open(ctx)
+        open: Option | None = None if incomplete.startswith("-") else ctx.meta.get(_OPEN)
         return open.shell_complete(ctx, incomplete) if open else super().shell_complete(ctx, incomplete)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -170,10 +166,8 @@ class Verb(click.Command):
 
     def _check(self, ctx: click.Context) -> None:
         """Raises UsageError for options that need or exclude each other."""
-        given = set()
-        for param in self.params:
-            if ctx.get_parameter_source(str(param.name)) not in (None, ParameterSource.DEFAULT):
-                given |= {name_of(param)}
+        sources = {name_of(param): ctx.get_parameter_source(str(param.name)) for param in self.params}
+        given = {name for name, source in sources.items() if source not in (None, ParameterSource.DEFAULT)}
         for param in self.params:
             if not isinstance(param, Option):
                 continue
@@ -190,9 +184,8 @@ class Verb(click.Command):
 
     def _repeated(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
         """`--format q8_0 q4_0` in click's way: `--format q8_0 --format q4_0`."""
-        several = {
-            name: param for param in self.params if getattr(param, "several", False) for name in param.opts
-        }
+        options = [param for param in self.params if isinstance(param, Option) and param.several]
+        several = {name: option for option in options for name in option.opts}
         words: list[str] = []
         open, begun = None, False
         for place, word in enumerate(args):
@@ -206,11 +199,6 @@ class Verb(click.Command):
             words.append(word)
         ctx.meta[_OPEN] = open
         return words
-
-
-def _open(ctx: click.Context) -> Option | None:
-    option: Option | None = ctx.meta.get(_OPEN)
-    return option
 
 
 @contextmanager

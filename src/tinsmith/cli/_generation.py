@@ -12,7 +12,6 @@ from tinsmith.system import reading
 
 PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", *PENALTIES, "seed")
-ANSWER = "Constraint of the answer (default: the one sealed into FILE, if any)"
 ADAPTER = option(
     "--adapter",
     multiple=True,
@@ -20,14 +19,14 @@ ADAPTER = option(
     help="an adapter of FILE, or the folder or GGUF file of one trained on its base; repeatable",
 )
 SYSTEM = option("--system", Text(), help="system message (default: the one FILE was trained with)")
-THINK = flag(
-    "--think/--no-think",
-    dest="thinking",
-    default=None,
-    help="think before the answer, or answer directly (default: as the chat template does)",
-)
-DATE = option("--date", metavar="DATE", help="today's date for a chat template that prints one")
-SAMPLED = [
+PARAMETERS = [
+    flag(
+        "--think/--no-think",
+        dest="thinking",
+        default=None,
+        help="think before the answer, or answer directly (default: as the chat template does)",
+    ),
+    option("--date", metavar="DATE", help="today's date for a chat template that prints one"),
     option("--max-tokens", Whole(), default=256, help="tokens of the answer at most"),
     option("--temperature", Number(), default=0.0, help="0: always the most likely token"),
     option("--top-k", Whole(), default=0, help="sample from the N most likely tokens (0: all)"),
@@ -38,24 +37,21 @@ SAMPLED = [
     option("--frequency-penalty", Number(), default=0.0, help="the same, once for each occurrence"),
     option("--seed", Whole(), default=0, help="the same seed gives the same answer"),
     option("--stop", multiple=True, help="end the answer before this text; repeatable"),
-]
-SEARCH = option(
-    "--search",
-    Whole(0),
-    group=ANSWER,
-    help="backtracks of the constrained search at most (default: FILE's, else 0)",
-)
-CONSTRAINED = one_of(
     *grouped(
-        ANSWER,
-        option("--schema", File(".json"), help="JSON that satisfies a JSON Schema"),
-        option("--tools", File(".json"), help="a call of one of these tools (OpenAI's format)"),
-        option("--grammar", File(".gbnf", ".lark"), help="a text of this grammar"),
-        option("--choices", Texts(), help="one of these texts; `run --json` prints their probabilities"),
-        option("--regex", metavar="R", help="a text that this expression matches as a whole"),
-        flag("--unconstrained", help="unconstrained, whatever FILE says"),
-    )
-)
+        "Constraint of the answer (default: the one sealed into FILE, if any)",
+        *one_of(
+            option("--schema", File(".json"), help="JSON that satisfies a JSON Schema"),
+            option("--tools", File(".json"), help="a call of one of these tools (OpenAI's format)"),
+            option("--grammar", File(".gbnf", ".lark"), help="a text of this grammar"),
+            option("--choices", Texts(), help="one of these texts; `run --json` prints their probabilities"),
+            option("--regex", metavar="R", help="a text that this expression matches as a whole"),
+            flag("--unconstrained", help="unconstrained, whatever FILE says"),
+        ),
+        option(
+            "--search", Whole(0), help="backtracks of the constrained search at most (default: FILE's, else 0)"
+        ),
+    ),
+]
 
 
 def image_options(of: str) -> list[Option]:

@@ -21,8 +21,6 @@ KEY = option(
     metavar="KEY",
     help="refuse a .tin without this minisign key's signature: RW…, or a .pub file",
 )
-
-
 DUTY_CYCLE = option("--duty-cycle", Whole(), default=100, help="CPU duty cycle, in percent")
 KV = option(
     "--kv", Word(("f16", "q8")), default="f16", help="type of keys and values: f16, or q8 in half the memory"
@@ -31,6 +29,7 @@ THREADS = option("--threads", Whole(), help="threads (default: the cores)")
 ISA = option(
     "--isa", Word(isas), help="instruction set (default: TIN_FORCE_ISA, or the best of this processor)"
 )
+COMPUTING = [DUTY_CYCLE, ISA, KV]
 PARAMETERS = [
     argument(
         "file",
@@ -39,9 +38,7 @@ PARAMETERS = [
         help="a .tin, a .gguf, an .onnx or a Hugging Face folder",
     ),
     THREADS,
-    DUTY_CYCLE,
-    ISA,
-    KV,
+    *COMPUTING,
     option(
         "--backend",
         Word("tinsmith.runtime.engine:BACKENDS"),

@@ -7,13 +7,15 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from tinsmith.format_names import FORMATS
 from tinsmith.system import reading
+
+T = TypeVar("T")
 
 _SHOWN = 60
 _LONGEST = 4096  # of a path, on Linux
@@ -37,10 +39,16 @@ def listed(names: Names) -> list[str]:
     return found
 
 
-def _filled(text: str) -> str:
-    if not text:  # mostly a shell variable that is not set: no check may be left out for it
+def valid(value: T, condition: object) -> T:
+    """The value, if the condition holds; raises ValueError if not."""
+    if not condition:
         raise ValueError
-    return text
+    return value
+
+
+def _filled(text: str) -> str:
+    """Not empty, as is mostly a shell variable that is not set: no check may be left out for it."""
+    return valid(text, text)
 
 
 class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
@@ -82,40 +90,27 @@ def Text() -> Kind:
     return Kind(allowed="a text", read=str)
 
 
-def Whole(least: int | None = None) -> Kind:
+def _within(number: float, least: float, most: float = math.inf) -> float:
+    return valid(number, least <= number <= most and abs(number) < math.inf)
+
+
+def Whole(least: float = -math.inf) -> Kind:
     """A count, of at least `least` where that is given."""
-
-    def read(text: str) -> int:
-        number = int(text)
-        if least is not None and number < least:
-            raise ValueError
-        return number
-
-    return Kind("n", "a whole number" if least is None else f"a whole number, at least {least}", read)
+    bound = "" if least == -math.inf else f", at least {least}"
+    return Kind("n", f"a whole number{bound}", lambda text: _within(int(text), least))
 
 
 def FileName() -> Kind:
     """What files are called: no path."""
     from tinsmith.tables import NAME
 
-    def read(text: str) -> str:
-        if not NAME.accepts(text):
-            raise ValueError
-        return text
-
-    return Kind(allowed=NAME.allowed, read=read)
+    return Kind(allowed=NAME.allowed, read=lambda text: valid(text, NAME.accepts(text)))
 
 
 def Number(least: float = -math.inf, most: float = math.inf) -> Kind:
     """Within these bounds, where they are given."""
-
-    def read(text: str) -> float:
-        number = float(text)
-        if not (math.isfinite(number) and least <= number <= most):
-            raise ValueError
-        return number
-
-    return Kind("x", "a number" if math.isinf(least) else f"a number, {least:g} to {most:g}", read)
+    bounds = "" if least == -math.inf else f", {least:g} to {most:g}"
+    return Kind("x", f"a number{bounds}", lambda text: _within(float(text), least, most))
 
 
 def Size() -> Kind:
@@ -130,10 +125,8 @@ def Size() -> Kind:
 def Pixels() -> Kind:
     """Width and height of an image."""
 
-    def read(text: str) -> tuple[int, int]:
-        width, height = map(int, text.lower().split("x"))
-        if not (0 < width <= 65535 and 0 < height <= 65535):
-            raise ValueError
+    def read(text: str) -> tuple[float, float]:
+        width, height = (_within(int(side), 1, 65535) for side in text.lower().split("x"))
         return width, height
 
     return Kind("wxh", "a width and a height in pixels, 1 to 65535 each, such as 640x480", read)
@@ -163,16 +156,13 @@ def Labels() -> Kind:
     """Texts separated by commas, or a file of them."""
 
     def read(text: str) -> list[str]:
-
         lines = (
             reading.read_text(text).splitlines()
             if "," not in text and os.path.isfile(text)  # noqa: PTH113  pathlib's raises for a long text
             else text.split(",")
         )
         labels = [line.strip() for line in lines if line.strip()]
-        if not labels:
-            raise ValueError
-        return labels
+        return valid(labels, labels)
 
     return Kind("labels", "labels separated by commas, or a text file with one on each line", read)
 
@@ -185,19 +175,12 @@ def Word(names: Names) -> Kind:
 def Format(*more: str) -> Kind:
     """A weight format, in any case, or one of some further names."""
     known = (*FORMATS, *more)
-
-    def read(text: str) -> str:
-        if text.upper() not in known:
-            raise ValueError
-        return text.upper()
-
-    return Kind("format", f"a weight format, one of {', '.join(known)}", read, [name.lower() for name in known])
+    allowed, names = f"a weight format, one of {', '.join(known)}", [name.lower() for name in known]
+    return Kind("format", allowed, lambda text: valid(text.upper(), text.upper() in known), names)
 
 
 def _path(text: str) -> str:
-    if not text or "\0" in text or len(text) > _LONGEST:
-        raise ValueError
-    return text
+    return valid(text, text and "\0" not in text and len(text) <= _LONGEST)
 
 
 class File(Kind):

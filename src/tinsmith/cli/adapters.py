@@ -61,44 +61,38 @@ def run(args: Args) -> int:
     elif args.rename:
         old, new = args.rename
         adapter_tin.rename(args.file, old, new, out)
-    return _changed(out) if changes else _list(args)
+    if changes:
+        _warn_of_signature(out)
+        print(out)
+        return 0
+    known = adapter_tin.listed(args.file)
+    if args.json:
+        print(json.dumps(known, indent=1))
+    elif known:
+        print(table([(name, _line(facts)) for name, facts in known.items()]))
+    return 0
 
 
 def _extra(args: Args) -> Extra:
     from tinsmith.quant.shipping import Extra
 
     constraint = _constrained.sealed(args)
-    facts: dict[str, Any] = {"constraint": constraint.facts} if constraint else {}
-    return Extra(
-        constraint.entries if constraint else {}, facts | ({"license": args.license} if args.license else {})
-    )
+    facts: dict[str, Any] = {"license": args.license} if args.license else {}
+    if constraint is None:
+        return Extra({}, facts)
+    return Extra(constraint.entries, {"constraint": constraint.facts, **facts})
 
 
-def _changed(out: Path) -> int:
-    """Prints the file, and warns that a signature beside it no longer matches."""
+def _warn_of_signature(out: Path) -> None:
+    """A signature beside a changed file no longer matches."""
     from tinsmith.formats.minisign import SUFFIX
 
     if Path(f"{out}{SUFFIX}").exists():
         print(f"{out}{SUFFIX} signs the file as it was; sign it again: tinsmith sign {out}", file=sys.stderr)
-    print(out)
-    return 0
-
-
-def _list(args: Args) -> int:
-    from tinsmith.train.adapters import tin as adapter_tin
-
-    known = adapter_tin.listed(args.file)
-    if args.json:
-        print(json.dumps(known, indent=1))
-        return 0
-    if known:
-        print(table([(name, _line(facts)) for name, facts in known.items()]))
-    return 0
 
 
 def _line(facts: dict[str, Any]) -> str:
     size = f"{facts.get('factor_bytes')} bytes"
-    line = f"{facts.get('matrices')} matrices, {size}, {facts.get('rank')} of a session's adapter_rank"
     if facts.get("prefix"):
-        line = f"a prefix of {facts['prefix']} tokens, {size}"
-    return line
+        return f"a prefix of {facts['prefix']} tokens, {size}"
+    return f"{facts.get('matrices')} matrices, {size}, {facts.get('rank')} of a session's adapter_rank"

@@ -57,11 +57,7 @@ PARAMETERS = [
     _generation.ADAPTER,
     _generation.SYSTEM,
     flag("--raw", help="continue the prompts, without chat template"),
-    _generation.THINK,
-    _generation.DATE,
-    *_generation.SAMPLED,
-    *_generation.CONSTRAINED,
-    _generation.SEARCH,
+    *_generation.PARAMETERS,
     option("--shape", Word(("rows", "openai")), help="format of OUT's lines: rows or openai (default: IN's)"),
     flag("--unordered", help="write answers to OUT as they finish, not in IN's order"),
     option("--retry", Whole(0), default=2, help="further tries of failed rows, also of a finished OUT"),
@@ -73,9 +69,7 @@ PARAMETERS = [
         option("--slots", Whole(1), default=8, help="concurrent answers of each process"),
         option("--ray", metavar="ADDRESS", help="on a Ray cluster: host:port, ray://host:port, auto or local"),
     ),
-    _model.DUTY_CYCLE,
-    _model.ISA,
-    _model.KV,
+    *_model.COMPUTING,
     _model.KEY,
 ]
 

@@ -62,29 +62,24 @@ def report(result: Mapping[str, Any]) -> str:
         (
             row["engine"],
             row["format"],
-            str(row["threads"]),
-            str(row["depth"]),
+            *_at(row),
             f"{row['prompt_tok_s']:.1f}",
             f"{row['decode_tok_s']:.1f}",
             f"{row['weight_gb_s']:.1f} ({row['read_share']:.0%})" if "weight_gb_s" in row else "",
         )
         for row in result["rows"]
     ]
-    heads = ("engine", "format", "threads", "depth", "prompt tok/s", "decode tok/s", "weights GB/s")
+    heads = ["engine", "format", "threads", "depth", "prompt tok/s", "decode tok/s", "weights GB/s"]
     lines += ["", table([heads, *cells], right=range(2, 7))]
     if result["ratios"]:
+        heads = ["native over", "threads", "depth", "prompt", "decode"]
         ratios = [
-            (
-                row["against"],
-                str(row["threads"]),
-                str(row["depth"]),
-                f"{row['prompt']:.2f}x",
-                f"{row['decode']:.2f}x",
-            )
+            (row["against"], *_at(row), f"{row['prompt']:.2f}x", f"{row['decode']:.2f}x")
             for row in result["ratios"]
         ]
-        lines += [
-            "",
-            table([("native over", "threads", "depth", "prompt", "decode"), *ratios], right=range(1, 5)),
-        ]
+        lines += ["", table([heads, *ratios], right=range(1, 5))]
     return "\n".join(lines)
+
+
+def _at(row: Mapping[str, Any]) -> tuple[str, str]:
+    return str(row["threads"]), str(row["depth"])

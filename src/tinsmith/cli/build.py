@@ -66,6 +66,8 @@ PARAMETERS = [
 def run(args: Args) -> int:
     devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
+        from tinsmith.pipeline import engine, recipe
+
         flags = ["--format"] if args.formats else []
         flags += _budget.flags(args, "context", "name", "date", "imatrix", "mmproj", "kv", "mtp", "search")
         flags += _budget.flags(args, *_constrained.SOURCES, *_budget.NAMES)
@@ -74,12 +76,11 @@ def run(args: Args) -> int:
                 f"{args.source}: a recipe states these in [build], [output], [data] and [constraint]; leave "
                 f"out {', '.join(flags)}"
             )
-        paths = _from_recipe(args)
+        made = engine.make(recipe.load(args.source, args.targets), args.out, progress.display(), "build")
+        paths = [Path(path) for path in make.results(made, "build")]
     else:
-        paths = _from_model(args)
-    paths += _runtimes(devices, paths)
-    for path in paths:
-        print(path)
+        paths = _from_model(args, devices)
+    print(*paths, *_runtimes(devices, paths), sep="\n")
     return 0
 
 
@@ -94,21 +95,16 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
     return list(folders.values())
 
 
-def _from_recipe(args: Args) -> list[Path]:
-    from tinsmith.pipeline import recipe
-
-    run = make.make(recipe.load(args.source, args.targets), args.out, "build")
-    return [Path(path) for path in make.results(run, "build")]
-
-
-def _from_model(args: Args) -> list[Path]:
-    from tinsmith import hub, models, targets
+def _from_model(args: Args, devices: Sequence[Target]) -> list[Path]:
+    from tinsmith import hub, models
     from tinsmith.chat.chat_template import dated
     from tinsmith.formats import imatrix
     from tinsmith.quant import shipping
 
-    devices = [targets.find(name) for name in args.targets]
-    formats = _formats(args, devices)
+    formats = list(args.formats or targets.formats(devices) or DEFAULTS)
+    if args.mtp and AUTO in formats:
+        raise InputError(f"--mtp: {AUTO} measures logits, which drafts do not change; give another --format")
+    _budget.check(args, formats)
     constraint = _constrained.sealed(args)
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     path = hub.pull(args.source)
@@ -118,15 +114,11 @@ def _from_model(args: Args) -> list[Path]:
     display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
     manifest, bill = shipping.origin(args.source, path, spec, name)
     spec = replace(spec, source=spec.source or manifest["base"]["sha256"])
-    extra = shipping.Extra(
-        {
-            **shipping.licenses(path),
-            SOURCE: bytes.fromhex(str(spec.source)),
-            **(constraint.entries if constraint else {}),
-        },
-        {**manifest, **({"constraint": constraint.facts} if constraint else {})},
-        bill,
-    )
+    entries = {**shipping.licenses(path), SOURCE: bytes.fromhex(str(spec.source))}
+    if constraint:
+        entries |= constraint.entries
+        manifest["constraint"] = constraint.facts
+    extra = shipping.Extra(entries, manifest, bill)
     context, room = _fitted(args, spec, name, formats, extra, devices)
     spec = shipping.prepared(spec, name, context)
     weighed = shipping.by_role(spec, importance)
@@ -136,15 +128,6 @@ def _from_model(args: Args) -> list[Path]:
         weights[AUTO] = _budget.search(args, spec, work, display, None, room, devices).weights()
     built = shipping.build_files(spec, out, weights.values(), display, extra)
     return shipping.all_files(spec, built)
-
-
-def _formats(args: Args, devices: Sequence[Target]) -> list[str]:
-    """Those given, or else the devices' own; checks the options that go with them."""
-    formats = list(args.formats or targets.formats(devices) or DEFAULTS)
-    if args.mtp and AUTO in formats:
-        raise InputError(f"--mtp: {AUTO} measures logits, which drafts do not change; give another --format")
-    _budget.check(args, formats)
-    return formats
 
 
 def _fitted(

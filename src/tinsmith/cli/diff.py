@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._terminal import shown
-from tinsmith.cli._types import File, Kind, Text, Whole, Word, tasks
+from tinsmith.cli._types import File, Kind, Text, Whole, Word, tasks, valid
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ MODEL = File(".tin", ".gguf")
 def _share(text: str) -> float:
     """A percentage, or a fraction."""
     share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    if not 0 <= share <= 1:
-        raise ValueError
-    return share
+    return valid(share, 0 <= share <= 1)
 
 
 SHARE = Kind(allowed="a share such as 0.5% or 0.005", read=_share)

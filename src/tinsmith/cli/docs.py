@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import hub
 from tinsmith.cli._command import Args, argument, flag, grouped, option
 from tinsmith.cli._types import File, Folder, Labels, Text, Whole, Word, base_names
-from tinsmith.errors import InputError
+from tinsmith.errors import ConstraintError, InputError
 from tinsmith.system import progress, reading
 
 if TYPE_CHECKING:
@@ -74,23 +74,20 @@ def run(args: Args) -> int:
     made = making.make(_plan(args), _teacher(args), progress.display())
     if not args.json:
         print("\n".join(made.lines()))
-    adapter = _train(made.recipe) if args.adapter else None
+    adapter = None
+    if args.adapter:
+        from tinsmith.pipeline import engine
+        from tinsmith.pipeline import recipe as recipes
+
+        stated = recipes.load(made.recipe)
+        trained = engine.make(stated, None, progress.display(), "train")
+        adapter = trained.folder / engine.train_folder(stated)
     if args.json:
-        trained = {"adapter": str(adapter)} if adapter else {}
-        print(json.dumps({"recipe": str(made.recipe), **trained, **made.facts}, ensure_ascii=False))
+        more = {"adapter": str(adapter)} if adapter else {}
+        print(json.dumps({"recipe": str(made.recipe), **more, **made.facts}, ensure_ascii=False))
     else:
         print(adapter or f"\n{made.recipe}\nmake the model:  tinsmith make {made.recipe}")
     return 0
-
-
-def _train(recipe: Path) -> Path:
-    """The adapter's folder."""
-    from tinsmith.pipeline import engine
-    from tinsmith.pipeline import recipe as recipes
-
-    stated = recipes.load(recipe)
-    run = engine.make(stated, None, progress.display(), "train")
-    return run.folder / engine.train_folder(stated)
 
 
 def _plan(args: Args) -> Plan:
@@ -103,10 +100,8 @@ def _plan(args: Args) -> Plan:
     writer, folder = writing.by_name(args.task), args.folder
     terms = writing.Terms(
         questions=args.questions,
-        schema=_checked(args.schema, makers.schema, "it is a JSON schema") if args.schema else None,
-        tools=_checked(args.tools, makers.tools, "it is a list of tools in OpenAI's shape")
-        if args.tools
-        else None,
+        schema=_checked(args.schema, makers.schema, "it is a JSON schema"),
+        tools=_checked(args.tools, makers.tools, "it is a list of tools in OpenAI's shape"),
         labels=args.labels or (),
         off_topic=(OFF_TOPIC if args.task == "chat" else "") if args.off_topic is None else args.off_topic,
     )
@@ -130,10 +125,10 @@ def _plan(args: Args) -> Plan:
     )
 
 
-def _checked(path: str, make: Callable[[Any], object], advice: str) -> Any:
+def _checked(path: str | None, make: Callable[[Any], object], advice: str) -> Any:
     """Raises ConstraintError, before the teacher is asked, for a constraint that can't be enforced."""
-    from tinsmith.errors import ConstraintError
-
+    if path is None:
+        return None
     given = reading.read_json(path, unique=True, advice=advice)
     try:
         make(given)
@@ -147,7 +142,6 @@ def _teacher(args: Args) -> Teacher:
 
     if args.teacher.startswith(("http://", "https://")):
         from tinsmith.backends.endpoint import Endpoint
-        from tinsmith.system import reading
 
         if not args.model:
             raise InputError(f"--teacher {args.teacher}: a URL needs a model; give --model")

@@ -98,10 +98,10 @@ def _gguf(args: Args, out: Path) -> None:
     from tinsmith.quant.presets import notes_of_gguf
     from tinsmith.quant.shipping import mmproj_of
 
-    size, display = Tin(args.file).entry("weights.bin").nbytes, progress.display()
-    with progress.transfer(display, "unpack", size) as advance:
+    tin, display = Tin(args.file), progress.display()
+    with progress.transfer(display, "unpack", tin.entry("weights.bin").nbytes) as advance:
         write_gguf(args.file, out, advance)
-    tensors = read_program(Tin(args.file).entry("program.bin")).tensors
+    tensors = read_program(tin.entry("program.bin")).tensors
     for note in notes_of_gguf([tensor.format for tensor in tensors.values()]):
         display.line(note)
     if write_mmproj(args.file, mmproj_of(out)):

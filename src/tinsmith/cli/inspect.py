@@ -101,11 +101,7 @@ def _rows(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     for key, value in facts.items():
         if isinstance(value, dict):
             rows += _rows(value, f"{prefix}{key}.")
-        elif (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and key in ("bytes", "parameters", "arena_bytes")
-        ):
+        elif type(value) is int and key in ("bytes", "parameters", "arena_bytes"):
             rows.append((prefix + key, f"{value:,}"))
         else:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -51,7 +51,7 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline import recipe
+    from tinsmith.pipeline import engine, recipe
     from tinsmith.system.files import resolved
 
     if args.until not in UNTIL:
@@ -61,16 +61,9 @@ def run(args: Args) -> int:
     stated = recipe.load(args.recipe, update=update | ({"retrain": args.retrain} if args.retrain else {}))
     if args.until == "train":
         return _train(args, stated)
-    for line in results(make(stated, args.out, args.until, args.log), args.until):
-        print(line)
+    run = engine.make(stated, args.out, progress.display(), args.until, args.log)
+    print(*results(run, args.until), sep="\n")
     return 0
-
-
-def make(stated: Recipe, out: Path | None, goal: str, log: str | None = None) -> Run:
-    """Brings a stage, and those it needs, up to date: of a recipe of one task or of several."""
-    from tinsmith.pipeline import engine
-
-    return engine.make(stated, out, progress.display(), goal, log)
 
 
 def results(run: Run, goal: str) -> list[str | Path]:
@@ -110,7 +103,8 @@ def _train(args: Args, stated: Recipe) -> int:
         if together.number():
             engine.help_train(stated, args.out, progress.Silent())
             return 0
-        run = make(stated, args.out, "merge" if stated.scratch else "train", args.log)
+        goal = "merge" if stated.scratch else "train"
+        run = engine.make(stated, args.out, progress.display(), goal, args.log)
     finally:
         together.leave()
     # A new model is merged with nothing: the merged model is the result.

@@ -38,12 +38,6 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    plan = made(args)
-    print(json.dumps(plan.to_json(), indent=1) if args.json else "\n".join(_lines(plan)))
-    return 0
-
-
-def made(args: Args) -> Plan:
     from tinsmith import hub, plan, targets
     from tinsmith.plan import contents, host
 
@@ -59,7 +53,9 @@ def made(args: Args) -> Plan:
     context = plan.context_of(model, target, args.context)
     options = plan.Options(context, args.chunk, kv=args.kv, image=args.image or plan.IMAGE)
     rates = host.rates(model.program, target.cpu.cores) if on_host else None
-    return plan.make(model, target, options, depth=args.depth, rates=rates)
+    made = plan.make(model, target, options, depth=args.depth, rates=rates)
+    print(json.dumps(made.to_json(), indent=1) if args.json else "\n".join(_lines(made)))
+    return 0
 
 
 def _lines(plan: Plan) -> list[str]:

@@ -19,7 +19,7 @@ from tinsmith.system import files, reading
 if TYPE_CHECKING:
     from tinsmith.runtime import Constraint, Model
     from tinsmith.runtime.calls import Toolbox
-    from tinsmith.runtime.generation import Completion, Route
+    from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.messages import Message
 
 HELP = "answer a prompt with a model file, or chat"
@@ -56,11 +56,7 @@ PARAMETERS = [
         excludes="--route",
         help="with --raw: fill in the text between PROMPT and this",
     ),
-    _generation.THINK,
-    _generation.DATE,
-    *_generation.SAMPLED,
-    *_generation.CONSTRAINED,
-    _generation.SEARCH,
+    *_generation.PARAMETERS,
     flag("--json", needs="PROMPT", help="print text, token_ids, seconds … as JSON"),
     option(
         "--log-unsure",
@@ -98,37 +94,29 @@ def run(args: Args) -> int:
 
 def _ask(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None) -> int:
     """One prompt, one answer."""
-    route = _route(model, args, args.prompt) if args.route else None
-    if route is not None and route.task is None:
-        if args.json:
-            print(json.dumps({"text": "", "finish": "none", "route": _told(route)}, ensure_ascii=False))
-        else:
-            print(f"tinsmith: {route.why}", file=sys.stderr)
-        return 0
-    if route is not None:
+    before, more = _system(args), {}
+    if args.route:
+        asked = _messages(model, args, args.prompt, before)
+        route = model.route(_raw(model, args.prompt) if args.raw else asked)
+        more["route"] = {**asdict(route), "why": route.why}
+        if route.task is None:
+            if args.json:
+                print(json.dumps({"text": "", "finish": "none", **more}, ensure_ascii=False))
+            else:
+                print(f"tinsmith: {route.why}", file=sys.stderr)
+            return 0
         args.adapter = options["adapter"] = route.task
-    tokens = _tokens(model, args, args.prompt, box)
+    tokens = _tokens(model, args, args.prompt, box, before)
     if args.json:
-        result = _answer(model, args, tokens, options, box)
-        if route is not None:
-            result["route"] = _told(route)
-        print(json.dumps(result, ensure_ascii=False))
-        return 0
-    answer = _print_stream(model, tokens, options)
-    if answer.confident is False:
+        answer = replace(model.generate(tokens, **options), opened=_opened(model, args))
+    else:
+        answer = _print_stream(model, tokens, options)
+    _log_unsure(args, answer, args.prompt, before)
+    if args.json:
+        print(json.dumps(_described(model, args, tokens, answer, box) | more, ensure_ascii=False))
+    elif answer.confident is False:
         print(f"tinsmith: not sure (probability {answer.probability:.2g})", file=sys.stderr)
-    _log_unsure(args, answer, args.prompt, _system(args))
     return 0
-
-
-def _route(model: Model, args: Args, prompt: str) -> Route:
-    if args.raw:
-        return model.route(model.tokenize(prompt, special=True, bos=True))
-    return model.route(_messages(model, args, prompt))
-
-
-def _told(route: Route) -> dict[str, Any]:
-    return {**asdict(route), "why": route.why}
 
 
 def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[str, str]]) -> None:
@@ -149,11 +137,9 @@ def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[st
     files.append_line(args.log_unsure, json.dumps(row, ensure_ascii=False))
 
 
-def _answer(
-    model: Model, args: Args, tokens: list[int], options: dict[str, Any], box: Toolbox | None
+def _described(
+    model: Model, args: Args, tokens: list[int], answer: Completion, box: Toolbox | None
 ) -> dict[str, Any]:
-    answer = replace(model.generate(tokens, **options), opened=_opened(model, args))
-    _log_unsure(args, answer, args.prompt, _system(args))
     assert answer.probability is not None
     result: dict[str, Any] = {
         "text": answer.text,
@@ -201,39 +187,40 @@ def _constraint(model: Model, args: Args) -> tuple[Constraint | str | None, Tool
         raise ConstraintError(f"{path}: {error}" if path else str(error)) from None
 
 
-def _tokens(model: Model, args: Args, prompt: str, box: Toolbox | None) -> list[int]:
+def _raw(model: Model, prompt: str) -> list[int]:
+    return model.tokenize(prompt, special=True, bos=True)
+
+
+def _tokens(model: Model, args: Args, prompt: str, box: Toolbox | None, before: Sequence[Message]) -> list[int]:
+    """The prompt, or the conversation with the tools. before: the messages before the prompt."""
     if args.suffix is not None:
         return model.infill_prompt(prompt, args.suffix)
     if args.raw:
-        return model.tokenize(prompt, special=True, bos=True)
-    return _render(model, args, _messages(model, args, prompt), box)
-
-
-def _messages(model: Model, args: Args, prompt: str) -> Sequence[Message]:
-    """The images, then the prompt."""
-    asked: dict[str, Any] = {"role": "user", "content": prompt}
-    if not args.image:
-        return [*_system(args), asked]
-    from tinsmith.runtime.images import decode_images
-
-    model.check_vision()
-    images = [{"type": "image", "path": path} for path in args.image]
-    asked["content"] = [*images, {"type": "text", "text": prompt}]
-    return decode_images([*_system(args), asked], _generation.image_limits(args))
-
-
-def _opened(model: Model, args: Args) -> bool:
-    """Whether the prompt ends in the start of the reasoning."""
-    return not args.raw and model.skill_of(args.adapter).templates.table(args.thinking).opens_thoughts
-
-
-def _render(model: Model, args: Args, messages: Sequence[Message], box: Toolbox | None) -> list[int]:
-    """The conversation in tokens, with the tools."""
+        return _raw(model, prompt)
+    messages = _messages(model, args, prompt, before)
     if box is None:
         return model.render(messages, thinking=args.thinking, adapter=args.adapter)
     from tinsmith.runtime.calls import prompt_of
 
     return prompt_of(model, messages, box, adapter=args.adapter)
+
+
+def _messages(model: Model, args: Args, prompt: str, before: Sequence[Message]) -> Sequence[Message]:
+    """Those before, then one of the images and the prompt."""
+    asked: dict[str, Any] = {"role": "user", "content": prompt}
+    if not args.image:
+        return [*before, asked]
+    from tinsmith.runtime.images import decode_images
+
+    model.check_vision()
+    images = [{"type": "image", "path": path} for path in args.image]
+    asked["content"] = [*images, {"type": "text", "text": prompt}]
+    return decode_images([*before, asked], _generation.image_limits(args))
+
+
+def _opened(model: Model, args: Args) -> bool:
+    """Whether the prompt ends in the start of the reasoning."""
+    return not args.raw and model.skill_of(args.adapter).templates.table(args.thinking).opens_thoughts
 
 
 def _system(args: Args) -> list[dict[str, str]]:
@@ -258,12 +245,7 @@ def _chat(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None
             return 0
         if not line:
             continue
-        if args.raw:
-            tokens = model.tokenize(line, special=True, bos=True)
-            _print_stream(model, tokens, options)
-            continue
-        asked = {"role": "user", "content": line}
-        tokens = _render(model, args, [*messages, asked], box)
+        tokens = _tokens(model, args, line, box, messages)
         try:
             answer = _print_stream(model, tokens, options)
         except RuntimeFault as fault:
@@ -272,4 +254,5 @@ def _chat(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None
             raise InputError(f"the conversation is too long: {fault}; start a new one") from None
         _log_unsure(args, answer, line, messages)
         text = OPENING * _opened(model, args) + answer.text
-        messages += [asked, {"role": "assistant", "content": text}]
+        if not args.raw:
+            messages += [{"role": "user", "content": line}, {"role": "assistant", "content": text}]

@@ -20,9 +20,7 @@ PARAMETERS = [
     option("--host", default="127.0.0.1", metavar="H", help="address to listen at"),
     option("--port", Whole(), default=8080, help="port (0: a free one)"),
     _model.THREADS,
-    _model.DUTY_CYCLE,
-    _model.ISA,
-    _model.KV,
+    *_model.COMPUTING,
     _model.KEY,
     *grouped(
         "Access",

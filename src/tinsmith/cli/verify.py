@@ -16,7 +16,7 @@ from tinsmith.errors import FormatError, RuntimeFault, SignatureError
 from tinsmith.system import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from tinsmith.formats.tin import Tin
 
@@ -102,41 +102,34 @@ def _check(args: Args, report: dict[str, Any]) -> None:
         say(f"{isa:<9} {len(digests)} self-tests: same bits as sealed")
     model = _core.Model(tin.image)
     report["adapters"] = adapter_tin.check(tin, model)
-    for name, digests in report["adapters"].items():
-        say(f"adapter   {name}: {len(digests)} self-tests: same bits as sealed")
+    for name, own in report["adapters"].items():
+        say(f"adapter   {name}: {len(own)} self-tests: same bits as sealed")
     report["router"] = router_tin.check(tin, model)
     if report["router"]:
         say(f"router    {len(report['router'])} self-tests: same scores as sealed")
-    if args.targets:
-        _check_targets(args, report, say)
-
-
-def _check_targets(args: Args, report: dict[str, Any], say: Callable[[str], None]) -> None:
+    if not args.targets:
+        return
     from tinsmith.cross import verify
 
-    devices = [targets.find(name) for name in args.targets]
-    expected = list(report["selftest"].values())[-1]
+    *_, expected = report["selftest"].values()
     report["targets"] = {}
-    for device in devices:
+    for device in [targets.find(name) for name in args.targets]:
         ran = verify.verify(Path(args.file), device, expected, progress.display())
         report["targets"][device.name] = {one.isa: one.digests for one in ran}
         for one in ran:
-            say(
-                f"{one.isa:<9} {len(one.digests)} self-tests: same bits on {device.name} ({verify.how(device)})"
-            )
+            where = f"{device.name} ({verify.how(device)})"
+            say(f"{one.isa:<9} {len(one.digests)} self-tests: same bits on {where}")
 
 
-def _selftests(tin: Tin) -> list[tuple[str, list[str]]]:
+def _selftests(tin: Tin) -> Iterator[tuple[str, list[str]]]:
     """The digests of the self-test's logits by every instruction set that runs here, slowest first."""
     from tinsmith import _core
     from tinsmith.compiler import selftest
 
-    results = []
     for isa in _core.isa_names():
         try:
-            results.append((isa, selftest.check(_core.Model(tin.image, isa))))
+            yield isa, selftest.check(_core.Model(tin.image, isa))
         except RuntimeFault as fault:
             raise RuntimeFault(fault.status, f"{tin.where}: {fault}") from fault
         except FormatError as fault:
             raise FormatError(f"{tin.where}: {fault}") from fault
-    return results

@@ -17,7 +17,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import tinsmith
 from tinsmith import _core, plan
@@ -28,9 +27,9 @@ from tinsmith.formats.tin import ADAPTERS
 from tinsmith.plan.contents import MASKS, Contents, of_tin
 from tinsmith.plan.memory import STACK, adapter_bytes
 from tinsmith.runtime import Model
-from tinsmith.system.files import atomic_write, map_file, write_fault
+from tinsmith.system.files import atomic_write, map_file, write_fault, write_text
 from tinsmith.system.progress import Display
-from tinsmith.targets import Firmware, Region, Target
+from tinsmith.targets import Firmware, Target
 
 GCC = "arm-none-eabi-gcc"
 OBJCOPY = "arm-none-eabi-objcopy"
@@ -60,19 +59,6 @@ class Image:
     has_vision: bool = False
 
 
-@dataclass(frozen=True)
-class Report:
-    """An image's output of its self-test. digests: of every prompt, by instruction set. adapters: the same by
-    adapter. constrained: the digest of a constrained answer's tokens, by adapter ("" for none) and set. ticks:
-    the prompts' tokens and the processor's clocks, by set. sizes: bytes by use."""
-
-    digests: dict[str, list[str]]
-    adapters: dict[str, dict[str, list[str]]]
-    constrained: dict[str, dict[str, str]]
-    ticks: dict[str, tuple[int, int]]
-    sizes: dict[str, int]
-
-
 def image(tin: Path, target: Target, out: Path, display: Display, *, context: int = 0) -> Image:
     """Builds `out`/firmware.elf, .bin, .map, .json (bytes by use) and the linker's scripts, for a tin at the
     target's flash address.
@@ -90,8 +76,13 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     context = context or longest_context(contents, target)
     planned = _memory_of(contents, target, context)
     if planned.ram > firmware.ram.size:
-        _refuse(contents, target, context)
-    test_bytes = _vision_test_bytes(tin)
+        raise InputError(
+            f"{target.name}: a context of {context} takes {planned.ram:,} bytes of RAM, but there are "
+            f"{firmware.ram.size:,}; choose a shorter context or a smaller model"
+        )
+    model = _core.Model(map_file(tin))
+    vision_test = selftest.vision_test(model)
+    test_bytes = 0 if vision_test is None else model.vision_test(vision_test)[0]
     if planned.ram - planned.vision + max(test_bytes - planned.session.bytes, 0) > firmware.ram.size:
         test_bytes = 0
         display.line(f"{target.name}: too little RAM for the self-test's image, which is left out")
@@ -115,16 +106,15 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
             with atomic_write(out / path.name) as file:
                 file.write(path.read_bytes())
     sizes = _sizes(out / "firmware.elf", defines)
-    with atomic_write(out / "firmware.json") as file:
-        file.write((json.dumps(sizes, indent=2) + "\n").encode())
+    write_text(out / "firmware.json", json.dumps(sizes, indent=2) + "\n")
     return Image(out / "firmware.elf", out / "firmware.bin", sizes, test_bytes > 0)
 
 
 def run(built: Image, tin: Path, target: Target, words: Iterable[str] = (), options: Iterable[str] = ()) -> str:
-    """The image's output on qemu's emulation of the target's board. words: a prompt, or "/selftest SET".
-    options: more of qemu's.
+    """The image's output on qemu's emulation of the target's board. words: a prompt, or "/selftest SET"; none
+    test the tin and its adapters on all of the image's instruction sets. options: more of qemu's.
 
-    Raises InputError with the image's own error.
+    Raises InputError with the image's own error, such as results other than the sealed ones.
     """
     flash = f"loader,file={_escaped(str(tin))},addr={_firmware(target).flash.base:#x},force-raw=on"
     command = [_tool(QEMU), *board_options(target, built.elf, ["firmware", *words]), "-device", flash, *options]
@@ -157,25 +147,6 @@ def board_options(target: Target, elf: Path, words: Iterable[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def measure(built: Image, tin: Path, target: Target, isa: str = "", options: Iterable[str] = ()) -> Report:
-    """Runs the self-tests of the tin and its adapters on the board, on one instruction set, or on all of the
-    image's. Raises InputError for results other than the sealed ones."""
-    report = Report({}, {}, {}, {}, {})
-    for line in run(built, tin, target, ["/selftest", isa] if isa else [], options).splitlines():
-        match line.split():
-            case ["digest", name, _, hexadecimal, _, *adapter]:
-                found = report.adapters.setdefault(adapter[0], {}) if adapter else report.digests
-                found.setdefault(name, []).append(hexadecimal)
-            case ["constrained", name, _, hexadecimal, _, *adapter]:
-                report.constrained.setdefault("".join(adapter), {})[name] = hexadecimal
-            case ["ticks", name, _, tokens, clocks]:
-                before = report.ticks.get(name, (0, 0))
-                report.ticks[name] = (before[0] + int(tokens), before[1] + int(clocks))
-            case [name, value] if value.isdigit():
-                report.sizes[name] = int(value)
-    return report
-
-
 # ---- building ----
 
 
@@ -185,34 +156,16 @@ def _firmware(target: Target) -> Firmware:
     return target.firmware
 
 
-def _vision_test_bytes(tin: Path) -> int:
-    """The memory of the self-test's image; 0 for a tin without one."""
-    model = _core.Model(map_file(tin))
-    test = selftest.vision_test(model)
-    return 0 if test is None else model.vision_test(test)[0]
-
-
 def longest_context(contents: Contents, target: Target) -> int:
-    """The most positions that fit the target's RAM, up to its default and the model's context.
-
-    Raises InputError where none fits.
-    """
+    """The most positions that fit the target's RAM, up to its default and the model's context; 1 where none
+    fits."""
     ram = _firmware(target).ram.size
     contexts = range(1, plan.context_of(contents, target) + 1)
-    many = bisect_left(contexts, True, key=lambda one: _memory_of(contents, target, one).ram > ram)
-    return many or _refuse(contents, target, 1)
+    return max(1, bisect_left(contexts, True, key=lambda one: _memory_of(contents, target, one).ram > ram))
 
 
 def _memory_of(contents: Contents, target: Target, context: int) -> plan.Memory:
     return plan.memory_of(contents, target, plan.Options(context=context))
-
-
-def _refuse(contents: Contents, target: Target, context: int) -> NoReturn:
-    need, ram = _memory_of(contents, target, context).ram, _firmware(target).ram.size
-    raise InputError(
-        f"{target.name}: a context of {context} takes {need:,} bytes of RAM, but there are {ram:,}; "
-        "choose a shorter context or a smaller model"
-    )
 
 
 def _compile(folder: Path, firmware: Firmware, defines: Sequence[str]) -> None:
@@ -262,16 +215,13 @@ def _constrained(loaded: Model, prompt: Sequence[int], adapter: str | None) -> s
 
 
 def _memory(firmware: Firmware) -> str:
-    def line(name: str, access: str, region: Region) -> str:
-        return f"  {name} ({access}) : ORIGIN = {region.base:#010x}, LENGTH = {region.size:#x}\n"
-
-    return (
-        "/* The target's regions. */\nMEMORY\n{\n"
-        + line("code", "rx", firmware.code)
-        + line("ram", "rwx", firmware.ram)
-        + line("flash", "r", firmware.flash)
-        + f"}}\nimage_stack_bytes = {STACK};\n"
+    regions = {"code (rx)": firmware.code, "ram (rwx)": firmware.ram, "flash (r)": firmware.flash}
+    lines = (
+        f"  {name} : ORIGIN = {region.base:#010x}, LENGTH = {region.size:#x}\n"
+        for name, region in regions.items()
     )
+    head = "/* The target's regions. */\nMEMORY\n{\n"
+    return f"{head}{''.join(lines)}}}\nimage_stack_bytes = {STACK};\n"
 
 
 def _sizes(elf: Path, defines: dict[str, int]) -> dict[str, int]:

@@ -1,5 +1,5 @@
-"""libtin for another machine, static and shared; libtinhost, which adds tin_host.h; and the program `tin`,
-which verifies a file on the device.
+"""libtin for another machine: static, shared, and as a WebAssembly module; libtinhost, which adds tin_host.h;
+and the program `tin`, which verifies a file on the device.
 
 The library has every instruction set of the architecture, and chooses at run time.
 """
@@ -103,3 +103,13 @@ def program(machine: Machine) -> list[Path]:
     static_flags = ["-static"] if machine.libc == "musl" else []
     parts = [*zig.objects(machine, sources.single("tool/*.c")), *objects(machine)]
     return [zig.link(machine, SYSTEMS[machine.system].program, parts, *static_flags)]
+
+
+def wasm(machine: Machine) -> list[Path]:
+    """A module without imports that exports the functions of tin.h and kernels/wasm/tin_wasm.c, and its
+    JavaScript wrapper. machine: wasm32 with simd128."""
+    bare, folder = replace(machine, triple="wasm32-freestanding"), sources.folder() / "wasm"
+    units = [sources.core(), *sources.kernels(), *sources.single("wasm/*.c")]
+    parts = zig.objects(bare, units, "-DTIN_SHARED", f"-isystem{folder / 'libc'}")
+    flags = ("-Wl,--no-entry", "-Wl,--export-dynamic", "-Wl,--strip-all")
+    return [zig.link(bare, "tin.wasm", parts, *flags), folder / "tin.mjs"]

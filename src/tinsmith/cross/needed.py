@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def write(platform: str, folder: Path) -> list[Path]:
         for line in wheel.installed(name).requires or []:
             if _applies(line, platform):
                 raise InputError(f"{name} needs {line} too; run: pip install --upgrade {name}")
-    return [_write(name_of(line), folder, lambda tag: tag == PURE) for line in lines]
+    return [_write(name_of(line), folder, pure=True) for line in lines]
 
 
 def write_extra(extra: str, folder: Path) -> list[Path]:
@@ -50,7 +49,7 @@ def write_extra(extra: str, folder: Path) -> list[Path]:
         for line in wheel.installed(name).requires or []:
             if ";" not in line or ("extra" not in line and _is_installed(name_of(line))):
                 waiting.append(name_of(line))
-    return [_write(name, folder, lambda tag: True) for name in names if name not in base]
+    return [_write(name, folder) for name in names if name not in base]
 
 
 def _is_of(extra: str, requirement: str) -> bool:
@@ -69,14 +68,14 @@ def name_of(requirement: str) -> str:
     return re.split(r"[^\w.-]", requirement)[0]
 
 
-def _write(name: str, folder: Path, allowed: Callable[[str], bool]) -> Path:
-    """allowed: the permitted tags."""
+def _write(name: str, folder: Path, *, pure: bool = False) -> Path:
+    """pure: refuses a package that is not pure Python."""
     package = wheel.installed(name)
     again = f"run: pip install --force-reinstall {name}"
     tags = re.findall(r"^Tag: (\S+)$", package.read_text("WHEEL") or "", re.M)
     if PURE in tags:
         tags = [PURE]
-    if not package.files or not tags or not all(map(allowed, tags)):
+    if not package.files or not tags or (pure and tags != [PURE]):
         raise InputError(f"{name}: was not installed from a wheel that can be packed; {again}")
     contents = {}
     for file in sorted(package.files, key=str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tinsmith.cross import library, sources, wasm
+from tinsmith.cross import library, sources
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import UnsupportedError
 from tinsmith.system import files
@@ -21,29 +21,22 @@ def machines(target: Target) -> list[Machine]:
     return [Machine(triple, build.mcpu, build.flags) for triple in (build.zig, *build.variants)]
 
 
-def emit(
-    target: Target,
-    folder: Path,
-    display: Display,
-    tins: Sequence[Path] = (),
-    forms: Sequence[str] | None = None,
-) -> list[Path]:
-    """Writes the target's forms (all by default) below `folder`, and returns the files.
+def emit(target: Target, folder: Path, display: Display, tins: Sequence[Path] = ()) -> list[Path]:
+    """Writes the target's forms below `folder`, and returns the files.
 
     include/tin.h and tin_host.h; lib/<libc>/ with libtin.a, libtin.so and libtinhost.so (lib/ for a target with
     one libc); bin/tin, which verifies a file on the device; a wheel and its dependencies' wheels; tin.wasm and
     tin.mjs; a firmware image for each of `tins`, in a folder named after it. Raises MissingExtraError without
     zig, InputError for a compiler's error.
     """
-    wanted = target.build.forms if forms is None else forms
     made: list[Path] = []
-    for form in wanted:
+    for form in target.build.forms:
         display.line(f"runtime for {target.name}: {form}")
         if form == "firmware":
             made += [path for tin in tins for path in _firmware(target, folder / tin.stem, tin, display)]
         else:
             made += FORMS[form](target, folder)
-    if {"static", "shared"} & set(wanted):
+    if {"static", "shared"} & set(target.build.forms):
         made += [_copy(header, folder / "include") for header in sources.headers()]
         made += [_copy(path, folder / "bin") for path in library.program(machines(target)[0])]
     return made
@@ -71,10 +64,6 @@ def _wheel(target: Target, folder: Path) -> list[Path]:
     return [wheel.wheel(fitting[0], platform, folder), *needed.write(platform, folder)]
 
 
-def _wasm(target: Target, folder: Path) -> list[Path]:
-    return [_copy(path, folder) for path in (wasm.module(machines(target)[0]), wasm.wrapper())]
-
-
 def _firmware(target: Target, folder: Path, tin: Path, display: Display) -> list[Path]:
     from tinsmith.cross import firmware
 
@@ -86,7 +75,7 @@ FORMS: dict[str, Callable[[Target, Path], list[Path]]] = {
     "wheel": _wheel,
     "static": lambda target, folder: _libraries(library.static, target, folder),
     "shared": lambda target, folder: _libraries(library.shared, target, folder),
-    "wasm": _wasm,
+    "wasm": lambda target, folder: [_copy(path, folder) for path in library.wasm(machines(target)[0])],
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from tinsmith import _core
 from tinsmith.compiler import selftest
-from tinsmith.cross import library, runtime, wasm
+from tinsmith.cross import library, runtime
 from tinsmith.errors import FormatError, InputError, MissingExtraError, RuntimeFault, UnsupportedError
 from tinsmith.hub import cache_folder
 from tinsmith.system.files import locked, map_file
@@ -64,11 +64,6 @@ def verify(tin: Path, target: Target, expected: Sequence[str], display: Display)
     return runs
 
 
-def host(tin: Path) -> list[str]:
-    """The digests of the self-test on this machine's best instruction set, equal to the sealed ones."""
-    return selftest.check(_core.Model(map_file(tin)))
-
-
 def how(target: Target) -> str:
     """The emulator with its machine and processor, in words."""
     words = [target.run.emulator or "nothing", target.run.machine, target.run.cpu]
@@ -107,7 +102,7 @@ def _program(command: list[str], target: Target, isa: str) -> Ran:
 
 
 def _by_wasmtime(tin: Path, target: Target, display: Display) -> list[Ran]:
-    module = wasm.module(runtime.machines(target)[0])
+    module, _ = library.wasm(runtime.machines(target)[0])
     return list(in_order(partial(_module, module, tin, isa) for isa in target.cpu.isa))
 
 
@@ -185,8 +180,12 @@ def _by_board(tin: Path, target: Target, display: Display) -> list[Ran]:
     with tempfile.TemporaryDirectory() as folder:
         image = firmware.image(tin, target, Path(folder), display, context=longest)
         without_image = selftest.vision_test(model) is not None and not image.has_vision
-        digests = firmware.measure(image, tin, target).digests
-        return [Ran(isa, found, without_image) for isa, found in digests.items()]
+        digests: dict[str, list[str]] = {}
+        for line in firmware.run(image, tin, target).splitlines():
+            match line.split():
+                case ["digest", isa, _, digest, _]:
+                    digests.setdefault(isa, []).append(digest)
+    return [Ran(isa, found, without_image) for isa, found in digests.items()]
 
 
 EMULATORS: dict[str, Callable[[Path, Target, Display], list[Ran]]] = {

@@ -21,17 +21,10 @@ from tinsmith.system.parallel import in_order
 # As in CMakeLists.txt, and without calls of library functions that some systems lack: square roots are an
 # instruction everywhere, and bcmp is not standard.
 FLAGS = (
-    "-std=c11",
-    "-g0",
-    "-ffp-contract=off",
-    "-fno-math-errno",
-    "-fno-builtin-bcmp",
-    "-fno-asynchronous-unwind-tables",
-    "-fno-unwind-tables",
-    "-fvisibility=hidden",
-    "-D_GNU_SOURCE",
+    "-std=c11", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-builtin-bcmp",
+    "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fvisibility=hidden", "-D_GNU_SOURCE",
     "-DTIN_BUILDING",
-)
+)  # fmt: skip
 SHOWN_ERRORS = 3  # lines
 
 
@@ -55,12 +48,8 @@ class Machine:
         return (self.triple.split("-")[2:] or [""])[0].split(".")[0]
 
     def compiling(self) -> list[str]:
-        return [
-            "-target",
-            self.triple,
-            *([f"-mcpu={self.cpu}"] if self.cpu not in (None, "generic") else []),
-            *self.flags,
-        ]
+        cpu = [f"-mcpu={self.cpu}"] if self.cpu not in (None, "generic") else []
+        return ["-target", self.triple, *cpu, *self.flags]
 
     def linking(self) -> list[str]:
         """Without the processor, for which zig would build the system's library again. -O2 avoids zig's
@@ -70,7 +59,6 @@ class Machine:
 
 def run(tool: str, *arguments: str | Path) -> None:
     """Runs one of zig's tools: "cc", "ar", "dlltool". Raises InputError with its first errors."""
-    _check()
     command = children.python("-m", "ziglang", tool, *map(str, arguments))
     done = subprocess.run(command, env=children.environment(), capture_output=True, text=True, errors="replace")
     if done.returncode:
@@ -81,15 +69,11 @@ def run(tool: str, *arguments: str | Path) -> None:
 
 @cache
 def version() -> str:
-    _check()
+    if importlib.util.find_spec("ziglang") is None:
+        raise MissingExtraError("ziglang", "cross")
     command = children.python("-m", "ziglang", "version")
     done = subprocess.run(command, env=children.environment(), capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def _check() -> None:
-    if importlib.util.find_spec("ziglang") is None:
-        raise MissingExtraError("ziglang", "cross")
 
 
 def kept(name: str, inputs: object, make: Callable[[Path], None]) -> Path:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tinsmith.errors import InputError
 from tinsmith.plan import memory, speed
 from tinsmith.plan.contents import Contents
-from tinsmith.plan.memory import IMAGE, Memory, Options
+from tinsmith.plan.memory import IMAGE, Memory, Options, memory_of
 from tinsmith.plan.speed import Rates, Speed
 from tinsmith.targets import Target
 
 __all__ = ["IMAGE", "Memory", "Options", "Plan", "Rates", "Speed", "make", "memory_of"]
-
-# Bytes of the runtime's code and tables with all instruction sets of an architecture, by kernels/tin_all.c at
-# -O2; what a program does not call is left out by the linker.
-CODE = {"x86_64": 441_000, "aarch64": 295_000, "riscv64": 154_000, "wasm32": 190_000, "thumb": 143_000}
 
 
 @dataclass(frozen=True)
 class Plan:
     """target: a name; format: of the weights; python_session: bytes of a session of tinsmith.load, with logits
     of a whole chunk, two more recurrent states and room for best-first search; image: width and height, for a
-    model with image input; ram, storage: of the device; assumptions: of the speed, a line each."""
+    model with image input; ram, storage: of the device; assumptions: of the speed, a line each; fits: whether
+    the model does."""
 
     target: str
     model: str
@@ -36,30 +33,13 @@ class Plan:
     storage: int
     speed: Speed
     assumptions: tuple[str, ...]
-
-    @property
-    def fits(self) -> bool:
-        return self.memory.fits(self.ram, self.storage)
+    fits: bool
 
     def to_json(self) -> dict[str, Any]:
         fields = asdict(self)
+        fields["memory"] |= {"storage": self.memory.file}
         fields["memory"]["session"]["bytes"] = self.memory.session.bytes
-        return {**fields, "fits": self.fits}
-
-
-def memory_of(contents: Contents, target: Target, options: Options) -> Memory:
-    in_place = target.memory.flash_bandwidth is not None
-    chunk = options.chunk or min(target.defaults.chunk or contents.program.chunk, contents.program.chunk)
-    if target.firmware is not None:  # an image's one session has room for any of the file's adapters
-        options = replace(options, adapter_rank=contents.adapter_rank)
-    return memory.of(
-        contents,
-        replace(options, chunk=chunk),
-        arch=target.cpu.arch,
-        in_place=in_place,
-        firmware=target.firmware is not None,
-        code=CODE[target.cpu.arch],
-    )
+        return fields
 
 
 def context_of(contents: Contents, target: Target, context: int = 0) -> int:
@@ -95,6 +75,7 @@ def make(
         target.memory.storage,
         predicted,
         (*rates.notes, *_reads(predicted, options.kv)),
+        needed.fits(target.memory),
     )
 
 

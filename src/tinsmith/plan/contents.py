@@ -36,16 +36,14 @@ _VISION_TEST = 600  # a header, some thirty tokens and a small image
 class Contents:
     """name: of the model; format: its preset, or the format of most weights; program: its ops; encoder, mtp:
     the programs of its vision encoder and of its layer for multi-token prediction, if any; entries: bytes by
-    name; file: bytes of the whole file; exact: read, not predicted; adapter_rank: the highest of its adapters;
-    constraint: bytes of its largest constraint in firmware, 0 if predicted; image_rules: tin_pixels_rules, for
-    image input."""
+    name; file: bytes of the whole file; adapter_rank: the highest of its adapters; constraint: bytes of its
+    largest constraint in firmware, 0 if predicted; image_rules: tin_pixels_rules, for image input."""
 
     name: str
     format: str
     program: Listing
     entries: dict[str, int]
     file: int
-    exact: bool
     adapter_rank: int = 0
     encoder: Listing | None = None
     constraint: int = 0
@@ -75,7 +73,6 @@ def of_tin(path: Path) -> Contents:
         program,
         {name: len(file.entry(name)) for name in file.names},
         file.image.nbytes,
-        True,
         max((facts.get("rank", 0) for facts in manifest.get(tin.ADAPTERS, {}).values()), default=0),
         read_program(file.entry(vision.PROGRAM)) if vision.PROGRAM in file.names else None,
         _constraint_bytes(path, file),
@@ -134,7 +131,7 @@ class Base:
         size = _file_bytes(spec, entries)
         kind, rank = preset or listing.main_format, self.adapter_rank
         layer = further[0] if further else None
-        return Contents(self.name, kind, listing, entries, size, False, rank, encoder, 0, layer, rules)
+        return Contents(self.name, kind, listing, entries, size, rank, encoder, 0, layer, rules)
 
     @cached_property
     def _text(self) -> dict[str, int]:
@@ -151,26 +148,20 @@ def in_formats(spec: Spec, preset: str) -> Spec:
     made = dataclasses.replace(spec, tensors=_zeros(spec.tensors, quant.encoder(spec, preset).formats))
     if spec.vision is None:
         return made
-    seen = dataclasses.replace(
-        spec.vision, tensors=_zeros(spec.vision.tensors, formats_of(spec.vision, preset))
-    )
-    return dataclasses.replace(made, vision=seen)
+    tensors = _zeros(spec.vision.tensors, formats_of(spec.vision, preset))
+    return dataclasses.replace(made, vision=dataclasses.replace(spec.vision, tensors=tensors))
 
 
 def _zeros(tensors: dict[str, Tensor], chosen: dict[str, str]) -> dict[str, Tensor]:
     from tinsmith.formats.weights import weight_format
 
-    sizes = {}
-    for role, name in chosen.items():
-        tensor = tensors[role]
-        if name != tensor.format:
-            sizes[role] = weight_format(name).size(tensor.rows * tensor.inputs)
+    others = {role: tensors[role] for role, name in chosen.items() if name != tensors[role].format}
+    sizes = {role: weight_format(chosen[role]).size(one.rows * one.inputs) for role, one in others.items()}
     zeros = memoryview(mmap.mmap(-1, max(sizes.values(), default=1)))
-    made = {
-        role: dataclasses.replace(tensors[role], format=chosen[role], data=zeros[:size])
-        for role, size in sizes.items()
+    return tensors | {
+        role: dataclasses.replace(one, format=chosen[role], data=zeros[: sizes[role]])
+        for role, one in others.items()
     }
-    return tensors | made
 
 
 def _file_bytes(spec: Spec, entries: dict[str, int]) -> int:
@@ -189,7 +180,7 @@ def _file_bytes(spec: Spec, entries: dict[str, int]) -> int:
     return -(-(position + 128) // tin.PAGE) * tin.PAGE + manifest + 128 * len(entries)
 
 
-def of(path: Path, preset: str | None = None, context: int = 0, *, mtp: bool = False) -> Contents:
+def of(path: Path, preset: str | None = None, *, mtp: bool = False) -> Contents:
     """Of a tin, or of what a GGUF file or a folder would become.
 
     preset: None for the formats that the file has; a tin has no other. mtp: as for models.load. Raises
@@ -204,4 +195,4 @@ def of(path: Path, preset: str | None = None, context: int = 0, *, mtp: bool = F
         if mtp and contents.mtp is None:
             raise InputError(f"{path}: this tin has no multi-token prediction layer; leave out mtp")
         return contents
-    return Base(models.load(path, mtp=mtp), path.stem, context).contents(preset)
+    return Base(models.load(path, mtp=mtp), path.stem).contents(preset)

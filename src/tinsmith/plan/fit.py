@@ -24,10 +24,6 @@ def context_for(spec: Spec, devices: Sequence[Target], context: int = 0) -> int:
     return context or (min(*defaults, spec.hyper.context) if defaults else 0)
 
 
-def fits(memory: Memory, target: Target) -> bool:
-    return memory.fits(target.memory.ram, target.memory.storage)
-
-
 def check(base: Base, formats: Sequence[str], context: int, devices: Sequence[Target]) -> None:
     """Raises InputError for the first format that does not fit a device with a session of `context` tokens; it
     names the nearest that fits. AUTO always fits: see room."""
@@ -35,7 +31,7 @@ def check(base: Base, formats: Sequence[str], context: int, devices: Sequence[Ta
         contents = base.contents(name)
         options = Options(context=context)
         memory = memory_of(contents, target, options)
-        if not fits(memory, target):
+        if not memory.fits(target.memory):
             numbers = "; ".join(_too_much(memory, target))
             raise InputError(
                 f"{contents.name}: {name} with a context of {memory.session.context:,} does not fit "
@@ -60,14 +56,14 @@ def room(base: Base, context: int, devices: Sequence[Target]) -> int | None:
     for target in devices:
         memory = memory_of(contents, target, Options(context=context))
         held = own if memory.ram > own else 0  # weights that are read in place take no RAM
-        limits.append(target.memory.storage - (memory.storage - own) - PAGE)
+        limits.append(target.memory.storage - (memory.file - own) - PAGE)
         limits.append(target.memory.ram - (memory.ram - held))
     return min(limits, default=None)
 
 
 def _too_much(memory: Memory, target: Target) -> Iterator[str]:
-    if memory.storage > target.memory.storage:
-        yield f"the file takes {memory.storage:,} bytes and it stores {target.memory.storage:,}"
+    if memory.file > target.memory.storage:
+        yield f"the file takes {memory.file:,} bytes and it stores {target.memory.storage:,}"
     if memory.ram > target.memory.ram:
         session = memory.session
         yield (
@@ -85,13 +81,13 @@ def _advice(base: Base, contents: Contents, memory: Memory, target: Target) -> s
         if fitting:
             return (
                 f"The nearest that fits: {other.format} with a context of {fitting.session.context:,} (file "
-                f"{fitting.storage:,} bytes, RAM {fitting.ram:,})"
+                f"{fitting.file:,} bytes, RAM {fitting.ram:,})"
             )
     smallest = min(others, key=lambda other: other.file)
     least = memory_of(smallest, target, Options(context=min(_LEAST_CONTEXT, smallest.program.context)))
     return (
         f"Nothing of this model does: {smallest.format} with a context of {least.session.context} takes a file "
-        f"of {least.storage:,} bytes and RAM of {least.ram:,}; take a smaller base or a larger device"
+        f"of {least.file:,} bytes and RAM of {least.ram:,}; take a smaller base or a larger device"
     )
 
 
@@ -102,5 +98,5 @@ def _longest(contents: Contents, most: int, target: Target) -> Memory | None:
         return memory_of(contents, target, Options(context=context))
 
     contexts = range(min(_LEAST_CONTEXT, most), most + 1)
-    count = bisect_left(contexts, True, key=lambda context: not fits(memory(context), target))
+    count = bisect_left(contexts, True, key=lambda context: not memory(context).fits(target.memory))
     return memory(contexts[count - 1]) if count else None

@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tinsmith.plan.speed import Rates
 from tinsmith.spec import Tensor, Tokenizer
 from tinsmith.system.cores import usable_cores
 from tinsmith.system.files import map_file
-from tinsmith.system.machine import Machine, describe
+from tinsmith.system.machine import Machine, cpu
 from tinsmith.system.memory import total
 from tinsmith.targets import ARCHS, BuildFor, Cpu, Defaults, Memory, RunOn, Target
 from tinsmith.tokenizer import packed as tokenizer_file
@@ -43,14 +44,17 @@ def target(threads: int | None = None) -> Target:
     arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
     if arch not in ARCHS:
         raise InputError(f"the host's {machine} is no architecture of a target; they are {', '.join(ARCHS)}")
+    ram = total()
+    if ram is None:
+        raise InputError("this system does not report its memory; plan for a target instead")
     return Target(
         name=NAME,
-        title=str(describe()["cpu"]),
+        title=cpu(),
         aliases=(),
         source={},
         path=Path(),
         cpu=Cpu(arch, threads or usable_cores(), 1, tuple(_core.isa_names())),
-        memory=Memory(ram=_ram(), storage=shutil.disk_usage(".").free, bandwidth=1),
+        memory=Memory(ram=ram, storage=shutil.disk_usage(".").free, bandwidth=1),
         build=BuildFor(),
         run=RunOn("native"),
         firmware=None,
@@ -58,39 +62,28 @@ def target(threads: int | None = None) -> Target:
     )
 
 
-def _ram() -> int:
-    whole = total()
-    if whole is None:
-        raise InputError("this system does not report its memory; plan for a target instead")
-    return whole
-
-
 def rates(program: Listing, threads: int) -> Rates:
     """Measured now, in some seconds: reading, and the kernels of the program's formats."""
     bench = _Bench(threads, program)
-    sizes: dict[str, int] = {}
+    sizes = Counter[str]()
     for tensor in program.tensors.values():
         if tensor.rows > 1:
-            sizes[tensor.format] = sizes.get(tensor.format, 0) + tensor.bytes
+            sizes[tensor.format] += tensor.bytes
     stream, one, many = {}, {}, {}
-    total = min(sum(sizes.values()), _STREAM)
+    total = min(sizes.total(), _STREAM)
     for name, size in sizes.items():
         one[name], many[name] = bench.matmul(name, 1), bench.matmul(name, _ROWS)
         # A format of few weights is read among the others: as they are.
-        if size * 10 >= sum(sizes.values()):
+        if size * 10 >= sizes.total():
             stream[name] = bench.stream(name, total)
-    read = min(stream.values())
-    stream[""] = read
-    for table in (one, many):
-        slowest = min(table.values())
-        table.setdefault("", slowest)
-        table.setdefault("f32", slowest)
+    stream[""] = min(stream.values())
     listed = "; ".join(
         f"{name} {one[name] / 1e9:,.0f} and {many[name] / 1e9:,.0f}"
         + (f", read at {stream[name] / 1e9:.1f} GB/s" if name in stream else "")
-        for name in one
-        if name in sizes
+        for name in sizes
     )
+    for table in (one, many):
+        table[""] = table["f32"] = min(table.values())
     floats, floats_many = bench.attention(1), bench.attention(_ROWS)
     notes = (
         f"measured here with {threads} threads: 1e9 multiply-adds a second with one row and {_ROWS}: {listed}",

@@ -9,10 +9,15 @@ from tinsmith import _core
 from tinsmith.compiler.program import Listing
 from tinsmith.errors import InputError, RuntimeFault, UnsupportedError
 from tinsmith.plan.contents import Contents
+from tinsmith.targets import Memory as Limits
+from tinsmith.targets import Target
 from tinsmith.vision import pixels
 
 KV_TYPES = ("f16", "q8")
 IMAGE = 1920, 1080  # pixels of a camera's, where nothing else is said
+# Bytes of the runtime's code and tables with all instruction sets of an architecture, by kernels/tin_all.c at
+# -O2; what a program does not call is left out by the linker.
+CODE = {"x86_64": 441_000, "aarch64": 295_000, "riscv64": 154_000, "wasm32": 190_000, "thumb": 143_000}
 _SAMPLING = 16  # bytes a token of the vocabulary that choosing one takes, and what it takes besides
 _SAMPLING_FIXED = 2048 * 8
 # What firmware (kernels/firmware) keeps in RAM besides: its stack, the texts it reads and writes, and the
@@ -205,7 +210,7 @@ class Memory:
     """Bytes on a device. file: the tin; weights, tables: its parts that are read at run time, with an
     encoder's; model: the loaded model; vision: an image in the encoder; vision_kv: the type of the encoder's
     keys and values, empty without one; pixels: an image's RGB and patches; firmware: the stack and buffers of a
-    firmware image; code: of the runtime, about; ram: the sum that must be in memory; storage: of the file."""
+    firmware image; code: of the runtime, about; ram: the sum that must be in memory."""
 
     file: int
     weights: int
@@ -218,11 +223,9 @@ class Memory:
     firmware: int
     code: int
     ram: int
-    storage: int
 
-    def fits(self, ram: int, storage: int) -> bool:
-        """Whether these bytes of a device suffice."""
-        return self.ram <= ram and self.storage <= storage
+    def fits(self, device: Limits) -> bool:
+        return self.ram <= device.ram and self.file <= device.storage
 
 
 def with_images(contents: Contents, options: Options) -> Options:
@@ -231,9 +234,17 @@ def with_images(contents: Contents, options: Options) -> Options:
     return replace(options, tiles=rows, image_rows=rows)
 
 
-def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmware: bool, code: int) -> Memory:
-    """in_place: the file is read in flash, and takes no RAM. firmware: without an operating system."""
-    if not firmware:
+def memory_of(contents: Contents, target: Target | None, options: Options) -> Memory:
+    """target: None for any machine with an operating system."""
+    arch, firmware, in_place, chunk = "x86_64", False, False, 0
+    if target is not None:
+        arch, firmware = target.cpu.arch, target.firmware is not None
+        in_place = target.memory.flash_bandwidth is not None  # the file, which then takes no RAM
+        chunk = min(target.defaults.chunk, contents.program.chunk)
+    options = replace(options, chunk=options.chunk or chunk)
+    if firmware:  # an image's one session has room for any of the file's adapters
+        options = replace(options, adapter_rank=contents.adapter_rank)
+    else:
         options = with_images(contents, options)
     planned = session(contents.program, options, contents.mtp)
     own = STACK + _aligned(_STATICS + _TOKEN * planned.context) if firmware else 0
@@ -255,7 +266,6 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
         vision_kv=encoder_kv(contents.encoder) if contents.encoder else "",
         pixels=shown,
         firmware=own,
-        code=code,
+        code=CODE[arch],
         ram=loaded + _core.MODEL_ROOM + planned.bytes + vision + shown + own,
-        storage=contents.file,
     )

@@ -7,9 +7,7 @@ A rate is what kernels reach, not what a data sheet promises; each instruction s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from tinsmith import _core
 from tinsmith.compiler.program import Listing, Packed, Step
@@ -17,19 +15,13 @@ from tinsmith.formats.weights import weight_format
 from tinsmith.plan.memory import place_bytes
 from tinsmith.targets import Target
 
-
-class Rate(NamedTuple):
-    """Multiply-adds a core and clock that a set's kernels reach: int8 with many rows and with one, float32."""
-
-    many: float
-    one: float
-    floats: float
-
-
-# x86-64: plan.host's own measurement on a Zen 5, whose wide units are halved for others. NEON: llvm-mca's
-# cycles for Cortex-A72 and A76 (benchmarks/arm_mca.py). Cortex-M: counted instructions (benchmarks/cortex.py),
-# where a gather takes longer than one. WebAssembly: an assumption, by what NEON does.
-RATES = {name: Rate(*row) for name, row in _core.RATES.items()}
+# Multiply-adds a core and clock that a set's kernels reach: int8 with many rows and with one, float32. x86-64:
+# plan.host's own measurement on a Zen 5, whose wide units are halved for others. NEON: llvm-mca's cycles for
+# Cortex-A72 and A76 (benchmarks/arm_mca.py). Cortex-M: counted instructions (benchmarks/cortex.py), where a
+# gather takes longer than one. WebAssembly: an assumption, by what NEON does.
+RATES = _core.RATES
+# What an element of an op's first input or output costs, in the like of a float multiply-add.
+_WEIGHT = {"NORM": 4, "QUANTIZE": 3, "GATED": 12, "ROPE": 2, "ROPE_TABLE": 20, "KV_APPEND": 3, "EMBED": 3}
 _SYNC_NS = 1500.0  # an op's hand-over between threads
 _CALL_CYCLES = 200.0  # an op's own cost
 _MANY = 4  # rows from which on kernels work at their best, about
@@ -78,11 +70,10 @@ class Cost:
 def rates_of(target: Target) -> Rates:
     """What a target's data give: its clock, cores and best instruction set."""
     cpu, memory = target.cpu, target.memory
-    best = RATES[cpu.isa[-1]]
-    most = cpu.macs_per_clock
-    many = most or best.many
-    one = best.one * many / best.many
-    floats = cpu.floats_per_clock or best.floats
+    best_many, best_one, best_floats = RATES[cpu.isa[-1]]
+    many = cpu.macs_per_clock or best_many
+    one = best_one * many / best_many
+    floats = cpu.floats_per_clock or best_floats
     clock = cpu.clock_mhz * 1e6
     all_cores = cpu.cores * clock
     read = memory.flash_bandwidth or memory.bandwidth
@@ -121,14 +112,11 @@ def one_pass(program: Listing, rates: Rates, *, rows: int, depth: int, kv: str) 
         elif op.kind in ("CONV", "DELTA", "SCAN"):
             _state(cost, program, op, rates, n)
         else:
-            cost.add("other", _elements(program, op) * n / rates.elements)
+            widths = [program.values[k][1] for k in (*op.inputs, *op.outputs) if k is not None]
+            elements = _WEIGHT.get(op.kind, 2) * max(widths, default=0)
+            cost.add("other", elements * n / rates.elements)
         cost.add("calls", rates.op)
     return cost
-
-
-def _rate(table: dict[str, float], format: str) -> float:
-    kind = "" if weight_format(format).activations == "q8" else "f32"
-    return table.get(format) or table[kind]
 
 
 def _matmul(cost: Cost, program: Listing, op: Step, tensors: list[Packed], rates: Rates, rows: int) -> None:
@@ -147,7 +135,8 @@ def _matmul(cost: Cost, program: Listing, op: Step, tensors: list[Packed], rates
         cost.weights += round(size)
         cost.macs += round(macs)
         read = rates.weights.get(tensor.format) or rates.weights[""]
-        cost.add("matmul", max(size / read, macs / _rate(table, tensor.format)))
+        kind = "" if weight_format(tensor.format).activations == "q8" else "f32"
+        cost.add("matmul", max(size / read, macs / (table.get(tensor.format) or table[kind])))
     cost.add("calls", rates.sync)
 
 
@@ -180,15 +169,6 @@ def _state(cost: Cost, program: Listing, op: Step, rates: Rates, rows: int) -> N
     cost.add("calls", rates.sync)
 
 
-# What an element of an op's first input or output costs, in the like of a float multiply-add.
-_WEIGHT = {"NORM": 4, "QUANTIZE": 3, "GATED": 12, "ROPE": 2, "ROPE_TABLE": 20, "KV_APPEND": 3, "EMBED": 3}
-
-
-def _elements(program: Listing, op: Step) -> int:
-    widths = [program.values[k][1] for k in (*op.inputs, *op.outputs) if k is not None]
-    return _WEIGHT.get(op.kind, 2) * max(widths, default=0)
-
-
 @dataclass(frozen=True)
 class Speed:
     """Tokens a second: of a prompt of `prompt` tokens, of decoding after `depth` tokens. decode: what a token's
@@ -203,12 +183,9 @@ class Speed:
 
 def speed(program: Listing, rates: Rates, *, context: int, chunk: int, depth: int, kv: str) -> Speed:
     prompt = max(1, min(_BATCH, context - 1))
-    passes = list(_passes(program, rates, prompt, chunk, kv))
+    took = sum(
+        one_pass(program, rates, rows=min(chunk, prompt - done), depth=done, kv=kv).seconds
+        for done in range(0, prompt, chunk)
+    )
     decode = one_pass(program, rates, rows=1, depth=depth, kv=kv)
-    return Speed(prompt, prompt / sum(passes), depth, 1 / decode.seconds, decode)
-
-
-def _passes(program: Listing, rates: Rates, prompt: int, chunk: int, kv: str) -> Iterator[float]:
-    for done in range(0, prompt, chunk):
-        rows = min(chunk, prompt - done)
-        yield one_pass(program, rates, rows=rows, depth=done, kv=kv).seconds
+    return Speed(prompt, prompt / took, depth, 1 / decode.seconds, decode)

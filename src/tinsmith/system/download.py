@@ -92,7 +92,8 @@ def _continue(url: str, part: Path, size: int, certificates: str | None, progres
         return
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with get(url, headers, certificates) as response:
-        if done and not _continues(response, done):
+        resumed = str(response.headers.get("Content-Range", "")).startswith(f"bytes {done}-")
+        if response.status != 206 or not resumed:
             done = 0
         # _on_disk tells faults of the disk from those of the network.
         file = _on_disk(part, lambda: part.open("ab" if done else "wb"))
@@ -107,11 +108,6 @@ def _continue(url: str, part: Path, size: int, certificates: str | None, progres
                     progress(done, size)
             _on_disk(part, file.flush)
             _on_disk(part, lambda: os.fsync(file.fileno()))
-
-
-def _continues(response: Any, done: int) -> bool:
-    given = response.headers.get("Content-Range", "")
-    return response.status == 206 and str(given).startswith(f"bytes {done}-")
 
 
 def _on_disk(part: Path, action: Callable[[], Any]) -> Any:

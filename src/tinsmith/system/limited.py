@@ -150,13 +150,12 @@ def serve(work: Callable[[Answer], Answer]) -> None:
 
 
 def _limit_memory() -> None:
-    try:
+    # Windows, or a system without this limit or with a lower one.
+    with suppress(ImportError, OSError, ValueError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    except (ImportError, OSError, ValueError):  # Windows, or a system without this limit or with a lower one
-        pass
 
 
 def _limit_time(seconds: float) -> None:

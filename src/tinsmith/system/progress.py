@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 _PLAIN_SECONDS = 10.0  # between plain lines, at least
@@ -28,10 +28,8 @@ class Display(Protocol):
 def display() -> Display:
     """The richest display that stderr and the installed packages allow."""
     if sys.stderr.isatty():
-        try:
+        with suppress(ImportError):
             return RichDisplay()
-        except ImportError:
-            pass
     return PlainDisplay()
 
 

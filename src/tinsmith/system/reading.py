@@ -30,7 +30,8 @@ _SHOWN = 60
 _PIECE = 1 << 20
 
 Fault = type[InputError]
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON and TOML escape it
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")  # a surrogate as JSON and TOML escape it
 # Maps a text so that numbers possibly outside float64's range match one of _LONG.
 _SHAPE = bytes.maketrans(b"0123456789E", b"1111111111e")
 _LONG = (b"1" * DIGITS, b"e111", b"e+111")
@@ -123,14 +124,10 @@ def json(
     except ValueError:
         raise fault(f"{here}: a number has more than {DIGITS} digits{ending}") from None
     _check_depth(value, here, fault, ending)
-    if _SURROGATE.search(source) or _may_be_long(source):
+    shape = source.encode("utf-8", "surrogatepass").translate(_SHAPE)
+    if _ESCAPED.search(source) or any(long in shape for long in _LONG):
         _check_leaves(value, here, fault, ending)
     return value
-
-
-def _may_be_long(source: str) -> bool:
-    shape = source.encode("utf-8", "surrogatepass").translate(_SHAPE)
-    return any(long in shape for long in _LONG)
 
 
 @contextmanager
@@ -198,7 +195,7 @@ def _check_depth(value: Any, where: str, fault: Fault, ending: str) -> None:
 def _check_leaves(value: Any, where: str, fault: Fault, ending: str, *, infinite: bool = False) -> None:
     for path, named, leaf in _walked(value):
         wrong = None
-        if isinstance(leaf, str) and not _whole(leaf):
+        if isinstance(leaf, str) and _SURROGATE.search(leaf):
             wrong = "has an unpaired surrogate, which is no character"
         elif isinstance(leaf, float) and math.isinf(leaf) and not infinite:
             wrong = "is a number outside float64's range"
@@ -206,14 +203,6 @@ def _check_leaves(value: Any, where: str, fault: Fault, ending: str, *, infinite
             wrong = f"is a number of more than {DIGITS} digits"
         if wrong is not None:
             raise fault(f"{where}: {_place(path, named) or 'the value'} {wrong}{ending}")
-
-
-def _whole(value: str) -> bool:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def leaves(value: Any) -> Iterator[tuple[str, Any]]:

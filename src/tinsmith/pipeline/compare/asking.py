@@ -21,7 +21,7 @@ from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.measuring import Asking, copying, figures, timed
 from tinsmith.pipeline.prepared import Model, Prepared, read_tools
 from tinsmith.pipeline.recipe import tables
-from tinsmith.tasks import Grade, Task
+from tinsmith.tasks import Grade
 
 PROMPTED, COPIED, TUNED, ENDPOINT, ANSWERS = "prompted", "copied", "tuned", "endpoint", "answers"
 UNTRAINED = (PROMPTED, COPIED, ENDPOINT)  # the kinds of systems that nothing was trained for
@@ -132,10 +132,6 @@ class Table:
         return self.data.labels()
 
     @property
-    def task(self) -> Task:
-        return self.data.task
-
-    @property
     def is_bound(self) -> bool:
         """Whether the recipe has a constraint."""
         return self.data.recipe.constraint.source is not None
@@ -181,8 +177,11 @@ class Table:
         outcome = remote.given(self.data.recipe.resolve(stated.file), self.items)
         self.add(System(stated.name, ANSWERS, "its own"), outcome, file=Path(stated.file).name)
 
+    def grades(self, outcome: Outcome, items: Sequence[Example]) -> list[Grade]:
+        return systems.grades(self.data.task, outcome, items, self.labels)
+
     def add(self, system: System, outcome: Outcome, **more: Any) -> Answered:
-        grades = systems.grades(self.task, outcome, self.items, self.labels)
+        grades = self.grades(outcome, self.items)
         entry = {
             "kind": system.kind,
             "prompt": system.prompt,

@@ -16,7 +16,7 @@ import tinsmith
 from tinsmith.data.leaves import Leaf, replaced
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
-from tinsmith.evaluate import paired, systems
+from tinsmith.evaluate import paired
 from tinsmith.evaluate.baselines import stratified
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.evaluate.verdict import Changed
@@ -54,7 +54,7 @@ def of_recipe(table: Table, test: Sequence[Example], items: int) -> Change | str
         return "the recipe asks for none"
     if recipe.compare.changed != CHANGED_AUTO:
         return stated(recipe, test, table.shown.train, items)
-    return swapped(table.task, table.shown.train, table.items)
+    return swapped(table.data.task, table.shown.train, table.items)
 
 
 def stated(recipe: Recipe, test: Sequence[Example], train: Sequence[Example], items: int) -> Change:
@@ -191,7 +191,9 @@ class _Given:
 def _given(table: Table, one: Answered, change: Change, shown: Shown) -> _Given:
     outcome = _answers(table, one, change, shown)
     texts = [answer.text.strip() for answer in outcome.answers]
-    now, before = (_right(table, outcome, rows) for rows in (change.after, change.before))
+    now, before = (
+        [grade.exact for grade in table.grades(outcome, rows)] for rows in (change.after, change.before)
+    )
     return _Given(one.system.name, texts, now, before)
 
 
@@ -221,10 +223,6 @@ def _answers(table: Table, one: Answered, change: Change, shown: Shown) -> Outco
         if all(example.prompt in given for example in change.after):
             return Outcome([given[example.prompt] for example in change.after], None)
     return table.outcome(system, table.tins[system.name], change.after, shown, f"{system.name}-changed")
-
-
-def _right(table: Table, outcome: Outcome, rows: Sequence[Example]) -> list[bool]:
-    return [grade.exact for grade in systems.grades(table.task, outcome, rows, table.labels)]
 
 
 def _share(right: Sequence[bool]) -> float:

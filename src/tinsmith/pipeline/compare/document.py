@@ -82,8 +82,7 @@ def money(one: Answered, recipe: Recipe) -> float | None:
     counts = entry["prompt_tokens"], entry["generated_tokens"]
     if stated.price is None or None in counts:
         return None
-    cost: float = sum(million * count / 1e6 for million, count in zip(stated.price, counts, strict=True))
-    return cost
+    return float(sum(million * count / 1e6 for million, count in zip(stated.price, counts, strict=True)))
 
 
 def unit_cost(one: Answered, recipe: Recipe) -> float | None:
@@ -91,8 +90,7 @@ def unit_cost(one: Answered, recipe: Recipe) -> float | None:
     milliseconds of this machine, None for remote systems."""
     if recipe.compare.machine_hour is not None:
         return money(one, recipe)
-    milliseconds: float = one.entry["ms_per_item"]
-    return None if one.system.kind in asking.ELSEWHERE else milliseconds
+    return None if one.system.kind in asking.ELSEWHERE else float(one.entry["ms_per_item"])
 
 
 def pays_after(one: Answered, prompted: Answered, recipe: Recipe) -> int | None:
@@ -133,20 +131,14 @@ def entries(table: Table, picked: Chosen) -> dict[str, dict[str, Any]]:
 def decided(
     table: Table, picked: Chosen, doubling: Doubling, groups: Sequence[Worst], changed: Changed | None
 ) -> Verdict:
-    def standing(one: Answered) -> Standing:
-        return Standing(title(one), one.right, unit_cost(one, table.data.recipe))
-
-    seen = Evidence(
-        examples=len(table.shown.train),
-        prompted=standing(picked.prompted),
-        retrieval=standing(picked.retrieval) if picked.retrieval else None,
-        tuned=standing(picked.tuned),
-        both=standing(picked.both) if picked.both else None,
-        doubling=doubling,
-        worst=groups,
-        changed=changed,
+    standings: dict[str, Any] = {
+        role: one and Standing(title(one), one.right, unit_cost(one, table.data.recipe))
+        for role, one in vars(picked).items()
+    }
+    examples = len(table.shown.train)
+    return verdict.decide(
+        Evidence(examples=examples, doubling=doubling, worst=groups, changed=changed, **standings)
     )
-    return verdict.decide(seen)
 
 
 def html(found: dict[str, Any]) -> str:
@@ -157,14 +149,11 @@ def html(found: dict[str, Any]) -> str:
 def learning(found: dict[str, Any]) -> curve.Drawing | None:
     """Errors in per cent over examples, measured, and where the line has twice as many."""
     points, then = found["curve"]["points"], found["curve"]["doubling"]
-    rows: list[dict[str, Any]] = [
-        {"examples": point["examples"], "measured": 100 * (1 - point["exact"])} for point in points
-    ]
+    rows = [{"examples": point["examples"], "measured": 100 * (1 - point["exact"])} for point in points]
     if then["exact"] is not None:
-        sizes = [*(point["examples"] for point in points), then["examples"]]
-        rows += [
-            {"examples": size, "line": 100 * min(1.0, then["scale"] * size ** -then["power"])} for size in sizes
-        ]
+        for size in [*(point["examples"] for point in points), then["examples"]]:
+            line = 100 * min(1.0, then["scale"] * size ** -then["power"])
+            rows.append({"examples": size, "line": line})
     return curve.draw(rows, ("measured", "line"), "examples")
 
 
@@ -176,12 +165,12 @@ def lines(found: dict[str, Any]) -> list[str]:
         low, high = one["exact_interval"]
         against = one["against"].get("best_prompted", {})
         tokens = (one["prompt_tokens"], one["generated_tokens"])
+        ratios = (times(against["errors"]), times(against["cost"])) if against else ("best", "prompted")
         cells = (
             one["title"],
             percent(one["exact"]),
             f"{percent(low)}–{percent(high)}",
-            times(against["errors"]) if against else "best",
-            times(against["cost"]) if against else "prompted",
+            *ratios,
             figure(one["ms_per_item"]),
             "+".join(figure(count) for count in tokens),
             price(one["cost_per_100000"]),

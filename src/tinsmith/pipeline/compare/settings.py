@@ -42,22 +42,18 @@ def settings(recipe: Recipe, small: bool) -> Settings:
 
 def check(recipe: Recipe) -> None:
     """Raises InputError for a recipe that there is nothing to compare of."""
-    path = recipe.path
-    if recipe.tasks:
-        raise InputError(f"{path}: compares one task; give the recipe of one, without [[task]]")
-    if recipe.base is None:
-        raise InputError(f"{path}: [scratch]: there is no base that could be prompted; state [base]")
-    if recipe.update is not None:
-        raise InputError(f"{path}: [update]: compare says whether to train at all; leave it out")
-    if recipe.data.train is None:
-        raise InputError(f"{path}: [data] train: missing; prompts show its examples and retrieval finds them")
     method = methods.by_name(recipe.train.method)
-    if not method.merges:
-        raise InputError(
-            f'{path}: [train] method "{method.name}" trains {method.what}, which no file can be built from; '
-            "compare measures what ships"
-        )
-
+    faults = {
+        "compares one task; give the recipe of one, without [[task]]": recipe.tasks,
+        "[scratch]: there is no base that could be prompted; state [base]": recipe.base is None,
+        "[update]: compare says whether to train at all; leave it out": recipe.update is not None,
+        "[data] train: missing; prompts show its examples and retrieval finds them": recipe.data.train is None,
+        f'[train] method "{method.name}" trains {method.what}, which no file can be built from; compare '
+        "measures what ships": not method.merges,
+    }
+    for fault, applies in faults.items():
+        if applies:
+            raise InputError(f"{recipe.path}: {fault}")
     keys(recipe)
 
 
