@@ -102,7 +102,7 @@ class ImageLeak(Leak):
         return ", ".join(image.name for image in data.rows[row].example.images)
 
     def matches(self, data: Data) -> Iterator[Match]:
-        sketches = images(data).sketches
+        sketches, _ = images(data)
         for one in sketches:
             yield from _matches(data, one, one, IS)
         for one, other in near(sketches):
