@@ -13,7 +13,7 @@ from pydantic import Field
 from tinsmith.runtime.calls import Choice, Offer
 from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, JsonResponse, sse, sse_error
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions
+from tinsmith.serve.fields import Body, Count, Metadata, Name, SamplingFields, Seed, Stop, TinsmithOptions
 from tinsmith.serve.generate import Answer, Answers, record_usage
 from tinsmith.serve.prepare import OutputSchema
 
@@ -35,6 +35,20 @@ class CommonFields(Body):
 
 class StreamOptions(Body):
     include_usage: bool = False
+
+
+class AnswerFields(SamplingFields):
+    """Of a chat and of a completion."""
+
+    model: Name
+    max_tokens: Count | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    seed: Seed | None = None
+    stop: Stop | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+    tinsmith: TinsmithOptions | None = None
 
 
 class TextPart(Body):

@@ -21,6 +21,13 @@ from tinsmith.serve.prepare import GenerationRequest, OutputSchema, generation_r
 Status = Literal["in_progress", "completed", "incomplete"]
 
 
+class OutputItem(Body):
+    """An item with the fields that it has in a response."""
+
+    id: str | None = None
+    status: Status | None = None
+
+
 class InputText(Body):
     type: Literal["input_text"]
     text: str
@@ -45,32 +52,26 @@ class OutputText(Body):
 Part = InputText | InputImage | OutputText | common.RefusalPart
 
 
-class Message(Body):
+class Message(OutputItem):
     """phase: no effect."""
 
     type: Literal["message"] = "message"
     role: Literal["user", "system", "developer", "assistant"]
     content: str | Rows[Annotated[Part, Field(discriminator="type")]]
     phase: Literal["commentary", "final_answer"] | None = None
-    id: str | None = None
-    status: Status | None = None
 
 
-class FunctionCall(Body):
+class FunctionCall(OutputItem):
     type: Literal["function_call"]
     call_id: str
     name: Name
     arguments: str
-    id: str | None = None
-    status: Status | None = None
 
 
-class FunctionCallOutput(Body):
+class FunctionCallOutput(OutputItem):
     type: Literal["function_call_output"]
     call_id: str
     output: str | Rows[InputText]
-    id: str | None = None
-    status: Status | None = None
 
 
 class ReasoningText(Body):
@@ -78,13 +79,11 @@ class ReasoningText(Body):
     text: str
 
 
-class ReasoningItem(Body):
+class ReasoningItem(OutputItem):
     type: Literal["reasoning"]
     summary: common.Empty | None = None
     content: Rows[ReasoningText] | None = None
     encrypted_content: None = None
-    id: str | None = None
-    status: Status | None = None
 
 
 def _kind(given: Any) -> str:
