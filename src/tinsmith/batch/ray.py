@@ -60,15 +60,13 @@ def connect(address: str) -> None:
 
 @dataclass(frozen=True)
 class Shared:
-    """image: the compiled model's, in the object store. digest: of the model's file, for receipts."""
+    """image: the compiled model's, in the object store."""
 
     config: WorkerConfig
     image: Any
-    digest: str
 
     def engine(self) -> Engine:
-        config = replace(self.config, digest=self.digest)
-        return config.engine(config.load_image(_mapped(_ray().get(self.image)), threads=1))
+        return self.config.engine(self.config.load_image(_mapped(_ray().get(self.image)), threads=1))
 
 
 def share(config: WorkerConfig) -> Shared:
@@ -76,7 +74,8 @@ def share(config: WorkerConfig) -> Shared:
     import numpy as np
 
     model = config.load()
-    return Shared(config, ray.put(np.frombuffer(model.tin.image, dtype=np.uint8)), model.digest)
+    image = ray.put(np.frombuffer(model.tin.image, dtype=np.uint8))
+    return Shared(replace(config, digest=model.digest), image)
 
 
 def _mapped(image: Any) -> memoryview:
@@ -244,7 +243,7 @@ def map(
     taken = next((name for name in dataset.columns() if name in ANSWER), None)
     if taken is not None:
         raise InputError(f'the dataset\'s column "{taken}" has the name of a column of answers; rename it')
-    key = json.dumps([shared.digest, settings.as_json(), dict(config.loading)], sort_keys=True)
+    key = json.dumps([shared.config.digest, settings.as_json(), dict(config.loading)], sort_keys=True)
     nodes = sum(node["Alive"] for node in ray.nodes())
     count = concurrency or max(1, int(ray.cluster_resources().get("CPU", 1)) - nodes)
     least, most = count if isinstance(count, tuple) else (count, count)
