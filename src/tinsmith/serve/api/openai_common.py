@@ -231,5 +231,4 @@ def stream(
             yield sse({**head, "choices": [], "usage": usage})
         yield DONE
 
-    on_error = sse_error(request)
-    return AnswerStream(chunks(), SSE, on_error=on_error, cancel=answers.cancel)
+    return AnswerStream(chunks(), SSE, on_error=sse_error(request), cancel=answers.cancel)

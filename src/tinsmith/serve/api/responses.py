@@ -253,7 +253,7 @@ async def respond(request: ApiRequest, body: ResponsesBody) -> Response:
         return AnswerStream(
             sse_events(events.all(), DONE),
             SSE,
-            on_error=lambda error: b"".join(sse(one, one["type"]) for one in events.failed(error)) + DONE,
+            on_error=lambda error: b"".join(map(sse, events.failed(error))) + DONE,
             cancel=answers.cancel,
         )
     last: dict[str, Any] = {}
