@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from tinsmith.data.images import ImageSource
 from tinsmith.errors import DataError
-from tinsmith.prepare.check import Check, Finding, drop
+from tinsmith.prepare.check import DROP, Check, Finding
 from tinsmith.prepare.check.rows import Data
 
 _ROW = 8  # bits of the hash per row, and its rows
@@ -40,7 +40,7 @@ class DamagedImage(Check):
     def find(self, data: Data) -> Iterator[Finding]:
         _, damaged = images(data)
         for row, message in damaged:
-            yield self.at(data, row, message, drop())
+            yield self.at(data, row, message, DROP)
 
 
 CHECKS = (DamagedImage(),)
