@@ -34,7 +34,7 @@ class OutputSchema:
     """param: the request's field."""
 
     schema: Any
-    param: str = "response_format"
+    param: str
 
 
 @dataclass(frozen=True, kw_only=True)

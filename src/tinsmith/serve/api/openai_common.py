@@ -145,10 +145,13 @@ def image_content(parts: Sequence[TextPart | ImagePart], path: str) -> str | lis
     )
 
 
-def output_schema(form: PlainText | JsonObject | JsonSchema | None) -> OutputSchema | None:
-    if isinstance(form, JsonSchema):
-        return OutputSchema(form.json_schema.schema_)
-    return OutputSchema({"type": "object"}) if isinstance(form, JsonObject) else None
+def output_schema(
+    form: PlainText | JsonObject | JsonSchema | SchemaOf | None, param: str = "response_format"
+) -> OutputSchema | None:
+    if isinstance(form, JsonObject):
+        return OutputSchema({"type": "object"}, param)
+    described = form.json_schema if isinstance(form, JsonSchema) else form
+    return OutputSchema(described.schema_, param) if isinstance(described, SchemaOf) else None
 
 
 def declared(functions: Iterable[FunctionOf]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, Endpoin
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, Tools
 from tinsmith.serve.generate import generate
-from tinsmith.serve.prepare import GenerationRequest, OutputSchema, generation_request
+from tinsmith.serve.prepare import GenerationRequest, generation_request
 
 Status = Literal["in_progress", "completed", "incomplete"]
 
@@ -215,13 +215,6 @@ def _add(message: dict[str, Any], item: Message | FunctionCall | ReasoningItem, 
         message.setdefault("reasoning_content", []).extend(part.text for part in item.content)
 
 
-def _output_schema(body: ResponsesBody) -> OutputSchema | None:
-    form = body.text.format if body.text else None
-    if isinstance(form, SchemaFormat):
-        return OutputSchema(form.schema_, "text.format")
-    return OutputSchema({"type": "object"}, "text.format") if isinstance(form, common.JsonObject) else None
-
-
 def _offer(body: ResponsesBody) -> Offer | None:
     tools = common.declared(body.tools or ())
     choice, parallel = body.tool_choice, body.parallel_tool_calls
@@ -239,7 +232,7 @@ def _to_generation(request: ApiRequest, body: ResponsesBody) -> GenerationReques
         messages=messages_of(body),
         thinking=fields.thinking(body.reasoning.effort if body.reasoning else None, None),
         offer=_offer(body),
-        schema=_output_schema(body),
+        schema=common.output_schema(body.text.format if body.text else None, "text.format"),
         max_tokens=request.state.limits.check_tokens(body.max_output_tokens, "max_output_tokens"),
         tops=body.top_logprobs or 0,
         record=body.with_logprobs,
