@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
+from tinsmith.data.leaves import leaves
+from tinsmith.data.slots import title
 from tinsmith.errors import InputError
 from tinsmith.prepare.check import DROP, Check, Finding, Mend
 from tinsmith.prepare.check._texts import changed, quoted
 from tinsmith.prepare.check.rows import Data
-from tinsmith.prepare.check.rules import place
 from tinsmith.system import reading
 from tinsmith.tasks import Task
 
@@ -81,8 +82,8 @@ class Forbidden(Check):
                 mend = Mend("the output was written as the constraint has it", rewrite)
                 yield self.at(data, i, message, mend)
                 continue
-            at = place(written, departure.at)
-            subject = f"{at[0]}: {at[1]}" if at else quoted(written)
+            at = next((leaf for leaf in leaves(written) if departure.at <= leaf.end), None)
+            subject = f"{title(at.path)}: {written[at.start : at.end]}" if at else quoted(written)
             yield self.at(data, i, f"{subject} is not allowed: {departure}", DROP)
 
 
