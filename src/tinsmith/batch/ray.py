@@ -23,6 +23,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from tinsmith import _core
 from tinsmith.batch.engine import SLOTS, Engine, Window, WindowResult
 from tinsmith.batch.executors import WorkerConfig
 from tinsmith.batch.items import Items, layout_of
@@ -30,6 +31,7 @@ from tinsmith.batch.settings import Settings
 from tinsmith.data.containers import Row
 from tinsmith.data.readers import Where
 from tinsmith.errors import InputError, MissingExtraError, RuntimeFault
+from tinsmith.runtime.adapters import aligned
 from tinsmith.system import files, reading
 
 WINDOW = 512  # rows
@@ -66,7 +68,11 @@ class Shared:
     image: Any
 
     def engine(self) -> Engine:
-        return self.config.engine(self.config.load_image(_mapped(_ray().get(self.image)), threads=1))
+        array = _ray().get(self.image)
+        image = memoryview(array)
+        if array.ctypes.data % _core.ALIGNMENT:  # the store's address is not aligned for the core
+            image = aligned(image)
+        return self.config.engine(self.config.load_image(image, threads=1))
 
 
 def share(config: WorkerConfig) -> Shared:
@@ -76,14 +82,6 @@ def share(config: WorkerConfig) -> Shared:
     model = config.load()
     image = ray.put(np.frombuffer(model.tin.image, dtype=np.uint8))
     return Shared(replace(config, digest=model.digest), image)
-
-
-def _mapped(image: Any) -> memoryview:
-    """The array's memory; a copy where the store's address is not aligned for the core."""
-    from tinsmith import _core
-    from tinsmith.runtime.adapters import aligned
-
-    return memoryview(image) if image.ctypes.data % _core.ALIGNMENT == 0 else aligned(memoryview(image))
 
 
 class _Actor:
