@@ -50,7 +50,7 @@ def test_a_changed_value_is_at_most_an_error(made: Path, tiny_tin: Path) -> None
                 text = json.dumps(changed(told, place, odd))
                 journal.write_text("\n".join([*lines[:number], text, *lines[number + 1 :]]) + "\n")
                 try:
-                    settings, _ = Replay(made, tiny_tin, given).header()
+                    settings = Replay(made, tiny_tin, given).settings
                     open_items(given, settings).count()
                     _sampling(settings).check(100)
                 except TinsmithError as error:

@@ -53,7 +53,7 @@ def test_server_accepts_all_fields_of_a_batch() -> None:
     ],
 )
 def test_server_and_batch_read_the_same(files: list[Path], given: dict[str, Any]) -> None:
-    made, offer, shown = openai.settings_of({**ASKED, **given}, Settings())
+    made, offer, *counts = openai.settings_of({**ASKED, **given}, Settings())
     body = validate(ChatBody, {**ASKED, **given})
     drawn = replace(sampling_of(tinsmith.load(files[0]), body), seed=(body.seed or 0) % (1 << 64))
     assert Sampling(**{"lookup": LOOKUP, **made.options}) == drawn
@@ -61,7 +61,7 @@ def test_server_and_batch_read_the_same(files: list[Path], given: dict[str, Any]
         assert made.max_tokens == (body.max_completion_tokens or body.max_tokens or Settings().max_tokens)
     assert list(made.stop) == ([body.stop] if isinstance(body.stop, str) else body.stop or [])
     assert offer is None and offer_in(body) is None
-    assert shown == openai.Extras(body.n or 1, (body.top_logprobs or 0) if body.logprobs else None)
+    assert counts == [body.n or 1, (body.top_logprobs or 0) if body.logprobs else None]
 
 
 NAMED = {"type": "function", "function": {"name": "go"}}
@@ -83,7 +83,7 @@ def test_server_and_batch_give_the_same_answer_with_tools(
     server: Running, chatgpt: OpenAI, files: list[Path], tmp_path: Path, given: dict[str, Any]
 ) -> None:
     asked = {**ASKED, "model": "thinker", "tools": [GO, STAY], "max_tokens": 60, **given}
-    _, offer, _ = openai.settings_of(asked, Settings())
+    _, offer, *_ = openai.settings_of(asked, Settings())
     read_by_server = offer_in(validate(ChatBody, asked))
     assert offer == (read_by_server if given.get("tool_choice") != "none" else None)
     line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": asked}

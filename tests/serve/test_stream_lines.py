@@ -11,12 +11,12 @@ pytest.importorskip("starlette")
 from tinsmith.serve.api.ollama import _line
 from tinsmith.serve.endpoint import JsonResponse, sse
 
-VALUE = {"text": "a\x85b\u2028c\u2029d\x0be\x1cf\r\ng, ä"}
+VALUE = {"type": "delta", "text": "a\x85b\u2028c\u2029d\x0be\x1cf\r\ng, ä"}
 
 
 def test_json_is_one_line() -> None:
     for data, prefix in (
-        (sse(VALUE, "delta"), "data: "),
+        (sse(VALUE), "data: "),
         (_line(VALUE), ""),
         (bytes(JsonResponse(VALUE).body), ""),
     ):

@@ -158,7 +158,8 @@ class Endpoint:
         stated = _stated(raw)
         message = self._shown(f"{status}: {stated}" if stated else status)
         if response.status in _AGAIN:
-            wait = _wait(response.headers.get("Retry-After"))
+            stated_wait = response.headers.get("Retry-After", "").strip()
+            wait = float(stated_wait) if stated_wait.isdecimal() else 0.0  # 0 for a date, too
             if wait > _LONGEST:
                 raise _Failed(f"{message}; it asks to wait {wait:.0f} seconds", None)
             raise _Failed(message, wait)
@@ -206,11 +207,6 @@ def _parts(url: str) -> urllib.parse.SplitResult:
     if not known or not url.isascii() or not url.isprintable() or " " in url or parts.query or parts.fragment:
         raise InputError(f"{one_line(url.rpartition('@')[2])}: no address of an API; give http(s)://HOST/v1")
     return parts
-
-
-def _wait(header: str | None) -> float:
-    """The seconds of a Retry-After; 0 for none and for a date."""
-    return float(header) if header and header.strip().isdecimal() else 0.0
 
 
 def _stated(raw: bytes) -> str:

@@ -29,8 +29,8 @@ _TOKEN_INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 @dataclass
 class _Slot:
-    """A cache: its input and output of the session, and its content. A growing one has shape
-    [1, heads, tokens, head]."""
+    """A cache: its input and output of the session, its content, and its shape when empty: for a growing one,
+    [1, heads, 0, head]."""
 
     past: str
     present: str
@@ -94,14 +94,11 @@ class Onnx(Engine):
             rest[1] = 0
         return _Slot(argument.name, present, (1, *rest), self._type_of(argument), grows)
 
-    def _zeros(self, slot: _Slot, tokens: int = 0) -> Any:
-        shape = (*slot.shape[:2], tokens, *slot.shape[3:]) if slot.grows else slot.shape
-        return self._runtime.OrtValue.ortvalue_from_numpy(self._numpy.zeros(shape, slot.type))
-
     def _clear(self) -> None:
         for slot in self._slots:
             if not (slot.grows and self._shared):
-                slot.value = self._zeros(slot)
+                zeros = self._numpy.zeros(slot.shape, slot.type)
+                slot.value = self._runtime.OrtValue.ortvalue_from_numpy(zeros)
 
     def _rewind(self, position: int) -> int:
         held = len(self._cached)

@@ -46,7 +46,7 @@ class CachedAnswer:
         completion, tokens = self.completion, self.completion.token_ids
         if len(tokens) > request.max_tokens or completion.prompt_tokens != len(request.tokens):
             return "has a wrong length"
-        if not all(0 <= token < model.core.info()["vocab"] for token in tokens):
+        if not all(0 <= token < model.info.vocab for token in tokens):
             return "has unknown tokens"
         answer = Answer(model.core, request.stop)
         for token in tokens:

@@ -169,14 +169,12 @@ class Engine:
                 self._context = min(self._max_context, max(256, 1 << (needed - 1).bit_length()))
                 rank = rank_of(request.applied)
                 self._scheduler = Scheduler(self._model, slots=self._slots, context=self._context, rank=rank)
-            self._start(self._ready.popleft())
-
-    def _start(self, pending: _Pending) -> None:
-        assert self._scheduler is not None
-        try:
-            self._jobs[self._scheduler.add(pending.request.token_request)] = pending
-        except TinsmithError as error:
-            self._fail_all(pending, error)
+            assert self._scheduler is not None
+            pending = self._ready.popleft()
+            try:
+                self._jobs[self._scheduler.add(request)] = pending
+            except TinsmithError as error:
+                self._fail_all(pending, error)
 
     def results(self) -> list[WindowResult]:
         """Computes a step. Returns the windows that it completes."""

@@ -15,13 +15,11 @@ import json
 import os
 import stat
 import time
-from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, fields, replace
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,34 +34,15 @@ _START = b'{"batch": '
 Lines = Iterator[tuple[dict[str, Any], int]]  # of a journal, each with its end in bytes
 
 
-@dataclass
-class Spans:
-    """Finished items as sorted intervals [first, end) that do not touch."""
-
-    intervals: list[list[int]] = field(default_factory=list)
-
-    def add(self, first: int, count: int) -> None:
-        begin, end = first, first + count
-        # The intervals that touch this one.
-        low = bisect_left(self.intervals, begin, key=itemgetter(1))
-        high = bisect_right(self.intervals, end, key=itemgetter(0))
-        for one in self.intervals[low:high]:
-            begin, end = min(begin, one[0]), max(end, one[1])
-        self.intervals[low:high] = [[begin, end]]
-
-    def __contains__(self, item: int) -> bool:
-        place = bisect_right(self.intervals, item, key=itemgetter(0))
-        return place > 0 and item < self.intervals[place - 1][1]
-
-
 class Journal:
     """A context manager that locks OUT."""
 
     def __init__(self, out: Path, header: Mapping[str, Any], finish: Callable[[Path, Path], None]) -> None:
-        """header: the batch's inputs and settings. finish: makes OUT from OUT.part."""
+        """header: the batch's inputs and settings. finish: makes OUT from OUT.part. finished: the places in IN
+        of the windows that earlier runs committed."""
         self.out, self.header, self._finish = out, json.loads(json.dumps(header)), finish
         self.part, self.path = beside(out)
-        self.spans, self.counts, self.complete = Spans(), Counts(), False
+        self.finished, self.counts, self.complete = list[range](), Counts(), False
         self._digest = hashlib.sha256()
         self._file: BinaryIO | None = None
         self._rows: BinaryIO | None = None
@@ -149,7 +128,7 @@ class Journal:
             self.counts, self._digest, last = counts, digest, end
             self.complete = bool(commit.get("complete"))
             if "first" in commit:
-                self.spans.add(commit["first"], commit["items"])
+                self.finished.append(_span(commit))
         return last
 
     def add(self, done: WindowResult) -> None:
@@ -161,7 +140,6 @@ class Journal:
             self._digest.update(done.lines)
             self.counts = self.counts.plus(done.counts)
             self._commit(sync=due, first=done.first, items=done.counts.items)
-        self.spans.add(done.first, done.counts.items)
 
     def end(self) -> None:
         """Makes OUT."""
@@ -190,7 +168,7 @@ class Journal:
         with self.path.open("rb") as file:
             for line, _ in _lines(file):
                 if "first" in line:
-                    yield from range(line["first"], line["first"] + line["items"])
+                    yield from _span(line)
 
     def retried(self, sha256: str, answered: int) -> None:
         """Commits a rewritten OUT. answered: its rows that had failed before."""
@@ -261,6 +239,11 @@ def header_of(out: Path) -> dict[str, Any]:
         raise InputError(f"{out}: incomplete; run its batch to the end first")
     header: dict[str, Any] = head["batch"]
     return header
+
+
+def _span(commit: Mapping[str, Any]) -> range:
+    """The places in IN of a committed window."""
+    return range(commit["first"], commit["first"] + commit["items"])
 
 
 def _last(lines: Lines) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from tinsmith.batch.answers import Answer
@@ -30,14 +30,9 @@ _TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 _KNOWN = (*_SAMPLING, *_MORE_SAMPLING, *_IGNORED, "stream", "n", "top_logprobs", "logprobs", *_REST, *_TOOLS)
 
 
-@dataclass(frozen=True)
-class Extras:
-    answers: int = 1  # with consecutive seeds
-    tops: int | None = None  # alternatives of each token; None: no log probabilities either
-
-
-def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Offer | None, Extras]:
-    """A request's parameters. common: the settings of all rows."""
+def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Offer | None, int, int | None]:
+    """A request's settings and tools; its number of answers, with consecutive seeds; and that of alternatives
+    of each token, None for no log probabilities either. common: the settings of all rows."""
     given = {name: value for name, value in body.items() if value is not None}
     for name in given:
         if name not in _KNOWN:
@@ -57,17 +52,17 @@ def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Of
     offer = _offer(given)
     if offer is not None and settings.constraint is not common.constraint:
         raise InputError('"response_format" and "tools" together are not supported; leave one out')
-    return settings, offer, _extras(given)
+    return settings, offer, *_counts(given)
 
 
-def _extras(given: Mapping[str, Any]) -> Extras:
+def _counts(given: Mapping[str, Any]) -> tuple[int, int | None]:
     count, tops = (whole(f'"{name}"', given.get(name, least), least, most) for name, least, most in _COUNTS)
     wanted = given.get("logprobs", False)
     if not isinstance(wanted, bool):
         raise InputError(f'"logprobs" must be true or false, got {reading.kind(wanted)}')
     if tops and not wanted:
         raise InputError('"top_logprobs" needs "logprobs": true')
-    return Extras(count, tops if wanted else None)
+    return count, tops if wanted else None
 
 
 def _bias(given: Any) -> dict[int, float]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from tinsmith import _core
 from tinsmith.batch.engine import SLOTS, Engine, Window, WindowResult
 from tinsmith.batch.executors import WorkerConfig
 from tinsmith.batch.items import Items, layout_of
@@ -30,6 +31,7 @@ from tinsmith.batch.settings import Settings
 from tinsmith.data.containers import Row
 from tinsmith.data.readers import Where
 from tinsmith.errors import InputError, MissingExtraError, RuntimeFault
+from tinsmith.runtime.adapters import aligned
 from tinsmith.system import files, reading
 
 WINDOW = 512  # rows
@@ -60,15 +62,17 @@ def connect(address: str) -> None:
 
 @dataclass(frozen=True)
 class Shared:
-    """image: the compiled model's, in the object store. digest: of the model's file, for receipts."""
+    """image: the compiled model's, in the object store."""
 
     config: WorkerConfig
     image: Any
-    digest: str
 
     def engine(self) -> Engine:
-        config = replace(self.config, digest=self.digest)
-        return config.engine(config.load_image(_mapped(_ray().get(self.image)), threads=1))
+        array = _ray().get(self.image)
+        image = memoryview(array)
+        if array.ctypes.data % _core.ALIGNMENT:  # the store's address is not aligned for the core
+            image = aligned(image)
+        return self.config.engine(self.config.load_image(image, threads=1))
 
 
 def share(config: WorkerConfig) -> Shared:
@@ -76,15 +80,8 @@ def share(config: WorkerConfig) -> Shared:
     import numpy as np
 
     model = config.load()
-    return Shared(config, ray.put(np.frombuffer(model.tin.image, dtype=np.uint8)), model.digest)
-
-
-def _mapped(image: Any) -> memoryview:
-    """The array's memory; a copy where the store's address is not aligned for the core."""
-    from tinsmith import _core
-    from tinsmith.runtime.adapters import aligned
-
-    return memoryview(image) if image.ctypes.data % _core.ALIGNMENT == 0 else aligned(memoryview(image))
+    image = ray.put(np.frombuffer(model.tin.image, dtype=np.uint8))
+    return Shared(replace(config, digest=model.digest), image)
 
 
 class _Actor:
@@ -244,7 +241,7 @@ def map(
     taken = next((name for name in dataset.columns() if name in ANSWER), None)
     if taken is not None:
         raise InputError(f'the dataset\'s column "{taken}" has the name of a column of answers; rename it')
-    key = json.dumps([shared.digest, settings.as_json(), dict(config.loading)], sort_keys=True)
+    key = json.dumps([shared.config.digest, settings.as_json(), dict(config.loading)], sort_keys=True)
     nodes = sum(node["Alive"] for node in ray.nodes())
     count = concurrency or max(1, int(ray.cluster_resources().get("CPU", 1)) - nodes)
     least, most = count if isinstance(count, tuple) else (count, count)

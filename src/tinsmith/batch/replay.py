@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice, tee, zip_longest
 from os.path import commonprefix
 from pathlib import Path
@@ -25,91 +24,91 @@ Row = dict[str, Any]
 Pair = tuple[Item, Row]
 
 
-@dataclass
-class Result:
-    """items: compared. differ: number of differences. listed: descriptions of the first."""
+class Replay:
+    """Compares OUT's rows with answers that an executor computes again.
 
-    items: int = 0
-    differ: int = 0
-    listed: list[str] = field(default_factory=list)
+    settings: of OUT. file_options: options of tinsmith.load, with which OUT was made. items: compared. differ:
+    number of differences. listed: descriptions of the first. Raises InputError where OUT or its journal cannot
+    be read."""
 
-    def add(self, difference: str) -> None:
+    def __init__(self, out: Path, file: Path, given: Path) -> None:
+        self.out, self.file, self.given = out, file, given
+        self.items = self.differ = 0
+        self.listed: list[str] = []
+        header = header_of(out)
+        settings, digests = header.get("settings"), [header.get(name) for name in ("file", "in")]
+        complete = all(isinstance(one, dict) and isinstance(one.get("sha256"), str) for one in digests)
+        if not isinstance(settings, dict) or not complete:
+            raise InputError(f"{out}: its journal lacks settings or digests; make OUT again")
+        self.settings = Settings.of_json(settings, out)
+        self.file_options = {name: value for name, value in header["file"].items() if name != "sha256"}
+        self._digests = header["file"]["sha256"], header["in"]["sha256"]
+        self._in_order = header.get("order", True)
+
+    def run(self, sample: int, seed: int, executor: Callable[[], Executor], display: Display) -> None:
+        """Compares a random sample, drawn by `seed`; all rows where `sample` is 0. Raises InputError where OUT
+        or IN cannot be read."""
+        digests = model_digest(self.file), files.sha256_file(self.given)
+        for name, path, digest, recorded in zip(
+            ("FILE", "IN"), (self.file, self.given), digests, self._digests, strict=True
+        ):
+            if digest != recorded:
+                difference = f"is not the {name} that {self.out} was made with"
+                self._differs(f"{path}: {difference}: SHA-256 {digest}, recorded {recorded}")
+        if self.differ:
+            return
+        items = open_items(self.given, self.settings)
+        total = items.count()
+        count = min(sample or total, total)
+        with display.bar("items", count) as bar:
+            expected: dict[int, list[Pair]] = {}
+            pairs = _sampled(self._pairs(items), total, count, seed)
+            for done in run.answered(_windows(pairs, expected), executor):
+                lines = done.lines.splitlines(keepends=True)
+                for (item, row), line in zip(expected.pop(done.first), lines, strict=True):
+                    self.items += 1
+                    self._compare(item, row, line)
+                bar.update(self.items, f"{self.differ} differ" if self.differ else "")
+
+    def _differs(self, difference: str) -> None:
         self.differ += 1
         if len(self.listed) < SHOWN:
             self.listed.append(difference)
 
-
-@dataclass(frozen=True)
-class Replay:
-    """Compares a random sample of OUT's rows, drawn by `seed`; all rows where `sample` is 0."""
-
-    out: Path
-    file: Path
-    given: Path
-    sample: int = 0
-    seed: int = 0
-
-    def header(self) -> tuple[Settings, dict[str, Any]]:
-        """OUT's settings, and its journal's header."""
-        header = header_of(self.out)
-        settings, digests = header.get("settings"), [header.get(name) for name in ("file", "in")]
-        complete = all(isinstance(one, dict) and isinstance(one.get("sha256"), str) for one in digests)
-        if not isinstance(settings, dict) or not complete:
-            raise InputError(f"{self.out}: its journal lacks settings or digests; make OUT again")
-        return Settings.of_json(settings, self.out), header
-
-
-def replay(task: Replay, executor: Callable[[], Executor], display: Display) -> Result:
-    """Raises InputError where OUT, its journal or IN cannot be read."""
-    settings, header = task.header()
-    result = Result()
-    for name, key, path, digest in (
-        ("FILE", "file", task.file, model_digest(task.file)),
-        ("IN", "in", task.given, files.sha256_file(task.given)),
-    ):
-        if digest != (recorded := header[key]["sha256"]):
-            difference = f"is not the {name} that {task.out} was made with"
-            result.add(f"{path}: {difference}: SHA-256 {digest}, recorded {recorded}")
-    if result.differ:
-        return result
-    items = open_items(task.given, settings)
-    total = items.count()
-    count = min(task.sample or total, total)
-    with display.bar("items", count) as bar:
-        expected: dict[int, list[Pair]] = {}
-        pairs = _pairs(task, items, header.get("order", True), result)
-        for done in run.answered(_windows(_sampled(pairs, total, count, task.seed), expected), executor):
-            lines = done.lines.splitlines(keepends=True)
-            for (item, row), line in zip(expected.pop(done.first), lines, strict=True):
-                result.items += 1
-                _compare(task, settings, item, row, line, result)
-            bar.update(result.items, f"{result.differ} differ" if result.differ else "")
-    return result
-
-
-def _pairs(task: Replay, items: Items, order: bool, result: Result) -> Iterator[Pair]:
-    """Each item with its row. An item without a row, or a row without an item, is a difference."""
-    rows = output.read(task.out, items.settings)
-    if not order:
-        by_name: dict[str, list[Row]] = {}
-        for row in rows:
-            by_name.setdefault(str(row["item"]), []).append(row)
-        for item in items:
-            if same := by_name.get(str(item.name)):
-                yield item, same.pop(0)
-            else:
-                result.add(f"item {item.name}: has no row in {task.out}")
-        for name, left in by_name.items():
-            for _ in left:
-                result.add(f"item {name}: not in {task.given}, or more often in {task.out}")
-        return
-    for number, (item, row) in enumerate(zip_longest(items, rows), 1):
-        if item is None or row is None or str(row["item"]) != str(item.name):
-            actual = "missing" if row is None else f"item {row['item']}"
-            wanted = "no row" if item is None else f"item {item.name}"
-            result.add(f"row {number}: is {actual}; expected {wanted}")
+    def _pairs(self, items: Items) -> Iterator[Pair]:
+        """Each item with its row. An item without a row, or a row without an item, is a difference."""
+        rows = output.read(self.out, items.settings)
+        if not self._in_order:
+            by_name: dict[str, list[Row]] = {}
+            for row in rows:
+                by_name.setdefault(str(row["item"]), []).append(row)
+            for item in items:
+                if same := by_name.get(str(item.name)):
+                    yield item, same.pop(0)
+                else:
+                    self._differs(f"item {item.name}: has no row in {self.out}")
+            for name, left in by_name.items():
+                for _ in left:
+                    self._differs(f"item {name}: not in {self.given}, or more often in {self.out}")
             return
-        yield item, row
+        for number, (item, row) in enumerate(zip_longest(items, rows), 1):
+            if item is None or row is None or str(row["item"]) != str(item.name):
+                actual = "missing" if row is None else f"item {row['item']}"
+                wanted = "no row" if item is None else f"item {item.name}"
+                self._differs(f"row {number}: is {actual}; expected {wanted}")
+                return
+            yield item, row
+
+    def _compare(self, item: Item, row: Row, line: bytes) -> None:
+        new = output.row_of(line, self.out, self.settings)
+        if self.out.suffix.lower() in output.TABLES and "value" in row:
+            new["value"] = output.as_text(new.get("value")) or ""
+        if "error" in row and "error" in new:
+            row = _with_path(row, new["error"], self.given)
+        names = ("error", "text", "finish", "receipt", "value", "line")
+        wrong = next((name for name in names if row.get(name) != new.get(name)), None)
+        if wrong is not None:
+            self._differs(f"item {item.name}: {_difference(wrong, row.get(wrong), new.get(wrong))}")
 
 
 def _sampled(pairs: Iterator[Pair], total: int, count: int, seed: int) -> Iterator[Pair]:
@@ -124,18 +123,6 @@ def _windows(pairs: Iterator[Pair], expected: dict[int, list[Pair]]) -> Iterator
     for window in run.gathered(item for item, _ in left):
         expected[window.first] = list(islice(right, len(window.items)))
         yield window
-
-
-def _compare(task: Replay, settings: Settings, item: Item, row: Row, line: bytes, result: Result) -> None:
-    new = output.row_of(line, task.out, settings)
-    if task.out.suffix.lower() in output.TABLES and "value" in row:
-        new["value"] = output.as_text(new.get("value")) or ""
-    if "error" in row and "error" in new:
-        row = _with_path(row, new["error"], task.given)
-    names = ("error", "text", "finish", "receipt", "value", "line")
-    wrong = next((name for name in names if row.get(name) != new.get(name)), None)
-    if wrong is not None:
-        result.add(f"item {item.name}: {_difference(wrong, row.get(wrong), new.get(wrong))}")
 
 
 def _with_path(row: Row, error: str, given: Path) -> Row:

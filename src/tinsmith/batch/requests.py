@@ -74,34 +74,31 @@ class RequestBuilder:
         self, messages: Messages, settings: Settings, constraint: Constraint | None, box: Toolbox | None = None
     ) -> Request:
         thinking = self.settings.thinking if box is None else None
+        messages = normalized(messages)
+        if images_in(messages):
+            self.model.check_vision()
 
         def render() -> tuple[list[int], bool]:
-            return answer_prompt(self.model, self._read(messages), box, constraint, thinking, self.adapter)
+            told = decode_images(messages, self.settings.images)
+            return answer_prompt(self.model, told, box, constraint, thinking, self.adapter)
 
         tokens, thinks = render()
         if isinstance(tokens, ImagePrompt):  # a session that needs the pixels renders the prompt again
             later(tokens, lambda: render()[0])
         return Request(self._token_request(tokens, settings, constraint), box, thinks)
 
-    def _read(self, messages: Messages) -> Any:
-        """The messages with decoded images."""
-        messages = normalized(messages)
-        if images_in(messages):
-            self.model.check_vision()
-        return decode_images(messages, self.settings.images)
-
     def _openai_requests(self, messages: Any, body: Mapping[str, Any]) -> list[Request]:
-        settings, offer, extras = openai.settings_of(body, self.settings)
-        if extras != openai.Extras() and self.settings.shape != "openai":
+        settings, offer, count, tops = openai.settings_of(body, self.settings)
+        if (count, tops) != (1, None) and self.settings.shape != "openai":
             raise InputError('"n" and "logprobs" need OpenAI\'s format; leave --shape rows out')
         request = self._openai_request([_plain(one) for one in messages], settings, offer)
         tokens, sampling = request.token_request, request.token_request.sampling
-        seeds = ((sampling.seed + number) % (1 << 64) for number in range(extras.answers))
+        seeds = ((sampling.seed + number) % (1 << 64) for number in range(count))
         return [
             replace(
                 request,
-                token_request=replace(tokens, tops=extras.tops or 0, sampling=replace(sampling, seed=seed)),
-                with_choices=extras.tops is not None,
+                token_request=replace(tokens, tops=tops or 0, sampling=replace(sampling, seed=seed)),
+                with_choices=tops is not None,
             )
             for seed in seeds
         ]

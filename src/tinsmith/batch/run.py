@@ -16,7 +16,7 @@ from tinsmith.batch import output
 from tinsmith.batch.engine import Counts, Window, WindowResult
 from tinsmith.batch.executors import Executor
 from tinsmith.batch.items import Item, Items, open_items
-from tinsmith.batch.journal import Journal, Spans
+from tinsmith.batch.journal import Journal
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError
 from tinsmith.formats.model_files import model_digest
@@ -74,7 +74,7 @@ def run(batch: Batch, start_executor: Callable[[Settings], Executor], display: D
         display.line(_opening(items, total, journal.counts.items))
         with display.bar("items", total) as bar:
             rate = Rate(journal.counts)
-            for done in answered(windows(items, journal.spans, rate), executor, batch.order):
+            for done in answered(windows(items, journal.finished, rate), executor, batch.order):
                 journal.add(done)
                 rate.update(journal.counts, bar)
         changed = next((path for path, mark in before.items() if _mark(path) != mark), None)
@@ -177,12 +177,15 @@ def gathered(items: Iterable[Item]) -> Iterator[Window]:
         first += len(window)
 
 
-def windows(items: Items, spans: Spans, rate: Rate) -> Iterator[Window]:
+def windows(items: Items, finished: Iterable[range], rate: Rate) -> Iterator[Window]:
     """Windows of consecutive unfinished items."""
+    ahead = deque(sorted(finished, key=lambda places: places.start))
     window: list[Item] = []
     first = most = characters = 0
     for place, (number, row) in enumerate(items.rows()):
-        is_done = place in spans
+        while ahead and ahead[0].stop <= place:
+            ahead.popleft()
+        is_done = bool(ahead) and place in ahead[0]
         if window and (is_done or len(window) == most or characters > _CHARACTERS):
             yield Window(first, window)
             window = []

@@ -112,25 +112,24 @@ def run(args: Args) -> int:
 def _check(args: Args) -> int:
     """0 where all answers that are computed again are equal, 1 where some are not."""
     from tinsmith.batch.executors import WorkerConfig
-    from tinsmith.batch.replay import SHOWN, Replay, replay
+    from tinsmith.batch.replay import SHOWN, Replay
 
-    sample = Replay(args.out, Path(args.file), args.given, args.sample or CHECKED, args.seed)
-    settings, header = sample.header()
-    of_file = {name: value for name, value in header["file"].items() if name != "sha256"}
+    replay = Replay(args.out, Path(args.file), args.given)
     job = WorkerConfig(
         file=Path(args.file),
-        settings=settings,
-        loading=values(args, *LOADING) | of_file,
-        adapters=_paths(settings.adapters or {}),
+        settings=replay.settings,
+        loading=values(args, *LOADING) | replay.file_options,
+        adapters=_paths(replay.settings.adapters or {}),
     )
-    result = replay(sample, lambda: _local(job, args.workers), progress.display())
-    for line in result.listed:
+    sample = args.sample or CHECKED
+    replay.run(sample, args.seed, lambda: _local(job, args.workers), progress.display())
+    for line in replay.listed:
         print(shown(line))
-    if result.differ > SHOWN:
-        print(f"… and {result.differ - SHOWN} more")
-    equal = "all equal" if not result.differ else f"{result.differ} differ"
-    print(f"{args.out}: {result.items} answers computed again, {equal}")
-    return int(result.differ > 0)
+    if replay.differ > SHOWN:
+        print(f"… and {replay.differ - SHOWN} more")
+    equal = "all equal" if not replay.differ else f"{replay.differ} differ"
+    print(f"{args.out}: {replay.items} answers computed again, {equal}")
+    return int(replay.differ > 0)
 
 
 def _paths(names: Iterable[str]) -> dict[str, str]:

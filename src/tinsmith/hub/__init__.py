@@ -46,7 +46,8 @@ def pull(
     """
     folder = Path(cache) if cache else cache_folder()
     if offline is None:
-        offline = _offline()
+        set_to = [os.environ.get(key, "0") for key in ("TINSMITH_OFFLINE", "HF_HUB_OFFLINE")]
+        offline = any(value not in ("", "0") for value in set_to)
     entry = catalog().get(name)
     if entry is not None and entry.wheel is not None:
         if revision is not None or accept:
@@ -98,10 +99,6 @@ def here(entry: Entry) -> Path | None:
     if entry.wheel is not None:
         return wheels.here(entry, entry.wheel, cache_folder())
     return repositories.here(repositories.wanted(entry.name, entry, None), _lock(cache_folder()))
-
-
-def _offline() -> bool:
-    return any(os.environ.get(key, "0") not in ("", "0") for key in ("TINSMITH_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def places() -> tuple[Path, Path]:

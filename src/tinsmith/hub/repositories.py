@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -84,26 +82,17 @@ def here(model: Wanted, lock: Path) -> Path | None:
 def _snapshot(model: Wanted, recorded: dict[str, Any] | None, offline: bool) -> Path:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when huggingface_hub is imported
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import errors, snapshot_download
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "train") from error
     commit = recorded["commit"] if recorded else None
     revision = commit or model.revision
-    with _translated_errors(model, commit, offline):
+    try:
         return Path(
             snapshot_download(
                 model.repository, revision=revision, local_files_only=offline, allow_patterns=FILES
             )
         )
-
-
-@contextmanager
-def _translated_errors(model: Wanted, commit: str | None, offline: bool) -> Iterator[None]:
-    """The hub's errors as tinsmith's. commit: the recorded one."""
-    from huggingface_hub import errors
-
-    try:
-        yield
     except errors.HFValidationError as error:
         raise InputError(f"{model.name}: is no name of the hub: {error}; write hf:org/name") from error
     except errors.LocalEntryNotFoundError as error:

@@ -14,8 +14,7 @@ from tinsmith.pipeline.base import own_template
 from tinsmith.pipeline.examples import columns, split_paths
 from tinsmith.pipeline.recipe.tables import Constraint as Table
 from tinsmith.pipeline.recipe.values import Recipe
-from tinsmith.prepare.check import base as bases
-from tinsmith.prepare.check.rows import Data, Fault, Files, Row, likely_task, read
+from tinsmith.prepare.check.rows import Base, Data, Fault, Files, Row, likely_task, read
 from tinsmith.prepare.check.rules import Rules
 from tinsmith.system import files
 from tinsmith.tasks import Task
@@ -30,7 +29,7 @@ def of_files(
     if labels and table.source is None:
         table = Table(choices=tuple(labels))
     rules = _rules(table, Path(), rows, kind, labels)
-    model = bases.read(hub.pull(base)) if base else None
+    model = Base.read(hub.pull(base)) if base else None
     return Data(rows, faults, kind, rules, model, length)
 
 
@@ -74,7 +73,7 @@ def _rules(
     )
 
 
-def _base(recipe: Recipe) -> bases.Base | None:
+def _base(recipe: Recipe) -> Base | None:
     """None for a model from scratch, which has no tokens yet, and for one that needs a network."""
     if recipe.base is None:
         return None
@@ -85,4 +84,4 @@ def _base(recipe: Recipe) -> bases.Base | None:
     spec = models.load(path)
     template = own_template(recipe, spec) or spec.chat_template
     settled = prepared.settled(recipe, template) if template else None
-    return bases.read(path, recipe.data.system, settled)
+    return Base.read(path, recipe.data.system, settled)

@@ -112,20 +112,21 @@ class AnswerStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def sse(value: Any, event: str | None = None) -> bytes:
-    return (f"event: {event}\n" if event else "").encode() + b"data: " + json_line(value) + b"\n\n"
+def sse(value: dict[str, Any]) -> bytes:
+    """An event, named by its type if it has one."""
+    name = f"event: {value['type']}\n" if "type" in value else ""
+    return name.encode() + b"data: " + json_line(value) + b"\n\n"
 
 
 async def sse_events(
     stream: AsyncGenerator[dict[str, Any], None], last: bytes = b""
 ) -> AsyncGenerator[bytes, None]:
-    """Named by their types."""
     async with aclosing(stream) as events:
         async for event in events:
-            yield sse(event, event["type"])
+            yield sse(event)
     if last:
         yield last
 
 
-def sse_error(request: ApiRequest, event: str | None = None) -> Callable[[ApiError], bytes]:
-    return lambda error: sse(error_format(request.http.url.path)(error), event)
+def sse_error(request: ApiRequest) -> Callable[[ApiError], bytes]:
+    return lambda error: sse(error_format(request.http.url.path)(error))

@@ -14,7 +14,7 @@ from typing import Any
 from tinsmith.chat.tool_formats import Call
 from tinsmith.errors import InputError
 from tinsmith.runtime.choice import TokenChoice, token_shown
-from tinsmith.runtime.generation import Completion, Route, TokenRequest
+from tinsmith.runtime.generation import Completion, Route
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import images_in
 from tinsmith.runtime.loaded import Loaded
@@ -46,7 +46,7 @@ class Answer:
 
     def __init__(self, index: int, request: GenerationRequest, prepared: Prepared) -> None:
         """index: among all answers."""
-        self.index, self.request, self.prompt_tokens = index, request, len(prepared.tokens)
+        self.index, self.request, self.prompt_tokens = index, request, len(prepared.token_request.tokens)
         self.started = False
         self.thinking = self.text = self.finish = ""
         self.choices: list[TokenChoice] = []
@@ -148,16 +148,15 @@ class Answers:
                     return
             request = replace(request, ref=ref)
             prepared = await prepare(state, request)
-        token_request = _token_request(state, request, prepared)
         state.check_in_flight(request.client, ref.worker, request.answers)
         for k in range(request.answers):
-            sampling = replace(token_request.sampling, seed=(self.seed + k) % (1 << 64))
+            sampling = replace(prepared.token_request.sampling, seed=(self.seed + k) % (1 << 64))
             answer = Answer(len(self.all), request, prepared)
-            deliver = partial(self._deliver, answer)
-            answer.handle = state.submit(ref.worker, replace(token_request, sampling=sampling), deliver)
+            token_request = replace(prepared.token_request, sampling=sampling)
+            answer.handle = state.submit(ref.worker, token_request, partial(self._deliver, answer))
             answers.append(answer)
-            if isinstance(prepared.tokens, ImagePrompt) and ref.served.images is not None:
-                ref.served.images.hold(prepared.tokens, answer.handle)
+            if isinstance(token_request.tokens, ImagePrompt) and ref.served.images is not None:
+                ref.served.images.hold(token_request.tokens, answer.handle)
 
     def _deliver(self, answer: Answer, update: Update | Exception) -> None:
         self._updates.put_nowait((answer, update))
@@ -215,23 +214,6 @@ async def _route(request: GenerationRequest) -> Route:
     start = partial(forward.route, ref.served, request.messages)
     route: Route = await ref.worker.run_sliced(request.client, start)
     return route
-
-
-def _token_request(state: AppState, request: GenerationRequest, prepared: Prepared) -> TokenRequest:
-    ref, room = request.ref, prepared.room
-    least = ref.model.least(prepared.constraint, ref.adapter)
-    return TokenRequest(
-        tokens=prepared.tokens,
-        applied=ref.model.applied(ref.adapter),
-        constraint=ref.skill.constraint_for(prepared.constraint),
-        least=least,
-        max_tokens=min(request.max_tokens or room, state.limits.tokens or room, room),
-        sampling=replace(request.sampling, confidence=least is not None or request.record),
-        stop=tuple(request.stop),
-        tops=request.tops,
-        record=True,
-        scope=request.client,
-    )
 
 
 def record_usage(request: ApiRequest, answers: Answers) -> Usage:

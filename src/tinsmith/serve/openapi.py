@@ -29,6 +29,7 @@ _ERRORS = {
 
 def document(endpoints: Sequence[Endpoint], models: Sequence[str]) -> dict[str, Any]:
     """models: their names."""
+    names = {"type": "string", "enum": list(models)}
     bodies = [one.body for one in endpoints if one.body is not None]
     references, described = models_json_schema(
         [(body, "validation") for body in bodies], ref_template=_DEFINITIONS + "{model}"
@@ -38,11 +39,12 @@ def document(endpoints: Sequence[Endpoint], models: Sequence[str]) -> dict[str, 
     for one in endpoints:
         path = re.sub(r"\{(\w+):\w+\}", r"{\1}", one.path)
         schema = None if one.body is None else references[one.body, "validation"]
-        paths.setdefault(path, {})[one.method.lower()] = _operation(one, path, schema, models)
+        paths.setdefault(path, {})[one.method.lower()] = _operation(one, path, schema, names)
     for body in bodies:
         schema = schemas[references[body, "validation"]["$ref"].removeprefix(_DEFINITIONS)]
         if "model" in schema["properties"]:
-            schema["properties"]["model"] = _model(schema, models)
+            is_required = "model" in schema.get("required", ())
+            schema["properties"]["model"] = names if is_required else {"anyOf": [names, {"type": "null"}]}
     result = {
         "openapi": "3.1.0",
         "info": {"title": "tinsmith", "version": _core.VERSION},
@@ -53,8 +55,8 @@ def document(endpoints: Sequence[Endpoint], models: Sequence[str]) -> dict[str, 
     return dict(json.loads(json.dumps(result).replace("tinsmith__serve__api__", "")))
 
 
-def _operation(one: Endpoint, path: str, body: dict[str, Any] | None, models: Sequence[str]) -> dict[str, Any]:
-    """body: a reference to its schema."""
+def _operation(one: Endpoint, path: str, body: dict[str, Any] | None, names: dict[str, Any]) -> dict[str, Any]:
+    """body: a reference to its schema. names: the schema of a model's name."""
     media = (one.media, one.stream) if one.stream else (one.media,)
     operation: dict[str, Any] = {
         "summary": one.summary,
@@ -70,22 +72,12 @@ def _operation(one: Endpoint, path: str, body: dict[str, Any] | None, models: Se
     if not one.public:
         operation["security"] = [{"key": []}, {}]
     if "{name}" in path:
-        operation["parameters"] = [_parameter("name", "path", models, required=True)]
+        operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": names}]
     if one.path in ("/tinsmith/about", "/tinsmith/report"):
-        operation["parameters"] = [_parameter("model", "query", models)]
+        operation["parameters"] = [{"name": "model", "in": "query", "required": False, "schema": names}]
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return operation
-
-
-def _model(schema: dict[str, Any], models: Sequence[str]) -> dict[str, Any]:
-    names: dict[str, Any] = {"type": "string", "enum": list(models)}
-    return names if "model" in schema.get("required", ()) else {"anyOf": [names, {"type": "null"}]}
-
-
-def _parameter(name: str, place: str, models: Sequence[str], required: bool = False) -> dict[str, Any]:
-    schema = {"type": "string", "enum": list(models)}
-    return {"name": name, "in": place, "required": required, "schema": schema}
 
 
 def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:

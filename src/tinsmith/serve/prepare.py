@@ -14,7 +14,7 @@ from tinsmith.constraint.makers import anything
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.calls import Offer, Toolbox, answer_prompt, terms, with_controls
-from tinsmith.runtime.generation import LOOKUP, Sampling
+from tinsmith.runtime.generation import LOOKUP, Sampling, TokenRequest
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import decode_images, images_in
 from tinsmith.runtime.loaded import Loaded
@@ -34,7 +34,7 @@ class OutputSchema:
     """param: the request's field."""
 
     schema: Any
-    param: str = "response_format"
+    param: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +62,9 @@ class GenerationRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    tokens: list[int]  # of the prompt, with the rows of its images
+    token_request: TokenRequest  # with the rows of the prompt's images
     thinks: bool  # the prompt begins the answer's thoughts
-    room: int  # tokens that the context has left
     toolbox: Toolbox | None
-    constraint: Constraint | Own | None  # "own": of the model's skill
 
 
 def generation_request(request: ApiRequest, body: Any, options: Any = None, **fields: Any) -> GenerationRequest:
@@ -105,10 +103,10 @@ async def prepare(state: AppState, request: GenerationRequest) -> Prepared:
 
     def work(decoded: GenerationRequest, gone: Event) -> Prepared:
         tokens, thinks = _render(decoded, toolbox, constraint)
-        room = _room(decoded, tokens)
+        token_request = _token_request(state, decoded, tokens, constraint)
         if isinstance(tokens, ImagePrompt) and request.ref.served.images is not None:
             request.ref.served.images.encode(tokens, request.client, gone)
-        return Prepared(tokens=tokens, thinks=thinks, room=room, toolbox=toolbox, constraint=constraint)
+        return Prepared(token_request=token_request, thinks=thinks, toolbox=toolbox)
 
     return await _in_thread(state, request, work)
 
@@ -157,16 +155,29 @@ async def _in_thread(
     return await encoder.run(request.client, decode_and_work)
 
 
-def _room(request: GenerationRequest, tokens: list[int]) -> int:
-    """Tokens that the context has left for the answer."""
+def _token_request(
+    state: AppState, request: GenerationRequest, tokens: list[int], constraint: Constraint | Own | None
+) -> TokenRequest:
     ref = request.ref
-    context = ref.worker.context
-    room = context - prefix_of(ref.model.applied(ref.adapter)) - len(tokens)
+    applied, context = ref.model.applied(ref.adapter), ref.worker.context
+    room = context - prefix_of(applied) - len(tokens)  # tokens that the context has left for the answer
     if room < 1:
         message = f"the prompt has {len(tokens)} tokens and the context {context}; shorten the prompt"
         param = "prompt" if request.prompt is not None else "messages"
         raise ApiError(400, message, param, code="context_length_exceeded")
-    return room
+    least = ref.model.least(constraint, ref.adapter)
+    return TokenRequest(
+        tokens=tokens,
+        applied=applied,
+        constraint=ref.skill.constraint_for(constraint),
+        least=least,
+        max_tokens=min(request.max_tokens or room, state.limits.tokens or room, room),
+        sampling=replace(request.sampling, confidence=least is not None or request.record),
+        stop=tuple(request.stop),
+        tops=request.tops,
+        record=True,
+        scope=request.client,
+    )
 
 
 async def count_prompt_tokens(state: AppState, request: GenerationRequest) -> int:

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -28,7 +29,7 @@ SlicedWork = Iterator[Any]  # yields None after each slice, and at last its resu
 class _SlicedTask:
     client: str
     work: SlicedWork
-    result: asyncio.Future[Any]
+    result: Future[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,11 +154,11 @@ class Worker:
     async def run_sliced(self, client: str, start: Callable[[], SlicedWork]) -> Any:
         """Runs work on the model in slices between the batch's steps; clients take turns."""
         self.check_queue(1 + self._sliced_waiting)
-        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        result = Future[Any]()
         self.call(lambda: self._sliced.put(client, _SlicedTask(client, start(), result)))
         self._sliced_waiting += 1
         try:
-            return await result
+            return await asyncio.wrap_future(result)
         finally:
             self._sliced_waiting -= 1
 
@@ -209,16 +210,17 @@ class Worker:
         task = self._sliced_task = self._sliced_task or self._sliced.next()
         if task is None:
             return
-        try:
-            result = None if task.result.cancelled() else next(task.work)
-        except Exception as error:
-            result = error
-        if result is None and not task.result.cancelled():
-            return
+        with suppress(InvalidStateError):  # the client has disconnected
+            try:
+                result = None if task.result.cancelled() else next(task.work)
+            except Exception as error:
+                task.result.set_exception(error)
+            else:
+                if result is None and not task.result.cancelled():
+                    return
+                task.result.set_result(result)
         self._sliced_task = None
         self._sliced.release(task.client)
-        with suppress(RuntimeError):  # the event loop is closed
-            task.result.get_loop().call_soon_threadsafe(_settle, task.result, result)
 
     def _update(self, job: Job, handle: AnswerHandle) -> Update | Exception:
         if job.done:
@@ -270,12 +272,3 @@ def _publish(updates: list[tuple[AnswerHandle, Update | Exception]]) -> None:
     if updates:
         with suppress(RuntimeError):  # the event loop is closed
             updates[0][0].loop.call_soon_threadsafe(receive)
-
-
-def _settle(future: asyncio.Future[Any], value: Any) -> None:
-    if future.done():
-        return
-    if isinstance(value, Exception):
-        future.set_exception(value)
-    else:
-        future.set_result(value)

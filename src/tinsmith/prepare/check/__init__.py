@@ -32,8 +32,7 @@ class Mend:
     apply: Callable[[Example], Example | None]
 
 
-def drop() -> Mend:
-    return Mend("dropped", lambda example: None)
+DROP = Mend("dropped", lambda example: None)
 
 
 @dataclass(frozen=True)

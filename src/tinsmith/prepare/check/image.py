@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from tinsmith.data.images import ImageSource
 from tinsmith.errors import DataError
-from tinsmith.prepare.check import Check, Finding, drop
+from tinsmith.prepare.check import DROP, Check, Finding
 from tinsmith.prepare.check.rows import Data
 
 _ROW = 8  # bits of the hash per row, and its rows
@@ -32,29 +32,23 @@ class Sketch:
     small: bytes
 
 
-@dataclass(frozen=True)
-class Images:
-    """damaged: rows, each with its image's fault."""
-
-    sketches: list[Sketch]
-    damaged: list[tuple[int, str]]
-
-
 class DamagedImage(Check):
     name, severity = "image", "error"
     title = "images that are cut off or damaged"
     advice = "get them again, or delete the rows"
 
     def find(self, data: Data) -> Iterator[Finding]:
-        for row, message in images(data).damaged:
-            yield self.at(data, row, message, drop())
+        _, damaged = images(data)
+        for row, message in damaged:
+            yield self.at(data, row, message, DROP)
 
 
 CHECKS = (DamagedImage(),)
 
 
 @lru_cache(1)
-def images(data: Data) -> Images:
+def images(data: Data) -> tuple[list[Sketch], list[tuple[int, str]]]:
+    """The distinct images; and rows, each with the fault of its damaged image."""
     rows: dict[str, list[int]] = defaultdict(list)
     known: dict[str, ImageSource] = {}
     for i, row in enumerate(data.rows):
@@ -67,7 +61,7 @@ def images(data: Data) -> Images:
             sketches.append(Sketch(digest, tuple(dict.fromkeys(rows[digest])), *_sketch(image)))
         except DataError as fault:
             damaged += [(i, str(fault)) for i in rows[digest]]
-    return Images(sketches, damaged)
+    return sketches, damaged
 
 
 def _sketch(image: ImageSource) -> tuple[int, bytes]:

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from tinsmith.data.slots import words
-from tinsmith.prepare.check import Check, Finding, drop
+from tinsmith.prepare.check import DROP, Check, Finding
 from tinsmith.prepare.check._texts import quoted
 from tinsmith.prepare.check.rows import Data
 
@@ -33,7 +33,7 @@ class Language(Check):
             texts = [str(getattr(row.example, name)) for row in data.rows]
             for i, language, usual in _others(texts):
                 message = f"the {name} seems to be {language}, not {usual}: {quoted(texts[i])}"
-                yield self.at(data, i, message, drop())
+                yield self.at(data, i, message, DROP)
 
 
 CHECKS = (Language(),)

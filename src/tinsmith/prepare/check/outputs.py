@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
+from tinsmith.data.leaves import leaves
+from tinsmith.data.slots import title
 from tinsmith.errors import InputError
-from tinsmith.prepare.check import Check, Finding, Mend, drop
+from tinsmith.prepare.check import DROP, Check, Finding, Mend
 from tinsmith.prepare.check._texts import changed, quoted
 from tinsmith.prepare.check.rows import Data
-from tinsmith.prepare.check.rules import place
 from tinsmith.system import reading
 from tinsmith.tasks import Task
 
@@ -30,7 +31,7 @@ class Invalid(Check):
                 inner = output[output.find("{") : output.rfind("}") + 1]
                 mend = Mend("text around the JSON was removed", partial(changed, name="output", text=inner))
                 is_json = data.task.parse(inner) is not None
-                yield self.at(data, i, _reason(output, data.task), mend if is_json else drop())
+                yield self.at(data, i, _reason(output, data.task), mend if is_json else DROP)
 
 
 def _reason(output: str, task: Task) -> str:
@@ -71,7 +72,7 @@ class Forbidden(Check):
             if departure is None:
                 continue
             if not isinstance(value, dict | list):
-                yield self.at(data, i, f"{quoted(output)} is not allowed: {departure}", drop())
+                yield self.at(data, i, f"{quoted(output)} is not allowed: {departure}", DROP)
                 continue
             written = rules.written(value)
             departure = rules.departure(written)
@@ -81,9 +82,9 @@ class Forbidden(Check):
                 mend = Mend("the output was written as the constraint has it", rewrite)
                 yield self.at(data, i, message, mend)
                 continue
-            at = place(written, departure.at)
-            subject = f"{at[0]}: {at[1]}" if at else quoted(written)
-            yield self.at(data, i, f"{subject} is not allowed: {departure}", drop())
+            at = next((leaf for leaf in leaves(written) if departure.at <= leaf.end), None)
+            subject = f"{title(at.path)}: {written[at.start : at.end]}" if at else quoted(written)
+            yield self.at(data, i, f"{subject} is not allowed: {departure}", DROP)
 
 
 _WORDS = 8  # least words of a text with sentences
@@ -106,7 +107,7 @@ class Truncated(Check):
         if len(cut) <= (1 - _SHARE) * len(long):
             found.update(cut)
         for i in sorted(found):
-            yield self.at(data, i, f'the output ends with "…{data.rows[i].example.output[-40:]}"', drop())
+            yield self.at(data, i, f'the output ends with "…{data.rows[i].example.output[-40:]}"', DROP)
 
 
 _CANNOT = r"(?:can['’]?t|cannot|can not|won['’]?t|(?:am|['’]m) (?:unable|not able) to)"
@@ -132,7 +133,7 @@ class Refusal(Check):
         for i, row in enumerate(data.rows):
             output = row.example.output
             if found := _REFUSAL.search(output[:_WITHIN]):
-                yield self.at(data, i, f"{quoted(found[0])} in the output: {quoted(output)}", drop())
+                yield self.at(data, i, f"{quoted(found[0])} in the output: {quoted(output)}", DROP)
 
 
 CHECKS = (Invalid(), Forbidden(), Truncated(), Refusal())

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import ClassVar
 
 from tinsmith.data.splits import SPLITS
-from tinsmith.prepare.check import NAMED, Check, Finding, Severity, drop
+from tinsmith.prepare.check import DROP, NAMED, Check, Finding, Severity
 from tinsmith.prepare.check._near import pairs
 from tinsmith.prepare.check._texts import quoted, quoted_input
 from tinsmith.prepare.check.image import Sketch, images, near
@@ -33,7 +33,7 @@ class Duplicate(Check):
                 message = f"{given} is nearly {other} at {first.where}"
                 if self.same:
                     message = f"{given} also occurs at {first.where}, with the same output"
-                yield self.at(data, pair.second, message, drop(), also=(first.where,))
+                yield self.at(data, pair.second, message, DROP, also=(first.where,))
 
 
 class NearDuplicate(Duplicate):
@@ -70,7 +70,7 @@ class Leak(Check):
             )
             also = tuple(dict.fromkeys(data.rows[one].where for one, _ in matches))
             severity: Severity = "error" if word == IS else "warning"
-            yield self.at(data, row, message, drop(), also=also, severity=severity)
+            yield self.at(data, row, message, DROP, also=also, severity=severity)
 
     def described(self, data: Data, row: int) -> str:
         return quoted_input(data.rows[row].example)
@@ -102,7 +102,7 @@ class ImageLeak(Leak):
         return ", ".join(image.name for image in data.rows[row].example.images)
 
     def matches(self, data: Data) -> Iterator[Match]:
-        sketches = images(data).sketches
+        sketches, _ = images(data)
         for one in sketches:
             yield from _matches(data, one, one, IS)
         for one, other in near(sketches):
@@ -159,7 +159,7 @@ class Contradiction(Check):
             f"{quoted_input(one.example)} is answered {quoted(one.example.output)}, and "
             f"{quoted(first.example.output)}, {most}at {first.where}"
         )
-        return self.at(data, row, message, drop(), also=tuple(data.rows[other].where for other in others))
+        return self.at(data, row, message, DROP, also=tuple(data.rows[other].where for other in others))
 
 
 def _as_good(data: Data, a: int, b: int) -> bool:

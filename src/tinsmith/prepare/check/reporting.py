@@ -18,9 +18,10 @@ PAGE = Path(__file__).with_name("page.html.j2")
 
 def as_json(report: Report) -> dict[str, Any]:
     data = report.data
+    counts = Counter((str(one.path), one.split) for one in data.places)
     return {
         "rows": len(data.rows) + len(data.faults),
-        "files": _files(report),
+        "files": [{"path": path, "split": split, "rows": rows} for (path, split), rows in counts.items()],
         "task": data.task.name,
         "counts": {severity: report.count(severity) for severity in SEVERITIES},
         "kinds": {
@@ -36,12 +37,6 @@ def as_json(report: Report) -> dict[str, Any]:
         "skipped": report.skipped,
         "seconds": round(report.seconds, 3),
     }
-
-
-def _files(report: Report) -> list[dict[str, Any]]:
-    data = report.data
-    counts = Counter((str(one.path), one.split) for one in data.places)
-    return [{"path": path, "split": split, "rows": rows} for (path, split), rows in counts.items()]
 
 
 def summary(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""The checked rows, with their splits, task, constraint and base."""
+"""The checked rows, with their splits, task, constraint and the base's tokens."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinsmith import tasks
+from tinsmith import _core, models, tasks
+from tinsmith.compiler import build_words
 from tinsmith.data.readers import Example
 from tinsmith.data.shapes import Named, open_examples
 from tinsmith.errors import DataError
 from tinsmith.prepare.check._texts import fold
 from tinsmith.prepare.check.rules import Rules
+from tinsmith.runtime.model import Model
 from tinsmith.tasks import Task
 
-if TYPE_CHECKING:
-    from tinsmith.prepare.check.base import Base
-
 Files = Sequence[tuple[str, Path]]  # splits and paths
+_SHORTEST = 3  # characters of a special token; texts may have shorter ones by accident
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,34 @@ class Fault:
     where: str
     message: str
     empty: bool = False
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base's tokens, without its weights. special: the texts of the vocabulary's control tokens. system: the
+    system message of every example."""
+
+    model: Model
+    special: tuple[str, ...]
+    system: str = ""
+
+    @classmethod
+    def read(cls, path: Path, system: str = "", template: str | None = None) -> Base:
+        """template: the chat template with a recipe's settings; None for the base's own."""
+        spec = models.load(path)
+        facts = {"name": path.name, "family": spec.family, "parameters": spec.parameters, "tensors": {}}
+        image = build_words(spec.tokenizer, template or spec.chat_template, spec.hyper.context, facts)
+        vocabulary = zip(spec.tokenizer.tokens, spec.tokenizer.types, strict=True)
+        special = {token for token, kind in vocabulary if kind == "control" and len(token) >= _SHORTEST}
+        return cls(Model(_core.Model(image), image, 1), tuple(sorted(special)), system)
+
+    def tokens(self, example: Example, task: Task) -> int:
+        """The number of tokens of prompt and answer, with the end token."""
+        if self.model.can_chat:
+            prompt = len(self.model.render(task.messages(example, self.system)))
+        else:
+            prompt = len(self.model.tokenize(example.input, bos=True))
+        return prompt + len(self.model.tokenize(example.output)) + 1
 
 
 @dataclass(eq=False)  # hashable, for caches of results that several checks share

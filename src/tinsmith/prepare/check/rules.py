@@ -9,8 +9,6 @@ from functools import cached_property
 from typing import Any
 
 from tinsmith.chat.tool_formats.kinds import resolved
-from tinsmith.data.leaves import leaves
-from tinsmith.data.slots import title
 from tinsmith.prepare.allowed import Checker, Departure, bytes_model
 
 SEPARATORS = {"compact": (",", ":"), "spaced": (", ", ": "), "free": (",", ":")}
@@ -59,11 +57,3 @@ def _ordered(value: Any, schema: Any, root: Any) -> Any:
     properties = schema.get("properties", {})
     keys = [*(key for key in properties if key in value), *(key for key in value if key not in properties)]
     return {key: _ordered(value[key], properties.get(key), root) for key in keys}
-
-
-def place(text: str, at: int) -> tuple[str, str] | None:
-    """Path and literal of the JSON value at or after a character; None without one."""
-    for leaf in leaves(text):
-        if at <= leaf.end:
-            return title(leaf.path), text[leaf.start : leaf.end]
-    return None

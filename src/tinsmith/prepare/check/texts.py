@@ -10,7 +10,7 @@ import ftfy
 from ftfy.badness import is_bad
 
 from tinsmith.data.readers import Example
-from tinsmith.prepare.check import Check, Finding, Mend, drop
+from tinsmith.prepare.check import DROP, Check, Finding, Mend
 from tinsmith.prepare.check._texts import changed, quoted
 from tinsmith.prepare.check.rows import Data
 
@@ -28,7 +28,7 @@ class Encoding(Check):
         for i, row in enumerate(data.rows):
             for name, text in (("input", row.example.input), ("output", row.example.output)):
                 if _LOST in text:
-                    yield self.at(data, i, f"the {name} has lost characters: {quoted(text)}", drop())
+                    yield self.at(data, i, f"the {name} has lost characters: {quoted(text)}", DROP)
                 elif (new := _mended(text)) != text:
                     message = f"the {name} is damaged: {quoted(text)}; it should be {quoted(new)}"
                     yield self.at(data, i, message, _mend(name))

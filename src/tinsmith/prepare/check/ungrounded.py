@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from tinsmith.data.leaves import Leaf
 from tinsmith.data.slots import Statistics, argument, key, title
-from tinsmith.prepare.check import Check, Finding, drop
+from tinsmith.prepare.check import DROP, Check, Finding
 from tinsmith.prepare.check._texts import quoted
 from tinsmith.prepare.check.rows import Data
 
@@ -50,7 +50,7 @@ class Ungrounded(Check):
                     f"{title(leaf.path)} is {quoted(str(leaf.value))}, which the input does not say: "
                     f"{quoted(data.rows[i].example.input)}"
                 )
-                yield self.at(data, i, message, drop())
+                yield self.at(data, i, message, DROP)
 
 
 CHECKS = (Ungrounded(),)

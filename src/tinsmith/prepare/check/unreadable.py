@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from tinsmith.prepare.check import Check, Finding, drop
+from tinsmith.prepare.check import DROP, Check, Finding
 from tinsmith.prepare.check._texts import quoted_input
 from tinsmith.prepare.check.rows import Data
 
@@ -19,7 +19,7 @@ class Unreadable(Check):
     def find(self, data: Data) -> Iterator[Finding]:
         for fault in data.faults:
             if fault.empty == self.empty:
-                yield Finding(self.name, self.severity, fault.where, fault.message, mend=drop())
+                yield Finding(self.name, self.severity, fault.where, fault.message, mend=DROP)
 
 
 class Empty(Unreadable):
@@ -43,7 +43,7 @@ class TooLong(Check):
             tokens = data.base.tokens(row.example, data.task)
             if tokens > data.length:
                 message = f"{tokens:,} tokens, of at most {data.length:,}: {quoted_input(row.example)}"
-                yield self.at(data, i, message, drop())
+                yield self.at(data, i, message, DROP)
 
 
 CHECKS = (Empty(), Unreadable(), TooLong())

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from tinsmith.prepare.check.mending import json_lines
 
 # In the order of a run.
 REASONS = {
@@ -37,15 +33,5 @@ class Dropped:
     message: str
     row: dict[str, Any] | None = None
 
-
-def lines(dropped: Iterable[Dropped]) -> str:
-    """As JSON lines."""
-    return json_lines(
-        {key: value for key, value in asdict(one).items() if value is not None} for one in dropped
-    )
-
-
-def counts(dropped: Sequence[Dropped]) -> dict[str, int]:
-    """By reason, in their order."""
-    seen = Counter(one.reason for one in dropped)
-    return {reason: seen[reason] for reason in REASONS if seen[reason]}
+    def as_json(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if value is not None}

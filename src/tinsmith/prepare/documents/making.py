@@ -15,11 +15,10 @@ from tinsmith.data.readers import Example, Where
 from tinsmith.data.splits import LEARNED, SPLITS, divide, normalize
 from tinsmith.errors import InputError
 from tinsmith.prepare import check, starting
-from tinsmith.prepare.check import base as bases
 from tinsmith.prepare.check import mending
-from tinsmith.prepare.check.rows import Data, Row
-from tinsmith.prepare.documents import dropping, passages, teachers, writing
-from tinsmith.prepare.documents.dropping import Dropped
+from tinsmith.prepare.check.rows import Base, Data, Row
+from tinsmith.prepare.documents import passages, teachers, writing
+from tinsmith.prepare.documents.dropping import REASONS, Dropped
 from tinsmith.prepare.documents.teachers import Teacher, weakness
 from tinsmith.prepare.documents.writing import Terms, Writer
 from tinsmith.system import files
@@ -68,7 +67,7 @@ class Made:
         ]
         if facts["dropped"]:
             lines.append(f"left out, as {DROPPED} lists:")
-            lines += [f"{count:6} {dropping.REASONS[reason]}" for reason, count in facts["dropped"].items()]
+            lines += [f"{count:6} {REASONS[reason]}" for reason, count in facts["dropped"].items()]
         return lines
 
 
@@ -83,8 +82,9 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
     asked = list(teachers.ask(cut, writer, plan.terms, teacher, plan.seed, kept, display))
     written = _written(writer, plan.terms, asked, dropped)
     rows = _checked(_unambiguous(written, dropped), plan, dropped)
-    files.write_text(plan.out / DROPPED, dropping.lines(dropped))
+    files.write_text(plan.out / DROPPED, mending.json_lines(one.as_json() for one in dropped))
     splits = _divided(rows, plan)
+    left_out = Counter(one.reason for one in dropped)
     facts = {
         "teacher": teacher.name,
         "warning": weakness(teacher),
@@ -97,7 +97,7 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
         "kept": len(rows),
         "examples": {split: len(kept) for split, kept in splits.items()},
         "parts": dict(Counter(one.part for kept in splits.values() for one in kept if one.part)),
-        "dropped": dropping.counts(dropped),
+        "dropped": {reason: count for reason in REASONS if (count := left_out[reason])},
     }
     return Made(_write(plan, splits, facts), facts)
 
@@ -138,7 +138,7 @@ def _checked(rows: Sequence[Example], plan: Plan, dropped: list[Dropped]) -> lis
         rows=[Row(LEARNED, plan.folder, one) for one in rows],
         faults=[],
         task=tasks.by_name(plan.task),
-        base=bases.read(plan.base_path),
+        base=Base.read(plan.base_path),
         length=max_length(plan),
     )
     kept, changes = mending.mend(check.run(data))

@@ -77,9 +77,8 @@ def read(folder: Path, length: int = LENGTH) -> tuple[list[Passage], list[Droppe
             long.append(one)
     kept = _distinct(long, dropped)
     if not kept:
-        raise InputError(
-            f"{folder}: has no passage for a question ({_why(dropped)}); give a folder of documents"
-        )
+        why = f"{dropped[0].where}: {dropped[0].message}" if dropped else "it is empty"
+        raise InputError(f"{folder}: has no passage for a question ({why}); give a folder of documents")
     return kept, dropped
 
 
@@ -172,7 +171,3 @@ def _distinct(passages: Sequence[Passage], dropped: list[Dropped]) -> list[Passa
             other = passages[head[texts[place]]]
             dropped.append(Dropped("repeated", one.where, f"nearly equals the passage at {other.where}"))
     return [one for place, one in enumerate(passages) if head[texts[place]] == place]
-
-
-def _why(dropped: Sequence[Dropped]) -> str:
-    return f"{dropped[0].where}: {dropped[0].message}" if dropped else "it is empty"

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -98,16 +99,9 @@ class TemplateSwitch(Body):
     enable_thinking: bool | None = None
 
 
-class ChatBody(fields.SamplingFields, common.CommonFields):
-    model: Name
+class ChatBody(common.AnswerFields, common.CommonFields):
     messages: NonEmpty[Message]
-    max_tokens: fields.Count | None = None
     max_completion_tokens: fields.Count | None = None
-    n: Annotated[int, Field(ge=1, le=128)] | None = None
-    seed: fields.Seed | None = None
-    stop: fields.Stop | None = None
-    stream: bool | None = None
-    stream_options: common.StreamOptions | None = None
     logprobs: bool | None = None
     top_logprobs: fields.TopCount | None = None
     tools: fields.Tools[common.FunctionTool] | None = None
@@ -177,25 +171,28 @@ async def chat(request: ApiRequest, body: ChatBody) -> Response:
     if body.stream:
         pieces, kind = _stream(body, answers), "chat.completion.chunk"
         return common.stream(request, answers, "chatcmpl", kind, pieces, body.stream_options)
-    choices = [_choice(body, one) for one in await answers.collect()]
-    return common.reply(request, answers, "chatcmpl", "chat.completion", choices or [_refusal(answers)])
+    choices = [_answer(body, one) for one in await answers.collect()]
+    if not choices:  # the router chose no adapter
+        message = {"role": "assistant", "content": None, "refusal": answers.refusal}
+        choices.append(_choice("message", 0, message, "stop"))
+    return common.reply(request, answers, "chatcmpl", "chat.completion", choices)
 
 
-def _choice(body: ChatBody, answer: Answer) -> dict[str, Any]:
+def _choice(
+    kind: Literal["message", "delta"], index: int, value: dict[str, Any], finish: str | None, **more: Any
+) -> dict[str, Any]:
+    return {"index": index, kind: value, "logprobs": None, "finish_reason": finish, **more}
+
+
+def _answer(body: ChatBody, answer: Answer) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     if answer.thinking:
         message["reasoning_content"] = answer.thinking
     if answer.calls:
         calls = [_call(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in answer.calls]
         message |= {"content": answer.text or None, "tool_calls": calls}
-    choice: dict[str, Any] = {"index": answer.index, "message": message, "logprobs": None}
-    return {**choice, "finish_reason": _finish_reason(answer), **_details(body, answer, answer.choices)}
-
-
-def _refusal(answers: Answers) -> dict[str, Any]:
-    """The answer where the router chose no adapter."""
-    message = {"role": "assistant", "content": None, "refusal": answers.refusal}
-    return {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    details = _details(body, answer, answer.choices)
+    return _choice("message", answer.index, message, _finish_reason(answer), **details)
 
 
 def _call(name: str, arguments: str) -> dict[str, Any]:
@@ -228,18 +225,16 @@ def _finish_reason(answer: Answer) -> str:
 
 
 async def _stream(body: ChatBody, answers: Answers) -> AsyncGenerator[dict[str, Any], None]:
-    def choice(index: int, delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
-        return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish, **more}
-
+    choice = partial(_choice, "delta", finish=None)
     for index in range(max(1, len(answers.all))):
         yield choice(index, {"role": "assistant", "content": ""})
     if not answers.all:
-        yield choice(0, {"refusal": answers.refusal}, "stop")
+        yield choice(0, {"refusal": answers.refusal}, finish="stop")
     async with aclosing(answers.events()) as events:
         async for answer, delta in events:
             if delta is None:
                 extra = common.extra_fields(answers, answer)
-                yield choice(answer.index, {}, _finish_reason(answer), tinsmith=extra)
+                yield choice(answer.index, {}, finish=_finish_reason(answer), tinsmith=extra)
                 continue
             *deltas, last = _deltas(delta) or [{}]
             for one in deltas:

@@ -21,24 +21,15 @@ from tinsmith.serve.generate import Answer, Answers, generate
 from tinsmith.serve.prepare import GenerationRequest, generation_request
 
 
-class CompletionsBody(fields.SamplingFields):
+class CompletionsBody(common.AnswerFields):
     """user: no effect, and not stored. prompt: control tokens in a text are control tokens; with a suffix they
     are text."""
 
-    model: fields.Name
     prompt: fields.Prompts
     suffix: str | None = None
-    max_tokens: fields.Count | None = None
-    n: Annotated[int, Field(ge=1, le=128)] | None = None
     best_of: Literal[1] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
-    seed: fields.Seed | None = None
-    stop: fields.Stop | None = None
-    stream: bool | None = None
-    stream_options: common.StreamOptions | None = None
-    user: str | None = None
-    tinsmith: fields.TinsmithOptions | None = None
 
 
 async def complete(request: ApiRequest, body: CompletionsBody) -> Response:

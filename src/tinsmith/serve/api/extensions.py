@@ -72,11 +72,11 @@ async def masked(request: ApiRequest, body: MaskedBody) -> Response:
     model, worker = ref.model, ref.worker
     tokens = token_ids(body.tokens, model.info.vocab, "tokens")
     with request.state.in_flight(request.client, worker):
-        prepared = await prepare(request.state, generation)
-        constraint = ref.skill.constraint_for(prepared.constraint)
+        prompt = (await prepare(request.state, generation)).token_request
+        constraint = prompt.constraint
         if constraint is None:
             return JsonResponse({"allowed": None, "masked": []})
-        start = partial(forward.logits, ref.served, prepared.tokens, tokens, ref.adapter)
+        start = partial(forward.logits, ref.served, prompt.tokens, tokens, ref.adapter)
         row = await worker.run_sliced(request.client, start)
         return await request.in_thread(lambda: JsonResponse(_masked(model, constraint, tokens, row)))
 

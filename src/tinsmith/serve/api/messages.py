@@ -246,9 +246,8 @@ async def create(request: ApiRequest, body: MessagesBody) -> Response:
         "model": answers.ref.name,
     }
     if body.stream:
-        on_error = sse_error(request, "error")
         pieces = sse_events(_events(request, answers, head))
-        return AnswerStream(pieces, SSE, on_error=on_error, cancel=answers.cancel)
+        return AnswerStream(pieces, SSE, on_error=sse_error(request), cancel=answers.cancel)
     await answers.collect()
     answer = answers.first
     reply = {

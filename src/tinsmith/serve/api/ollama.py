@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
@@ -23,7 +23,7 @@ from tinsmith.serve.generate import Answer, Answers, generate, record_usage
 from tinsmith.serve.prepare import GenerationRequest, OutputSchema, generation_request
 from tinsmith.serve.state import ModelRef
 
-Writer = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # arguments: text, thoughts, calls
+Calls = Sequence[dict[str, Any]]
 
 
 class Options(Body):
@@ -88,6 +88,12 @@ class ChatBody(CommonBody):
     messages: Rows[Message] | None = None
     tools: fields.Tools[Tool] | None = None
 
+    def piece(self, text: str = "", thinking: str = "", calls: Calls = ()) -> dict[str, Any]:
+        """A piece of the answer."""
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        message |= {"thinking": thinking} if thinking else {}
+        return {"message": message | ({"tool_calls": calls} if calls else {})}
+
 
 class GenerateBody(CommonBody):
     """images: in base64, before the prompt. suffix: fills in the middle, without a chat template."""
@@ -97,6 +103,10 @@ class GenerateBody(CommonBody):
     system: str | None = None
     raw: bool | None = None
     images: Rows[str] | None = None
+
+    def piece(self, text: str = "", thinking: str = "", calls: Calls = ()) -> dict[str, Any]:
+        """A piece of the answer, which has no calls."""
+        return {"response": text} | ({"thinking": thinking} if thinking else {})
 
 
 def _to_generation(request: ApiRequest, body: CommonBody, **more: Any) -> GenerationRequest:
@@ -145,28 +155,20 @@ def _content(images: Sequence[str] | None, text: str, path: str) -> str | list[d
 
 
 async def chat(request: ApiRequest, body: ChatBody) -> Response:
-    def write(text: str, thinking: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": text}
-        message |= {"thinking": thinking} if thinking else {}
-        return {"message": message | ({"tool_calls": calls} if calls else {})}
-
     if not body.messages:
-        return _loaded(request, body, write)
+        return _loaded(request, body)
     given = body.messages
 
     def to_generation() -> GenerationRequest:
         offer = common.offer_of(common.declared(tool.function for tool in body.tools or ()))
         return _to_generation(request, body, messages=messages_of(given), offer=offer)
 
-    return await _respond(request, body, await request.parse(to_generation), write)
+    return await _respond(request, body, await request.parse(to_generation))
 
 
 async def complete(request: ApiRequest, body: GenerateBody) -> Response:
-    def write(text: str, thinking: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"response": text} | ({"thinking": thinking} if thinking else {})
-
     if not body.prompt and not body.images and not body.suffix:
-        return _loaded(request, body, write)
+        return _loaded(request, body)
     raw = "suffix" if body.suffix else "raw" if body.raw else None
     if raw and (body.system is not None or body.images):
         name = "images" if body.system is None else "system"
@@ -177,7 +179,7 @@ async def complete(request: ApiRequest, body: GenerateBody) -> Response:
         messages = [{"role": "system", "content": body.system}] if body.system else []
         content = _content(body.images, body.prompt or "", "images")
         generation = _to_generation(request, body, messages=[*messages, {"role": "user", "content": content}])
-    return await _respond(request, body, generation, write)
+    return await _respond(request, body, generation)
 
 
 def _head(ref: ModelRef) -> dict[str, Any]:
@@ -188,27 +190,27 @@ def _time(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")
 
 
-def _loaded(request: ApiRequest, body: CommonBody, write: Writer) -> Response:
+def _loaded(request: ApiRequest, body: ChatBody | GenerateBody) -> Response:
     """The answer to a request without a prompt, by which Ollama loads a model."""
     ref = request.state.find(body.model)
-    return JsonResponse({**_head(ref), **write("", "", []), "done": True, "done_reason": "load"})
+    return JsonResponse({**_head(ref), **body.piece(), "done": True, "done_reason": "load"})
 
 
 async def _respond(
-    request: ApiRequest, body: CommonBody, generation: GenerationRequest, write: Writer
+    request: ApiRequest, body: ChatBody | GenerateBody, generation: GenerationRequest
 ) -> Response:
     answers = await generate(request.state, generation)
     if body.stream is not False:
-        pieces = _stream(request, body, answers, write)
+        pieces = _stream(request, body, answers)
         return AnswerStream(
             pieces, NDJSON, on_error=lambda error: _line(ollama_error(error)), cancel=answers.cancel
         )
     await answers.collect()
     answer = answers.first
-    written = write(answer.text, answer.thinking, _calls(answer)) if answer else write("", "", [])
+    piece = body.piece(answer.text, answer.thinking, _calls(answer)) if answer else body.piece()
     reply = {
         **_head(answers.ref),
-        **written,
+        **piece,
         **_logprobs(body, answers, answer.choices if answer else ()),
         **_final_fields(request, answers),
     }
@@ -216,7 +218,7 @@ async def _respond(
 
 
 async def _stream(
-    request: ApiRequest, body: CommonBody, answers: Answers, write: Writer
+    request: ApiRequest, body: ChatBody | GenerateBody, answers: Answers
 ) -> AsyncGenerator[bytes, None]:
     async with aclosing(answers.events()) as events:
         async for answer, delta in events:
@@ -226,11 +228,11 @@ async def _stream(
                     texts[kind] += text
                 logprobs = _logprobs(body, answers, delta.choices)
                 if delta.texts or logprobs:
-                    piece = write(texts["text"], texts["thinking"], [])
+                    piece = body.piece(texts["text"], texts["thinking"])
                     yield _line({**_head(answers.ref), **piece, **logprobs, "done": False})
             elif answer.calls:
-                yield _line({**_head(answers.ref), **write("", "", _calls(answer)), "done": False})
-    yield _line({**_head(answers.ref), **write("", "", []), **_final_fields(request, answers)})
+                yield _line({**_head(answers.ref), **body.piece(calls=_calls(answer)), "done": False})
+    yield _line({**_head(answers.ref), **body.piece(), **_final_fields(request, answers)})
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ from pydantic import Field
 from tinsmith.runtime.calls import Choice, Offer
 from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, JsonResponse, sse, sse_error
 from tinsmith.serve.errors import ApiError
-from tinsmith.serve.fields import Body, Metadata, Name, TinsmithOptions
+from tinsmith.serve.fields import Body, Count, Metadata, Name, SamplingFields, Seed, Stop, TinsmithOptions
 from tinsmith.serve.generate import Answer, Answers, record_usage
 from tinsmith.serve.prepare import OutputSchema
 
@@ -35,6 +35,20 @@ class CommonFields(Body):
 
 class StreamOptions(Body):
     include_usage: bool = False
+
+
+class AnswerFields(SamplingFields):
+    """Of a chat and of a completion."""
+
+    model: Name
+    max_tokens: Count | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    seed: Seed | None = None
+    stop: Stop | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+    tinsmith: TinsmithOptions | None = None
 
 
 class TextPart(Body):
@@ -131,10 +145,13 @@ def image_content(parts: Sequence[TextPart | ImagePart], path: str) -> str | lis
     )
 
 
-def output_schema(form: PlainText | JsonObject | JsonSchema | None) -> OutputSchema | None:
-    if isinstance(form, JsonSchema):
-        return OutputSchema(form.json_schema.schema_)
-    return OutputSchema({"type": "object"}) if isinstance(form, JsonObject) else None
+def output_schema(
+    form: PlainText | JsonObject | JsonSchema | SchemaOf | None, param: str = "response_format"
+) -> OutputSchema | None:
+    if isinstance(form, JsonObject):
+        return OutputSchema({"type": "object"}, param)
+    described = form.json_schema if isinstance(form, JsonSchema) else form
+    return OutputSchema(described.schema_, param) if isinstance(described, SchemaOf) else None
 
 
 def declared(functions: Iterable[FunctionOf]) -> list[dict[str, Any]]:
@@ -217,5 +234,4 @@ def stream(
             yield sse({**head, "choices": [], "usage": usage})
         yield DONE
 
-    on_error = sse_error(request)
-    return AnswerStream(chunks(), SSE, on_error=on_error, cancel=answers.cancel)
+    return AnswerStream(chunks(), SSE, on_error=sse_error(request), cancel=answers.cancel)

@@ -16,9 +16,16 @@ from tinsmith.serve.endpoint import DONE, SSE, AnswerStream, ApiRequest, Endpoin
 from tinsmith.serve.errors import ApiError
 from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, Tools
 from tinsmith.serve.generate import generate
-from tinsmith.serve.prepare import GenerationRequest, OutputSchema, generation_request
+from tinsmith.serve.prepare import GenerationRequest, generation_request
 
 Status = Literal["in_progress", "completed", "incomplete"]
+
+
+class OutputItem(Body):
+    """An item with the fields that it has in a response."""
+
+    id: str | None = None
+    status: Status | None = None
 
 
 class InputText(Body):
@@ -45,32 +52,26 @@ class OutputText(Body):
 Part = InputText | InputImage | OutputText | common.RefusalPart
 
 
-class Message(Body):
+class Message(OutputItem):
     """phase: no effect."""
 
     type: Literal["message"] = "message"
     role: Literal["user", "system", "developer", "assistant"]
     content: str | Rows[Annotated[Part, Field(discriminator="type")]]
     phase: Literal["commentary", "final_answer"] | None = None
-    id: str | None = None
-    status: Status | None = None
 
 
-class FunctionCall(Body):
+class FunctionCall(OutputItem):
     type: Literal["function_call"]
     call_id: str
     name: Name
     arguments: str
-    id: str | None = None
-    status: Status | None = None
 
 
-class FunctionCallOutput(Body):
+class FunctionCallOutput(OutputItem):
     type: Literal["function_call_output"]
     call_id: str
     output: str | Rows[InputText]
-    id: str | None = None
-    status: Status | None = None
 
 
 class ReasoningText(Body):
@@ -78,13 +79,11 @@ class ReasoningText(Body):
     text: str
 
 
-class ReasoningItem(Body):
+class ReasoningItem(OutputItem):
     type: Literal["reasoning"]
     summary: common.Empty | None = None
     content: Rows[ReasoningText] | None = None
     encrypted_content: None = None
-    id: str | None = None
-    status: Status | None = None
 
 
 def _kind(given: Any) -> str:
@@ -216,13 +215,6 @@ def _add(message: dict[str, Any], item: Message | FunctionCall | ReasoningItem, 
         message.setdefault("reasoning_content", []).extend(part.text for part in item.content)
 
 
-def _output_schema(body: ResponsesBody) -> OutputSchema | None:
-    form = body.text.format if body.text else None
-    if isinstance(form, SchemaFormat):
-        return OutputSchema(form.schema_, "text.format")
-    return OutputSchema({"type": "object"}, "text.format") if isinstance(form, common.JsonObject) else None
-
-
 def _offer(body: ResponsesBody) -> Offer | None:
     tools = common.declared(body.tools or ())
     choice, parallel = body.tool_choice, body.parallel_tool_calls
@@ -240,7 +232,7 @@ def _to_generation(request: ApiRequest, body: ResponsesBody) -> GenerationReques
         messages=messages_of(body),
         thinking=fields.thinking(body.reasoning.effort if body.reasoning else None, None),
         offer=_offer(body),
-        schema=_output_schema(body),
+        schema=common.output_schema(body.text.format if body.text else None, "text.format"),
         max_tokens=request.state.limits.check_tokens(body.max_output_tokens, "max_output_tokens"),
         tops=body.top_logprobs or 0,
         record=body.with_logprobs,
@@ -254,7 +246,7 @@ async def respond(request: ApiRequest, body: ResponsesBody) -> Response:
         return AnswerStream(
             sse_events(events.all(), DONE),
             SSE,
-            on_error=lambda error: b"".join(sse(one, one["type"]) for one in events.failed(error)) + DONE,
+            on_error=lambda error: b"".join(map(sse, events.failed(error))) + DONE,
             cancel=answers.cancel,
         )
     last: dict[str, Any] = {}

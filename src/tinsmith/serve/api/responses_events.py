@@ -20,96 +20,6 @@ Kind = Literal["text", "thinking", "refusal"]
 _PARTS = {"text": "output_text", "thinking": "reasoning_text", "refusal": "refusal"}
 
 
-class _Items:
-    """Output items and their events."""
-
-    def __init__(self, model: Any, logprobs: bool) -> None:
-        self.output: list[dict[str, Any]] = []
-        self._model, self._logprobs = model, logprobs
-        self._open: Kind | Literal["call"] | None = None  # kind of the open item
-
-    @property
-    def _position(self) -> dict[str, Any]:
-        return {"item_id": self.output[-1]["id"], "output_index": len(self.output) - 1}
-
-    @property
-    def answered(self) -> bool:
-        """Whether there is an item other than thoughts."""
-        return any(item["type"] != "reasoning" for item in self.output)
-
-    def add(self, kind: Kind, text: str, choices: list[Any]) -> Iterator[Event]:
-        if self._open != kind:
-            yield from self.close()
-            yield from self._begin(kind)
-        part = self.output[-1]["content"][0]
-        part[_field(kind)] += text
-        event = {"type": f"response.{part['type']}.delta", **self._position, "content_index": 0, "delta": text}
-        if kind == "text":
-            rows = [logprob(self._model.core, one) for one in choices] if self._logprobs else []
-            part["logprobs"] += rows
-            event["logprobs"] = rows
-        yield event
-
-    def _begin(self, kind: Kind) -> Iterator[Event]:
-        self._open = kind
-        head = {"id": _id("rs"), "type": "reasoning", "summary": []}
-        if kind != "thinking":
-            head = {"id": _id("msg"), "type": "message", "role": "assistant"}
-        part: dict[str, Any] = {"type": _PARTS[kind], _field(kind): ""}
-        if kind == "text":
-            part |= {"annotations": [], "logprobs": []}
-        yield self._added({**head, "status": "in_progress", "content": []})
-        self.output[-1]["content"].append(part)
-        yield {"type": "response.content_part.added", **self._position, "content_index": 0, "part": _copy(part)}
-
-    def close(self, status: str = "completed") -> Iterator[Event]:
-        """Closes the open item."""
-        kind, self._open = self._open, None
-        if kind is None:
-            return
-        item = self.output[-1]
-        item["status"] = status
-        if kind == "call":
-            done = {"name": item["name"], "arguments": item["arguments"]}
-            yield {"type": "response.function_call_arguments.done", **self._position, **done}
-        else:
-            part, position = item["content"][0], {**self._position, "content_index": 0}
-            done = {name: value for name, value in part.items() if name not in ("type", "annotations")}
-            yield {"type": f"response.{part['type']}.done", **position, **done}
-            yield {"type": "response.content_part.done", **position, "part": _copy(part)}
-        yield {"type": "response.output_item.done", "output_index": len(self.output) - 1, "item": _copy(item)}
-
-    def call(self, delta: CallDelta) -> Iterator[Event]:
-        if delta.name is not None:
-            yield from self.close()
-            self._open = "call"
-            item = {"id": _id("fc"), "type": "function_call", "call_id": _id("call"), "name": delta.name}
-            yield self._added({**item, "arguments": "", "status": "in_progress"})
-        self.output[-1]["arguments"] += delta.arguments
-        yield {"type": "response.function_call_arguments.delta", **self._position, "delta": delta.arguments}
-        if delta.complete:
-            yield from self.close()
-
-    def grow(self, delta: Delta) -> Iterator[Event]:
-        choices = delta.choices
-        for kind, text in delta.texts:
-            yield from self.add(kind, text, choices)
-            choices = []
-        for call in delta.calls:
-            yield from self.call(call)
-
-    def end(self, answer: Answer) -> Iterator[Event]:
-        cut = answer.finish != "stop"
-        if not self.output or not (self.answered or cut):
-            yield from self.add("text", "", [])
-        yield from self.close("incomplete" if cut else "completed")
-
-    def _added(self, item: dict[str, Any]) -> Event:
-        self.output.append(item)
-        index = len(self.output) - 1
-        return {"type": "response.output_item.added", "output_index": index, "item": _copy(item)}
-
-
 def _field(kind: Kind) -> str:
     """The field of a part's text."""
     return "refusal" if kind == "refusal" else "text"
@@ -129,7 +39,9 @@ class ResponseEvents:
 
     def __init__(self, request: ApiRequest, answers: Answers, head: dict[str, Any], logprobs: bool) -> None:
         self._request, self._answers, self._number = request, answers, -1
-        self._items = _Items(answers.ref.model, logprobs)
+        self._output: list[dict[str, Any]] = []  # items
+        self._open: Kind | Literal["call"] | None = None  # kind of the open item
+        self._logprobs = logprobs
         self._response: dict[str, Any] = {
             "id": _id("resp"),
             "object": "response",
@@ -149,11 +61,11 @@ class ResponseEvents:
             yield self._numbered({"type": f"response.{kind}", "response": dict(self._response)})
         answers = self._answers
         if not answers.all:
-            for event in (*self._items.add("refusal", answers.refusal, []), *self._items.close()):
+            for event in (*self._add("refusal", answers.refusal, []), *self._close()):
                 yield self._numbered(event)
         async with aclosing(answers.events()) as events:
             async for answer, delta in events:
-                for event in self._items.grow(delta) if delta else self._items.end(answer):
+                for event in self._grow(delta) if delta else self._end(answer):
                     yield self._numbered(event)
         cut = answers.first is not None and answers.first.finish != "stop"
         usage = record_usage(self._request, answers)
@@ -173,7 +85,7 @@ class ResponseEvents:
 
     def failed(self, error: ApiError) -> Iterator[Event]:
         """The last events after an error."""
-        for event in self._items.close("incomplete"):
+        for event in self._close("incomplete"):
             yield self._numbered(event)
         fields = openai_error(error)["error"]
         yield self._numbered({"type": "error", "error": fields})
@@ -181,9 +93,86 @@ class ResponseEvents:
         yield self._last("failed", error={"code": code, "message": fields["message"]})
 
     def _last(self, status: str, **more: Any) -> Event:
-        self._response |= {"status": status, "output": self._items.output, **more}
+        self._response |= {"status": status, "output": self._output, **more}
         return self._numbered({"type": f"response.{status}", "response": self._response})
 
     def _numbered(self, event: Event) -> Event:
         self._number += 1
         return {**event, "sequence_number": self._number}
+
+    @property
+    def _position(self) -> dict[str, Any]:
+        return {"item_id": self._output[-1]["id"], "output_index": len(self._output) - 1}
+
+    def _add(self, kind: Kind, text: str, choices: list[Any]) -> Iterator[Event]:
+        if self._open != kind:
+            yield from self._close()
+            yield from self._begin(kind)
+        part = self._output[-1]["content"][0]
+        part[_field(kind)] += text
+        event = {"type": f"response.{part['type']}.delta", **self._position, "content_index": 0, "delta": text}
+        if kind == "text":
+            rows = [logprob(self._answers.ref.model.core, one) for one in choices] if self._logprobs else []
+            part["logprobs"] += rows
+            event["logprobs"] = rows
+        yield event
+
+    def _begin(self, kind: Kind) -> Iterator[Event]:
+        self._open = kind
+        head = {"id": _id("rs"), "type": "reasoning", "summary": []}
+        if kind != "thinking":
+            head = {"id": _id("msg"), "type": "message", "role": "assistant"}
+        part: dict[str, Any] = {"type": _PARTS[kind], _field(kind): ""}
+        if kind == "text":
+            part |= {"annotations": [], "logprobs": []}
+        yield self._added({**head, "status": "in_progress", "content": []})
+        self._output[-1]["content"].append(part)
+        yield {"type": "response.content_part.added", **self._position, "content_index": 0, "part": _copy(part)}
+
+    def _close(self, status: str = "completed") -> Iterator[Event]:
+        """Closes the open item."""
+        kind, self._open = self._open, None
+        if kind is None:
+            return
+        item = self._output[-1]
+        item["status"] = status
+        if kind == "call":
+            done = {"name": item["name"], "arguments": item["arguments"]}
+            yield {"type": "response.function_call_arguments.done", **self._position, **done}
+        else:
+            part, position = item["content"][0], {**self._position, "content_index": 0}
+            done = {name: value for name, value in part.items() if name not in ("type", "annotations")}
+            yield {"type": f"response.{part['type']}.done", **position, **done}
+            yield {"type": "response.content_part.done", **position, "part": _copy(part)}
+        yield {"type": "response.output_item.done", "output_index": len(self._output) - 1, "item": _copy(item)}
+
+    def _call(self, delta: CallDelta) -> Iterator[Event]:
+        if delta.name is not None:
+            yield from self._close()
+            self._open = "call"
+            item = {"id": _id("fc"), "type": "function_call", "call_id": _id("call"), "name": delta.name}
+            yield self._added({**item, "arguments": "", "status": "in_progress"})
+        self._output[-1]["arguments"] += delta.arguments
+        yield {"type": "response.function_call_arguments.delta", **self._position, "delta": delta.arguments}
+        if delta.complete:
+            yield from self._close()
+
+    def _grow(self, delta: Delta) -> Iterator[Event]:
+        choices = delta.choices
+        for kind, text in delta.texts:
+            yield from self._add(kind, text, choices)
+            choices = []
+        for call in delta.calls:
+            yield from self._call(call)
+
+    def _end(self, answer: Answer) -> Iterator[Event]:
+        cut = answer.finish != "stop"
+        thoughts_alone = all(item["type"] == "reasoning" for item in self._output)
+        if not self._output or (thoughts_alone and not cut):
+            yield from self._add("text", "", [])
+        yield from self._close("incomplete" if cut else "completed")
+
+    def _added(self, item: dict[str, Any]) -> Event:
+        self._output.append(item)
+        index = len(self._output) - 1
+        return {"type": "response.output_item.added", "output_index": index, "item": _copy(item)}

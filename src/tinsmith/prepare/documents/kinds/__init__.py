@@ -38,7 +38,11 @@ class Kind(ABC):
 
     def blocks(self, path: Path) -> list[Block]:
         """A document's blocks, parsed by a child process. Raises DataError for an invalid or too large file."""
-        seconds = _seconds(path)
+        try:
+            size = path.stat().st_size
+        except (OSError, ValueError):  # reading the file reports it
+            size = 0
+        seconds = min(SECONDS + SECONDS_PER_MB * size // 1_000_000, MOST_SECONDS)
         try:
             answer = _CHILD.ask({"folder": str(Path.cwd()), "path": str(path)}, seconds)
         except limited.Ended as ended:
@@ -53,15 +57,6 @@ class Kind(ABC):
     @abstractmethod
     def parse(self, path: Path) -> Iterator[Block]:
         """The same in this process, without limits."""
-
-
-def _seconds(path: Path) -> int:
-    """The limit of CPU time, by the document's size."""
-    try:
-        size = path.stat().st_size
-    except (OSError, ValueError):  # reading the file reports it
-        size = 0
-    return min(SECONDS + SECONDS_PER_MB * size // 1_000_000, MOST_SECONDS)
 
 
 @cache
