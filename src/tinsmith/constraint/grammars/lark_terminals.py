@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tinsmith.constraint import regex
@@ -29,7 +30,6 @@ from tinsmith.constraint.grammars.lark_syntax import (
 from tinsmith.constraint.grammars.source import Source, one_of
 from tinsmith.errors import ConstraintError
 
-SYNTAX = frozenset(r"\^$.|?*+()[]{}/-")
 NEW_LINE = ((0x0A, 0x0A),)  # excluded from `.` in Rust's patterns
 
 
@@ -107,8 +107,7 @@ class Terminals:
                 where = f"{self.source.name} {self.source.place(node.at)}"
                 return regex.parse(f"(?{flags}){value}" if flags else value, path=where, lines=NEW_LINE)
             case Text(value=value, any_case=True):
-                escaped = "".join("\\" + c if c in SYNTAX else c for c in value)
-                return regex.parse(f"(?i){escaped}")
+                return regex.parse(f"(?i){re.escape(value)}")
             case Json():
                 self.source.fail("%json can't stand in a terminal; write it into a rule", node.at)
         nfa = Nfa()

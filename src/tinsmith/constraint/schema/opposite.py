@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 from tinsmith.constraint.automata.dfa import anything, complement, difference, words
 from tinsmith.constraint.schema.document import Node
@@ -104,19 +105,16 @@ def _other_types(node: Node) -> Iterable[Shape]:
             yield shape
 
 
+# The field of a Number that says the opposite of a bound.
+_OPPOSITES = {"minimum": "below", "maximum": "above", "exclusiveMinimum": "high", "exclusiveMaximum": "low"}
+
+
 def _numeric(node: Node, keyword: str) -> Number | None:
-    if keyword == "minimum":
-        return Number(node.path, below=node.number(keyword))
-    if keyword == "maximum":
-        return Number(node.path, above=node.number(keyword))
-    if keyword == "exclusiveMinimum":
-        return Number(node.path, high=node.number(keyword))
-    if keyword == "exclusiveMaximum":
-        return Number(node.path, low=node.number(keyword))
+    if keyword in _OPPOSITES:
+        bound: dict[str, Any] = {_OPPOSITES[keyword]: node.number(keyword)}
+        return Number(node.path, **bound)
     step = node.step() if keyword == "multipleOf" else None
-    if step is not None:
-        return Number(node.path, off=frozenset((step,)))
-    return None
+    return None if step is None else Number(node.path, off=frozenset((step,)))
 
 
 def _counted(node: Node, keyword: str) -> tuple[int, int | None] | None:
