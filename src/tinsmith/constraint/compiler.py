@@ -19,15 +19,8 @@ from tinsmith.system import limited
 def compiled(terms: dict[str, Any]) -> Constraint:
     if "schema" in terms:
         return compile_schema(terms["schema"])
-    controls: dict[str, int] = terms["controls"]
-    return compile_tools(
-        terms["tools"],
-        terms["format"],
-        parallel=terms["parallel"],
-        none=terms["none"],
-        talk=terms["talk"],
-        control=controls.get,
-    )
+    controls: dict[str, int] = terms.pop("controls")
+    return compile_tools(**terms, control=controls.get)
 
 
 def reply(request: limited.Answer) -> limited.Answer:

@@ -19,8 +19,18 @@ from fractions import Fraction
 from functools import lru_cache, partial
 from typing import Any
 
-from tinsmith.constraint.automata.dfa import Dfa, Edge, Nfa, determinize, joined, minimize, nothing, trim, union
-from tinsmith.constraint.automata.numbering import Numbering
+from tinsmith.constraint.automata.dfa import (
+    Dfa,
+    Edge,
+    Nfa,
+    Numbering,
+    determinize,
+    joined,
+    minimize,
+    nothing,
+    trim,
+    union,
+)
 from tinsmith.errors import ConstraintError
 
 Value = int | float | Fraction

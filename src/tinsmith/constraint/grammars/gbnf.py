@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 
-from tinsmith.constraint import Constraint
 from tinsmith.constraint.automata.characters import ANY, negated, ranges
 from tinsmith.constraint.grammar import Expr, Grammar, Ref, Repeat, choice, sequence, text
 from tinsmith.constraint.grammars.source import MOST_NESTING, Source, one_character
@@ -22,14 +21,8 @@ _HEX = {"x": 2, "u": 4, "U": 8}
 _ANY = one_character(ANY)
 
 
-def compile_gbnf(grammar: str) -> Constraint:
+def read(grammar: str) -> Grammar:
     """ConstraintError for an invalid grammar."""
-    from tinsmith.constraint.machine.automaton import compile_grammar
-
-    return compile_grammar(read_gbnf(grammar), "gbnf")
-
-
-def read_gbnf(grammar: str) -> Grammar:
     return _Parser(grammar).grammar()
 
 

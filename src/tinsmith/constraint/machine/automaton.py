@@ -15,8 +15,7 @@ from array import array
 from collections.abc import Hashable, Sequence
 
 from tinsmith.constraint import CALL, CLASSES, NO_END, STATE, Constraint, Kind, header_of, words_begin
-from tinsmith.constraint.automata.dfa import MOST_STATES, joined, refine
-from tinsmith.constraint.automata.numbering import Numbering
+from tinsmith.constraint.automata.dfa import MOST_STATES, Numbering, joined, refine
 from tinsmith.constraint.grammar import Grammar
 from tinsmith.constraint.machine.graphs import components
 from tinsmith.constraint.machine.network import network

@@ -7,8 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tinsmith.constraint.automata.dfa import Nfa
-from tinsmith.constraint.automata.numbering import Numbering
+from tinsmith.constraint.automata.dfa import Nfa, Numbering
 from tinsmith.constraint.grammar import (
     EMPTY,
     Choice,
