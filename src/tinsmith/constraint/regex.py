@@ -28,7 +28,7 @@ from tinsmith.constraint.automata.pattern import (
     Condition,
     Pattern,
 )
-from tinsmith.constraint.cursor import Cursor
+from tinsmith.constraint.cursor import OPERATORS, Cursor
 from tinsmith.errors import ConstraintError
 
 MOST_CHARACTERS = 20_000
@@ -257,7 +257,7 @@ class _Parser(Cursor):
     def bounds(self, at: int) -> tuple[int, int | None]:
         match = REPEAT.match(self.text, at)
         if not match:
-            return {"*": (0, None), "+": (1, None), "?": (0, 1)}[self.text[at]]
+            return OPERATORS[self.text[at]]
         self.at = match.end()
         low, comma, high = match.groups(default="")
         if not low:

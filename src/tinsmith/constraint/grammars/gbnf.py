@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from tinsmith.constraint.automata.characters import ANY, negated, ranges
+from tinsmith.constraint.cursor import OPERATORS
 from tinsmith.constraint.grammar import Expr, Grammar, Ref, Repeat, choice, sequence, text
 from tinsmith.constraint.grammars.source import MOST_NESTING, Source, one_character
 
@@ -121,8 +122,7 @@ class _Parser(Source):
     def times(self, depth: int) -> tuple[int, int | None] | None:
         """`*`, `+`, `?` or `{...}`; None if there is none."""
         start, lines = self.at, depth > 0
-        known: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-        bounds = known.get(self.peek())
+        bounds = OPERATORS.get(self.peek())
         if bounds is not None:
             self.at += 1
         elif self.take("{"):

@@ -19,7 +19,7 @@ from tinsmith.constraint.automata.dfa import MOST_STATES, Numbering, joined, ref
 from tinsmith.constraint.grammar import Grammar
 from tinsmith.constraint.machine.graphs import components
 from tinsmith.constraint.machine.network import network
-from tinsmith.constraint.machine.pushdown import Pushdown, State, Step, pushdown
+from tinsmith.constraint.machine.pushdown import State, Step, pushdown
 from tinsmith.errors import ConstraintError
 
 NO_STATE = 0xFFFF
@@ -30,12 +30,12 @@ MOST_BYTES = 64 << 20
 def compile_grammar(grammar: Grammar, kind: Kind) -> Constraint:
     """The constraint of a grammar; equal grammars give equal bytes. ConstraintError where a rule is missing,
     where no text satisfies the grammar, and beyond the limits here, in network.py and in automata/dfa.py."""
-    machine = pushdown(network(grammar))
-    distances = _distances(machine.states)
-    shortest = distances[machine.start]
+    machine, start = pushdown(network(grammar))
+    distances = _distances(machine)
+    shortest = distances[start]
     if shortest is None:
         raise ConstraintError("no text satisfies the constraint")
-    states, kept = _merged(machine, distances)
+    states, kept = _merged(machine, start, distances)
     if len(states) > MOST_STATES:
         raise ConstraintError(
             f"the constraint needs {len(states):,} states of at most {MOST_STATES:,}; make it smaller"
@@ -76,10 +76,11 @@ def _distances(states: Sequence[State]) -> list[int | None]:
     return lengths
 
 
-def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[State], list[int]]:
+def _merged(
+    states: Sequence[State], start: int, distances: Sequence[int | None]
+) -> tuple[list[State], list[int]]:
     """Merges equal states, and drops those that are unreachable or lead nowhere. The start comes first, then
     the nearest. Also returns an earlier number of each."""
-    states = machine.states
     if None in distances:
         states = [_alive(state, distances) for state in states]
     sources: list[list[int]] = [[] for _ in states]
@@ -95,7 +96,7 @@ def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[St
         first.append(kinds[state.accepts, distances[number], not state.calls, ends])
     group, _ = refine(first, lambda number, group: _signature(states[number], group), sources)
     firsts = {group[number]: number for number in reversed(range(len(group)))}  # of each group
-    numbers = Numbering([group[machine.start]])
+    numbers = Numbering([group[start]])
     merged = []
     for one in numbers.order:
         state = states[firsts[one]]

@@ -307,24 +307,13 @@ def check_types(schema: Any, path: str) -> None:
                 raise node.error(keyword, "give a list of values")
 
 
-def depth(value: Any) -> int:
-    """Levels of lists and objects."""
-    level, count = [value], 0
+def extent(value: Any) -> tuple[int, int]:
+    """Levels of lists and objects, and how many values are inside of them, at any depth."""
+    level, levels, count = [value], 0, 0
     while level := [one for one in level if isinstance(one, dict | list)]:
-        count += 1
         level = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
-    return count
-
-
-def size(value: Any) -> int:
-    """Values inside of a list or object, at any depth."""
-    count, waiting = 0, [value]
-    while waiting:
-        one = waiting.pop()
-        parts = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
-        count += len(parts)
-        waiting += parts
-    return count
+        levels, count = levels + 1, count + len(level)
+    return levels, count
 
 
 def _check_text(text: Any, where: str) -> None:
