@@ -61,15 +61,11 @@ class Solver:
         while number not in seen:
             seen.add(number)
             node = self.document.nodes[abs(number)]
-            says = (
-                [word for word in node.schema if word not in ANNOTATIONS]
-                if isinstance(node.schema, dict)
-                else []
-            )
-            if says == ["$ref"]:
+            stated = set(node.schema) - set(ANNOTATIONS) if isinstance(node.schema, dict) else set()
+            if stated == {"$ref"}:
                 target = self.document.target(node)
                 number = target if number > 0 else -target
-            elif not says:
+            elif not stated:
                 return NEVER if (node.schema is False) == (number > 0) else ANYTHING
         return (number,)
 
