@@ -36,11 +36,6 @@ def free(mark: str) -> Machine:
     return Machine(utf8(intersect(without(mark), complement(words([()])))))
 
 
-@lru_cache(maxsize=32)
-def any_text(mark: str) -> Machine:
-    return Machine(utf8(without(mark)))
-
-
 @contextmanager
 def _at(path: str) -> Iterator[None]:
     """Within it, errors of a part of the tools name the place in them all."""
@@ -62,9 +57,7 @@ def text(schema: Any, root: Mapping[str, Any], mark: str, path: str) -> Expr:
     with _at(path):
         solver = solver_of(rooted(schema, root), path)
         allowed = strings(solver.shapes(solver.goal(solver.document.root)))
-    if allowed is None:
-        return any_text(mark)
-    dfa = intersect(allowed, without(mark))
+    dfa = without(mark) if allowed is None else intersect(allowed, without(mark))
     if dfa.empty:
         raise ConstraintError(f"{path}: no text satisfies this schema and goes without {mark!r}")
     return Machine(utf8(dfa))
