@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tinsmith.batch.settings import Settings
-from tinsmith.constraint import apart, limits
+from tinsmith.constraint import apart
 from tinsmith.errors import ConstraintError
 from tinsmith.runtime.images import ImageLimits
 from tinsmith.serve.limits import Limits
@@ -46,7 +46,7 @@ def test_a_row_has_the_limits_of_a_request() -> None:
         served.schema,
         served.automaton,
         served.compile_seconds,
-    ) == (limits.SCHEMA, limits.AUTOMATON, limits.SECONDS)
+    ) == (apart.SCHEMA, apart.AUTOMATON, apart.SECONDS)
     rows = Settings().images
     for name in ImageLimits.__dataclass_fields__:
         assert getattr(served, name) == getattr(rows, name) == getattr(pictures, name)
@@ -56,11 +56,11 @@ def test_a_row_has_the_limits_of_a_request() -> None:
 def test_a_row_beyond_a_limit_fails_and_the_others_are_answered(
     make: Callable[[str, object], str], batch: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "SECONDS", 0.5)
+    monkeypatch.setattr(apart, "SECONDS", 0.5)
     asked = []
     compiled = apart.Apart.compiled
     monkeypatch.setattr(apart.Apart, "compiled", lambda *given: asked.append(1) or compiled(*given))
-    large = {"type": "object", "description": "x" * limits.SCHEMA}
+    large = {"type": "object", "description": "x" * apart.SCHEMA}
     bomb = {"type": "object", **slow(900)}
     small = {"type": "object", "properties": {"a": {"enum": ["b"]}}, "required": ["a"]}
     rows = [

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 import tinsmith
 from tests.constraint.oracle import Oracle
-from tinsmith.constraint.choices import MOST_CHOICES, compile_choices
+from tinsmith.constraint import makers
+from tinsmith.constraint.makers import MOST_CHOICES
 from tinsmith.errors import ConstraintError
 
 
 @given(st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=12, unique=True), st.text(max_size=6))
 def test_only_the_choices_are_accepted(choices: list[str], other: str) -> None:
-    constraint = compile_choices(choices)
+    constraint = makers.choices(choices)
     oracle = Oracle(constraint.data)
     assert constraint.shortest == min(len(text.encode()) for text in choices)
     assert constraint.depth == 0
@@ -27,9 +28,7 @@ def test_only_the_choices_are_accepted(choices: list[str], other: str) -> None:
 
 def test_common_beginnings_and_ends_share_states() -> None:
     rooms = ("kitchen", "bedroom", "bathroom")
-    assert (
-        compile_choices([f"{room}_{side}_light" for room in rooms for side in ("north", "south")]).states < 45
-    )
+    assert makers.choices([f"{room}_{side}_light" for room in rooms for side in ("north", "south")]).states < 45
 
 
 @pytest.mark.parametrize(
@@ -47,6 +46,5 @@ def test_common_beginnings_and_ends_share_states() -> None:
     ],
 )
 def test_fault(choices: Any, message: str) -> None:
-    for make in (compile_choices, tinsmith.choices):
-        with pytest.raises(ConstraintError, match=re.escape(message)):
-            make(choices)
+    with pytest.raises(ConstraintError, match=re.escape(message)):
+        tinsmith.choices(choices)

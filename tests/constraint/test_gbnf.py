@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.constraint.oracle import Oracle
-from tinsmith.constraint.grammars.gbnf import compile_gbnf, read_gbnf
+from tinsmith.constraint import makers
+from tinsmith.constraint.grammars import gbnf
 from tinsmith.errors import ConstraintError
 
 # Grammar, what it accepts, what it refuses.
@@ -109,7 +110,7 @@ LANGUAGES |= {
 @pytest.mark.parametrize("name", LANGUAGES)
 def test_language(name: str) -> None:
     grammar, accepted, refused = LANGUAGES[name]
-    oracle = Oracle(compile_gbnf(grammar).data)
+    oracle = Oracle(makers.grammar(grammar).data)
     for text in accepted:
         assert oracle.accepts(text if isinstance(text, bytes) else text.encode()), text
     for text in refused:
@@ -156,7 +157,7 @@ FAULTS = {
 @pytest.mark.parametrize("grammar", FAULTS, ids=lambda text: repr(text[:30]))
 def test_fault(grammar: str) -> None:
     with pytest.raises(ConstraintError, match=re.escape(FAULTS[grammar])):
-        compile_gbnf(grammar)
+        makers.grammar(grammar)
 
 
 SCRAPS = st.sampled_from(
@@ -181,7 +182,7 @@ SCRAPS = st.sampled_from(
 def test_any_text_is_a_grammar_or_an_error(grammar: str) -> None:
     for form in (grammar, "root ::= " + grammar):
         try:
-            assert read_gbnf(form).start == "root"
-            compile_gbnf(form)
+            assert gbnf.read(form).start == "root"
+            makers.grammar(form)
         except ConstraintError as error:
             assert "\n" not in str(error)

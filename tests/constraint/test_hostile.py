@@ -13,12 +13,9 @@ import pytest
 
 from tests.constraint.checked import checked, tool
 from tinsmith.chat.tool_formats import FORMATS
+from tinsmith.constraint import makers
 from tinsmith.constraint.calls.tools import compile_tools
-from tinsmith.constraint.choices import compile_choices
-from tinsmith.constraint.grammars.gbnf import compile_gbnf
-from tinsmith.constraint.grammars.lark import compile_lark
 from tinsmith.constraint.json_schema import compile_schema
-from tinsmith.constraint.regex import compile_regex
 from tinsmith.constraint.schema.document import KNOWN, REFUSED
 from tinsmith.errors import ConstraintError
 
@@ -213,23 +210,26 @@ PATTERNS = {
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=ascii)
 def test_a_hostile_pattern(pattern: str) -> None:
-    outcome = bounded(lambda: compile_regex(pattern))
+    outcome = bounded(lambda: makers.regex(pattern))
     assert PATTERNS[pattern] in outcome and bool(PATTERNS[pattern]) == bool(outcome), outcome
 
 
 GRAMMARS: dict[str, tuple[Make, str]] = {
-    "gbnf groups": (lambda: compile_gbnf("root ::= " + "(" * 10_000), "more than 50 deep"),
-    "gbnf repeats": (lambda: compile_gbnf('root ::= ((("a"{1000}){1000}){1000}){1000}'), "bytes or more"),
-    "gbnf ambiguity": (lambda: compile_gbnf('root ::= [ab]* "a" [ab]{18}'), "root: this part needs more than"),
-    "gbnf left recursion": (lambda: compile_gbnf('root ::= root root | "a"'), ""),
-    "gbnf of bytes": (lambda: compile_gbnf(b"root"), "give str"),  # type: ignore[arg-type]
-    "lark groups": (lambda: compile_lark("start: " + "(" * 10_000), "deep"),
-    "lark of nothing": (lambda: compile_lark(None), "give str"),  # type: ignore[arg-type]
-    "a pattern of bytes": (lambda: compile_regex(b"a"), "give str"),  # type: ignore[arg-type]
-    "choices": (lambda: compile_choices([str(k) for k in range(1_000_000)]), "at most 10,000"),
-    "long choices": (lambda: compile_choices(["x" * 10_000_000]), "at most 100,000"),
-    "choices of a number": (lambda: compile_choices(5), "give a list"),  # type: ignore[arg-type]
-    "a choice of digits": (lambda: compile_choices([10**5_000]), "choice 0"),  # type: ignore[list-item]
+    "gbnf groups": (lambda: makers.grammar("root ::= " + "(" * 10_000), "more than 50 deep"),
+    "gbnf repeats": (lambda: makers.grammar('root ::= ((("a"{1000}){1000}){1000}){1000}'), "bytes or more"),
+    "gbnf ambiguity": (
+        lambda: makers.grammar('root ::= [ab]* "a" [ab]{18}'),
+        "root: this part needs more than",
+    ),
+    "gbnf left recursion": (lambda: makers.grammar('root ::= root root | "a"'), ""),
+    "gbnf of bytes": (lambda: makers.grammar(b"root"), "give str"),  # type: ignore[arg-type]
+    "lark groups": (lambda: makers.grammar("start: " + "(" * 10_000, "lark"), "deep"),
+    "lark of nothing": (lambda: makers.grammar(None, "lark"), "give str"),  # type: ignore[arg-type]
+    "a pattern of bytes": (lambda: makers.regex(b"a"), "give str"),  # type: ignore[arg-type]
+    "choices": (lambda: makers.choices([str(k) for k in range(1_000_000)]), "at most 10,000"),
+    "long choices": (lambda: makers.choices(["x" * 10_000_000]), "at most 100,000"),
+    "choices of a number": (lambda: makers.choices(5), "give a list"),  # type: ignore[arg-type]
+    "a choice of digits": (lambda: makers.choices([10**5_000]), "choice 0"),  # type: ignore[list-item]
 }
 
 

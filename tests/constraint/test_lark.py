@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from llguidance import LLMatcher, LLTokenizer
 
 from tests.constraint.oracle import Oracle
-from tinsmith.constraint.grammars.lark import compile_lark, read_lark
-from tinsmith.constraint.grammars.lark_common import COMMON
+from tinsmith.constraint import makers
+from tinsmith.constraint.grammars import lark
+from tinsmith.constraint.grammars.lark_terminals import COMMON
 from tinsmith.errors import ConstraintError
 
 BYTES = LLTokenizer("byte")  # a token a byte
@@ -83,7 +84,7 @@ LANGUAGES = {
 @pytest.mark.parametrize("name", LANGUAGES)
 def test_language_as_llguidance_has_it(name: str) -> None:
     grammar, texts = LANGUAGES[name]
-    oracle = Oracle(compile_lark(grammar).data)
+    oracle = Oracle(makers.grammar(grammar, "lark").data)
     accepted = [oracle.accepts(text.encode()) for text in texts]
     assert accepted == [theirs(grammar, text) for text in texts]
     assert any(accepted)
@@ -110,7 +111,7 @@ DIFFERENCES = {
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_language_is_another_one_than_llguidances(name: str) -> None:
     grammar, text, ours = DIFFERENCES[name]
-    assert Oracle(compile_lark(grammar).data).accepts(text.encode()) == ours
+    assert Oracle(makers.grammar(grammar, "lark").data).accepts(text.encode()) == ours
     assert theirs(grammar, text) != ours
 
 
@@ -158,7 +159,7 @@ COMMON_TEXTS = [
 @pytest.mark.parametrize("name", COMMON)
 def test_common_terminal_as_llguidance_has_it(name: str) -> None:
     grammar = f"%import common.{name}\nstart: {name}"
-    oracle = Oracle(compile_lark(grammar).data)
+    oracle = Oracle(makers.grammar(grammar, "lark").data)
     for text in COMMON_TEXTS:
         assert oracle.accepts(text.encode()) == theirs(grammar, text), text
 
@@ -215,14 +216,16 @@ FAULTS = {
 @pytest.mark.parametrize("grammar", FAULTS, ids=lambda text: repr(text[:30]))
 def test_fault(grammar: str) -> None:
     with pytest.raises(ConstraintError, match=re.escape(FAULTS[grammar])):
-        compile_lark(grammar)
+        makers.grammar(grammar, "lark")
 
 
 def test_long_chains_of_names_need_no_recursion() -> None:
     names = [f"A{k}" for k in range(3000)]
     chain = "\n".join(f"{a}: {b}" for a, b in pairwise(names))
-    assert Oracle(compile_lark(f'start: A0\n{chain}\n{names[-1]}: "x"').data).accepts(b"x")
-    assert Oracle(compile_lark(f'start: a0\n{chain.lower()}\n{names[-1].lower()}: "x"').data).accepts(b"x")
+    assert Oracle(makers.grammar(f'start: A0\n{chain}\n{names[-1]}: "x"', "lark").data).accepts(b"x")
+    assert Oracle(makers.grammar(f'start: a0\n{chain.lower()}\n{names[-1].lower()}: "x"', "lark").data).accepts(
+        b"x"
+    )
 
 
 SCRAPS = st.sampled_from(
@@ -258,7 +261,7 @@ SCRAPS = st.sampled_from(
 def test_any_text_is_a_grammar_or_an_error(grammar: str) -> None:
     for form in (grammar, "start: " + grammar):
         try:
-            assert read_lark(form).start == "%start"
-            compile_lark(form)
+            assert lark.read(form).start == "%start"
+            makers.grammar(form, "lark")
         except ConstraintError as error:
             assert "\n" not in str(error)

@@ -28,10 +28,8 @@ from tests.constraint.outsiders import COMPACT, Mask, Vocabulary, bfcl_functions
 from tests.constraint.test_gbnf import LANGUAGES as GBNF
 from tests.constraint.test_lark import LANGUAGES
 from tinsmith import _core
-from tinsmith.constraint.grammars.gbnf import compile_gbnf
-from tinsmith.constraint.grammars.lark import compile_lark
+from tinsmith.constraint import makers
 from tinsmith.constraint.json_schema import compile_schema
-from tinsmith.constraint.regex import compile_regex
 from tinsmith.constraint.schema import json_text
 from tinsmith.errors import ConstraintError, RuntimeFault
 
@@ -189,7 +187,7 @@ def rust(pattern: str) -> str:
 
 
 def test_masks_of_patterns(vocabulary: Vocabulary, tokenizer: LLTokenizer) -> None:
-    grammars = {f"pattern {p}": (compile_regex(p).data, f"start: /{rust(p)}/") for p in PATTERNS}
+    grammars = {f"pattern {p}": (makers.regex(p).data, f"start: /{rust(p)}/") for p in PATTERNS}
     seen = held(vocabulary, tokenizer, grammars)
     assert seen["alike"] == seen["masks"]
 
@@ -239,7 +237,7 @@ def test_masks_of_gbnf_grammars(vocabulary: Vocabulary, base_gguf: Path) -> None
     for name, (grammar, _, _) in GBNF.items():
         if name in NOT_LLAMAS:
             continue
-        ours = _core.Constraint(vocabulary.model, compile_gbnf(grammar).data, DEPTH)
+        ours = _core.Constraint(vocabulary.model, makers.grammar(grammar).data, DEPTH)
         for seed in range(WALKS):
             rng = random.Random(seed)
             ours.begin()
@@ -264,7 +262,9 @@ def test_masks_of_gbnf_grammars(vocabulary: Vocabulary, base_gguf: Path) -> None
 def test_masks_of_lark_grammars(vocabulary: Vocabulary, tokenizer: LLTokenizer) -> None:
     """Those of test_lark.py in which a lexer and a parser without one see the same."""
     grammars = {
-        f"lark {n}": (compile_lark(g).data, g) for n, (g, _) in LANGUAGES.items() if "%llguidance" not in g
+        f"lark {n}": (makers.grammar(g, "lark").data, g)
+        for n, (g, _) in LANGUAGES.items()
+        if "%llguidance" not in g
     }
     held(vocabulary, tokenizer, grammars)
 

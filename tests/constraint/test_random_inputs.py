@@ -16,11 +16,9 @@ from hypothesis import strategies as st
 from tests.constraint.checked import checked, tool
 from tests.constraint.oracle import Oracle
 from tinsmith.chat.tool_formats import FORMATS
+from tinsmith.constraint import makers
 from tinsmith.constraint.calls.tools import compile_tools
-from tinsmith.constraint.grammars.gbnf import compile_gbnf
-from tinsmith.constraint.grammars.lark import compile_lark
 from tinsmith.constraint.json_schema import compile_schema
-from tinsmith.constraint.regex import compile_regex
 
 CHARACTERS = st.sampled_from(list('ab1"\\/\n\t \0é\u2028😀')) | st.characters(exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS, max_size=4)
@@ -169,7 +167,7 @@ def test_a_random_schema(schema: Any, spacing: Any, order: Any) -> None:
 @many(150)
 @given(REGEXES | st.text(st.sampled_from("ab(|)*+?{},2[]^-$.\\dwpLu:=!<>é")))
 def test_a_random_pattern(pattern: str) -> None:
-    compiled = checked(lambda: compile_regex(pattern))
+    compiled = checked(lambda: makers.regex(pattern))
     if compiled is None or r"\p" in pattern or r"\b" in pattern:
         return
     try:
@@ -213,8 +211,8 @@ WORDS = [
 @given(st.lists(st.sampled_from(WORDS), max_size=25), st.sampled_from(["root ::= ", "start: "]))
 def test_a_random_grammar(words: list[str], begins: str) -> None:
     text = begins + " ".join(words)
-    for front in (compile_gbnf, compile_lark):
-        compiled = checked(lambda: front(text))  # noqa: B023
+    for kind in ("gbnf", "lark"):
+        compiled = checked(lambda: makers.grammar(text, kind))  # noqa: B023
         if compiled is not None:
             Oracle(compiled.data)
 

@@ -9,10 +9,11 @@ import unicodedata
 
 import pytest
 
+from tinsmith.constraint import makers
 from tinsmith.constraint.automata.characters import any_case, category
 from tinsmith.constraint.automata.code_points import utf8
 from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, anything
-from tinsmith.constraint.regex import compile_regex, parse, search
+from tinsmith.constraint.regex import parse, search
 from tinsmith.errors import ConstraintError
 
 LETTERS = "aabbcA1 -.\n\ré"
@@ -286,7 +287,7 @@ def test_utf8_is_what_python_encodes() -> None:
 
 
 def test_a_compiled_pattern_is_a_constraint() -> None:
-    constraint = compile_regex(r"\d{3}-é")
+    constraint = makers.regex(r"\d{3}-é")
     assert constraint.kind == "regex" and constraint.shortest == 6
     with pytest.raises(ConstraintError, match="matches no text"):
-        compile_regex("[]")
+        makers.regex("[]")

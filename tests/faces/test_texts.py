@@ -30,7 +30,8 @@ from tinsmith.pipeline import run as engine
 from tinsmith.pipeline.examples import write_examples
 from tinsmith.pipeline.prepared import read_tools
 from tinsmith.pipeline.recipe import tables as recipe_tables
-from tinsmith.search import sensitivity, text
+from tinsmith.search import sensitivity
+from tinsmith.system import reading
 from tinsmith.train.adapters import peft_folder
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -151,7 +152,7 @@ def data_tools(at: Path, value: bytes) -> Any:
 
 def plain_text(at: Path, value: bytes) -> Any:
     (at / "face.txt").write_bytes(b"\xff" + value)
-    return text.read(at / "face.txt")
+    return reading.read_text(at / "face.txt")
 
 
 def schema_text(at: Path, value: bytes) -> Any:

@@ -10,6 +10,7 @@ from functools import cached_property
 from tests.constraint.oracle import NO_STATE, Configuration, Oracle, one_byte
 from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, compiler, quant
+from tinsmith.constraint import makers
 from tinsmith.constraint.grammar import (
     Expr,
     Grammar,
@@ -22,7 +23,6 @@ from tinsmith.constraint.grammar import (
     token,
 )
 from tinsmith.constraint.machine.automaton import compile_grammar
-from tinsmith.constraint.regex import compile_regex
 from tinsmith.constraint.schema import json_text
 from tinsmith.models import family
 
@@ -235,7 +235,7 @@ GRAMMARS: dict[str, Callable[[], bytes]] = {
         Repeat(sequence((text('"'), Repeat(CHARACTER, 5, 20), text('"'), Repeat(text(" "), 1, 3))), 1, 400)
     ),
     "both": lambda: grammar(Repeat(Repeat(AB, 70, 75), 2, 90)),
-    "names": lambda: compile_regex(r"(\d{3}-\d{4}|[A-Z][a-zé]+( [A-Z][a-z]+){0,80})").data,
+    "names": lambda: makers.regex(r"(\d{3}-\d{4}|[A-Z][a-zé]+( [A-Z][a-z]+){0,80})").data,
     "sums": lambda: grammar(
         choice(
             (

@@ -14,7 +14,7 @@ from tests.models import c_programs
 from tests.models.tiny_models import in_format, tiny_spec, with_vision
 from tinsmith import _core, compiler, quant
 from tinsmith.compiler import drafts
-from tinsmith.constraint.grammars.gbnf import compile_gbnf
+from tinsmith.constraint import makers
 from tinsmith.formats import minisign
 from tinsmith.models import Tokenizer, family
 
@@ -70,7 +70,7 @@ def small_tin(path: Path, preset: str = "Q4_0", name: str = "llama") -> Path:
     beside it. A llama has one layer, and heads for both kinds of cache."""
     sizes = LLAMA if name == "llama" else {}
     spec = replace(tiny_spec(name, max_position_embeddings=256, **sizes), chat_template=THINKING)
-    answer = compile_gbnf(ANSWER).data
+    answer = makers.grammar(ANSWER).data
     model = _core.Model(compiler.build_image(spec))
     said = [([k, 2 * k, 3 * k + 1], [k % 5, 3, k % 7, 9, 9, k]) for k in range(60)]
     entries = {"grammar/answer.bin": answer, "drafts/answer.bin": drafts.learn(model, said)}

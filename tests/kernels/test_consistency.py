@@ -13,8 +13,8 @@ import tinsmith
 from tests.kernels import safety
 from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, cli, compiler
+from tinsmith.constraint import makers
 from tinsmith.constraint.grammar import Grammar, token
-from tinsmith.constraint.grammars.gbnf import compile_gbnf
 from tinsmith.constraint.machine.automaton import compile_grammar
 from tinsmith.errors import FormatError, RuntimeFault
 from tinsmith.formats import tin as tins
@@ -32,7 +32,7 @@ Entries = dict[str, bytes]
 
 def made(folder: Path, vocab: int) -> Path:
     spec = tiny_spec("llama", vocab_size=vocab, **SIZES)
-    answer = compile_gbnf(safety.ANSWER).data
+    answer = makers.grammar(safety.ANSWER).data
     path = folder / f"{vocab}.tin"
     compiler.build_tin(replace(spec, chat_template=safety.THINKING), path, entries={tins.CONSTRAINT: answer})
     return path
@@ -183,7 +183,7 @@ def test_another_order_and_further_entries_are_accepted(sound: Path, tmp_path: P
 def test_a_constraint_of_another_vocabulary_allows_what_this_one_has(sound: Path, larger: Path) -> None:
     """It knows tokens by their bytes, and control tokens by ids of which a file need not have all."""
     model, other = (_core.Model(map_file(path)) for path in (sound, larger))
-    grammar = compile_gbnf(safety.ANSWER).data
+    grammar = makers.grammar(safety.ANSWER).data
     masks = [_core.Constraint(each, grammar).mask() for each in (model, other)]
     sets = [int.from_bytes(mask, "little") for mask in masks]
     assert sets[0] == sets[1] != 0

@@ -16,8 +16,7 @@ from tests.kernels.test_sampler import Sampler
 from tests.models.tiny_models import tiny_spec
 from tinsmith import _core, quant
 from tinsmith.compiler import build_image
-from tinsmith.constraint.grammars.gbnf import compile_gbnf
-from tinsmith.constraint.regex import compile_regex
+from tinsmith.constraint import makers
 from tinsmith.errors import RuntimeFault
 from tinsmith.models import family
 
@@ -37,7 +36,7 @@ PATTERNS = {**REGEXES, "lists": 'root ::= "[" (root ("," root)*)? "]"'}
 
 
 def compiled(name: str) -> bytes:
-    return compile_gbnf(PATTERNS[name]).data if name == "lists" else compile_regex(PATTERNS[name]).data
+    return makers.grammar(PATTERNS[name]).data if name == "lists" else makers.regex(PATTERNS[name]).data
 
 
 @pytest.fixture(scope="module")
@@ -361,7 +360,7 @@ def test_healing_takes_back_the_beginning_of_a_token(smol: _core.Model, data: di
 
 def test_healing_comes_before_the_constraint(smol: _core.Model, sampler: Sampler) -> None:
     """The prompt's last piece is said again, then what the constraint says."""
-    data = compile_regex('me":"[a-z]{1,6}"').data
+    data = makers.regex('me":"[a-z]{1,6}"').data
     prompt = smol.tokenize('{"na')
     session = _core.Session(smol, context=128)
     session.constrain(_core.Constraint(smol, data))

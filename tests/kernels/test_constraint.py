@@ -30,7 +30,7 @@ from tests.kernels.constraint_reference import (
 from tests.models import c_programs
 from tests.models.tiny_models import tiny_spec
 from tinsmith import _core
-from tinsmith.constraint.choices import compile_choices
+from tinsmith.constraint import makers
 from tinsmith.constraint.grammar import (
     Ref,
     Repeat,
@@ -41,7 +41,6 @@ from tinsmith.constraint.grammar import (
     token,
 )
 from tinsmith.constraint.json_schema import compile_schema
-from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats import tin
 from tinsmith.models import family
@@ -94,7 +93,7 @@ def test_tokens_of_255_bytes_are_the_longest_that_are_allowed() -> None:
     tokens, types = [*tokenizer.tokens[:-2], "a" * 255, "b" * 256], [*tokenizer.types[:-2], "user", "user"]
     image = tiny_image(tokenizer=replace(tokenizer, tokens=tokens, types=types))
     vocabulary = Vocabulary(_core.Model(image))
-    constraint = _core.Constraint(vocabulary.model, compile_regex("a{255}|b{256}").data)
+    constraint = _core.Constraint(vocabulary.model, makers.regex("a{255}|b{256}").data)
     longest, longer = vocabulary.size - 2, vocabulary.size - 1
     allowed = ids(constraint.mask())
     assert longest in allowed and longer not in allowed
@@ -103,7 +102,7 @@ def test_tokens_of_255_bytes_are_the_longest_that_are_allowed() -> None:
 
 
 def test_mask_into_and_state_and_size(tiny: Vocabulary) -> None:
-    constraint = _core.Constraint(tiny.model, compile_regex("a|ab").data, masks=3)
+    constraint = _core.Constraint(tiny.model, makers.regex("a|ab").data, masks=3)
     room = bytearray(len(constraint.mask()) + 4)
     constraint.mask_into(room)
     assert bytes(room[:-4]) == constraint.mask()
@@ -124,7 +123,7 @@ def test_mask_into_and_state_and_size(tiny: Vocabulary) -> None:
     constraint.begin()
     with pytest.raises(RuntimeFault, match="can't end here"):
         constraint.accept(tiny.ends[0])
-    larger = _core.Constraint(tiny.model, compile_regex("a|ab").data, masks=4)
+    larger = _core.Constraint(tiny.model, makers.regex("a|ab").data, masks=4)
     assert larger.size() > constraint.size()
 
 
@@ -190,7 +189,7 @@ def test_whatever_is_chosen_ends_in_time(smol: Vocabulary, name: str) -> None:
 def test_a_long_answer_of_few_tokens_is_not_ruled_out(smol: Vocabulary) -> None:
     """A call of more bytes and fewer tokens than 48 may be chosen with 48."""
     long = '{"name":"turn_on_the_light","arguments":{"room":"the living room"}}'
-    data = compile_choices(['{"name":"none"}', long]).data
+    data = makers.choices(['{"name":"none"}', long]).data
     tokens, constraint = smol.canonical(long), _core.Constraint(smol.model, data)
     assert len(tokens) < 48 < len(long)
     for place, token_ in enumerate(tokens):
@@ -228,7 +227,7 @@ def test_a_depth_that_allows_no_text_is_refused(tiny: Vocabulary) -> None:
 
 @pytest.mark.parametrize("prefix", [b" ", b"na", b"\xe6\x97", b"http:", b' {"', "  é".encode()])
 def test_a_prefix_comes_first(smol: Vocabulary, prefix: bytes) -> None:
-    for data in (compile_regex(r"[\s\S]*").data, compile_regex(r"(me|tion|\d)+!").data):
+    for data in (makers.regex(r"[\s\S]*").data, makers.regex(r"(me|tion|\d)+!").data):
         reference, constraint = Reference(data, smol), _core.Constraint(smol.model, data)
         constraint.begin(prefix)
         at, left, rng = reference.start, prefix, random.Random(prefix)
@@ -247,7 +246,7 @@ def test_a_prefix_comes_first(smol: Vocabulary, prefix: bytes) -> None:
 
 
 def test_control_tokens_are_only_what_the_grammar_names(smol: Vocabulary) -> None:
-    free = _core.Constraint(smol.model, compile_regex(r"[\s\S]*").data)
+    free = _core.Constraint(smol.model, makers.regex(r"[\s\S]*").data)
     controls = {number for number, data in smol.bytes.items() if data[0] == 0xFF}
     assert controls
     assert ids(free.mask()).isdisjoint(controls)
@@ -308,7 +307,7 @@ def test_masks_are_llguidances(smol: Vocabulary, made: str | dict[str, object]) 
     np = pytest.importorskip("numpy")
     walk = llguidance_walks(smol)
     if isinstance(made, str):
-        data, lark = compile_regex(made).data, library.LLMatcher.grammar_from_regex(made)
+        data, lark = makers.regex(made).data, library.LLMatcher.grammar_from_regex(made)
     else:
         data = compile_schema(made).data
         lark = library.LLMatcher.grammar_from_json_schema(
@@ -377,7 +376,7 @@ def test_tokens_of_the_same_bytes_come_together() -> None:
     model = _core.Model(tiny_image(tokenizer=replace(given, tokens=tokens, types=types)))
     the = {k for k in range(len(tokens)) if model.token(k)[0] == b"the"}
     assert len(the) == 3
-    constraint = _core.Constraint(model, compile_regex("the").data)
+    constraint = _core.Constraint(model, makers.regex("the").data)
     assert the < ids(constraint.mask())
     for number in the:
         constraint.begin()
@@ -392,7 +391,7 @@ def test_the_tree_has_tokens_of_up_to_255_bytes(tmp_path: Path) -> None:
     image = tiny_image(tokenizer=replace(given, tokens=names, types=types))
     model, path = _core.Model(image), tmp_path / "long.tin"
     path.write_bytes(image)
-    constraint = _core.Constraint(model, compile_regex("t{255,300}").data)
+    constraint = _core.Constraint(model, makers.regex("t{255,300}").data)
     assert ids(constraint.mask()) >= {len(names) - 2}
     assert len(names) - 1 not in ids(constraint.mask())
     constraint.accept(len(names) - 2)
@@ -410,4 +409,4 @@ def test_a_tin_without_a_tree_is_refused_with_what_to_do() -> None:
     ]
     model = _core.Model(tin.pack_bytes(entries, whole.manifest))
     with pytest.raises(RuntimeFault, match="build it again"):
-        _core.Constraint(model, compile_regex("a").data)
+        _core.Constraint(model, makers.regex("a").data)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.kernels.constraint_reference import AB, GRAMMARS, Vocabulary, grammar, ids, tiny_image
 from tinsmith import _core
+from tinsmith.constraint import makers
 from tinsmith.constraint.grammar import (
     Ref,
     Repeat,
@@ -17,7 +18,6 @@ from tinsmith.constraint.grammar import (
     sequence,
     text,
 )
-from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 
 FORMAT, VERSION = "TIN_ERR_FORMAT", "TIN_ERR_VERSION"
@@ -57,7 +57,7 @@ def test_a_damaged_constraint_is_an_error_or_works(tiny: Vocabulary) -> None:
 def test_a_damaged_tree_is_an_error_or_works(tiny: Vocabulary) -> None:
     whole, rng = bytearray(tiny_image()), random.Random(6)
     trie = tiny.model.entry("trie.bin")
-    place, data = whole.index(trie), compile_regex("(the|in|[a-f]+ )+").data
+    place, data = whole.index(trie), makers.regex("(the|in|[a-f]+ )+").data
     taken = 0
     for at in range(0, len(trie), 3):
         image = tin_copy(whole, place + at, trie[at] ^ 1 << rng.randrange(8))

@@ -10,6 +10,7 @@ import pytest
 from tests.constraint.oracle import one_byte
 from tests.kernels.constraint_reference import INTEGER, LETTER, STRING, Vocabulary, grammar, ids
 from tinsmith import _core
+from tinsmith.constraint import makers
 from tinsmith.constraint.grammar import (
     Repeat,
     choice,
@@ -17,7 +18,6 @@ from tinsmith.constraint.grammar import (
     text,
     token,
 )
-from tinsmith.constraint.regex import compile_regex
 
 WORDS = ["living room", "kitchen", "naïve", "x", "日本", "a b", "don't", "true", "12", "3.5", "turn_on", "Temp"]
 TAILS = ["", " ", "  ", "-", "\n", "'", "'s", "s", "es", "ing", "é", "1", " \n\t", "  x", "\u3000y", "\u00a0"]
@@ -100,7 +100,7 @@ def test_text_behind_a_control_token_is_cut_for_itself(smol: Vocabulary) -> None
 
 def test_forced_tokens_go_on_after_what_was_chosen_otherwise(smol: Vocabulary) -> None:
     """After tokens that the tokenizer would not have chosen, the run is cut for itself."""
-    constraint = _core.Constraint(smol.model, compile_regex('\\{"name":[0-9]').data)
+    constraint = _core.Constraint(smol.model, makers.regex('\\{"name":[0-9]').data)
     (brace,) = smol.canonical("{")
     assert smol.canonical('{"name":')[0] != brace
     constraint.accept(brace)

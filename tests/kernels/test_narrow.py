@@ -14,7 +14,7 @@ from tests.kernels.test_wasm import HERE, KERNELS, Program
 from tests.models import c_programs
 from tests.models.tiny_models import tiny_spec
 from tinsmith import compiler
-from tinsmith.constraint.grammars.gbnf import compile_gbnf
+from tinsmith.constraint import makers
 from tinsmith.formats import tin as tins
 
 pytest.importorskip("ziglang")
@@ -45,7 +45,7 @@ def large_tin(path: Path, *, nfc: bool) -> Path:
     """A model of little weight that can be asked for more than 4 GiB of everything."""
     spec = tiny_spec("llama", **SIZES)
     tokenizer = replace(spec.tokenizer, nfc=nfc)
-    answer = compile_gbnf(safety.ANSWER).data
+    answer = makers.grammar(safety.ANSWER).data
     spec = replace(spec, tokenizer=tokenizer, chat_template=safety.THINKING)
     compiler.build_tin(spec, path, entries={tins.CONSTRAINT: answer})
     return path

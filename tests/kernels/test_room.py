@@ -19,7 +19,7 @@ from tests.models.predicting import predicting_spec
 from tests.models.tiny_models import tiny_spec, with_vision
 from tinsmith import _core, compiler, quant
 from tinsmith.compiler import drafts
-from tinsmith.constraint.choices import compile_choices
+from tinsmith.constraint import makers
 from tinsmith.constraint.coverage import values
 from tinsmith.constraint.makers import schema
 from tinsmith.models import Spec
@@ -56,9 +56,7 @@ def tin(tmp_path_factory: pytest.TempPathFactory) -> Made:
             "adapter/b.bin": random_adapters.compiled(path, seed=2, rank=20),
             "adapter/p.bin": random_adapters.random_prefix(path, 5),
             "grammar/search.bin": schema(SCHEMA).with_search(20).with_coverage([1], 2.0, copied).data,
-            "grammar/choices.bin": compile_choices(
-                ["in", "in the", "in the beginning", "the thing there"]
-            ).data,
+            "grammar/choices.bin": makers.choices(["in", "in the", "in the beginning", "the thing there"]).data,
             "drafts/answer.bin": drafts.learn(_core.Model(compiler.build_image(spec)), said),
         }
         compiler.build_tin(spec, path, entries=entries)

@@ -14,7 +14,7 @@ import tinsmith
 from tests.models.tiny_models import tiny_spec
 from tinsmith import constraint as compiled
 from tinsmith import models, tasks
-from tinsmith.constraint.regex import compile_regex
+from tinsmith.constraint import makers
 from tinsmith.data.readers import Example
 from tinsmith.errors import ConstraintError, DataError, FormatError, InputError, RecipeError
 from tinsmith.models import family
@@ -70,7 +70,6 @@ def test_a_file_is_sealed_with_its_name_and_digest(model: tinsmith.Model, tmp_pa
 
 
 def test_labels_are_those_of_the_training_examples(model: tinsmith.Model, tmp_path: Path) -> None:
-    pytest.importorskip("tinsmith.constraint.choices")
     (tmp_path / "r.toml").write_text(
         '[base]\nmodel = "m"\n[data]\ntrain = "a"\nvalidation = "b"\ntest = "c"\ntask = "classify"\n'
         '[constraint]\nchoices = "labels"\n'
@@ -233,12 +232,12 @@ def test_what_does_not_go_together(more: str, message: str, tmp_path: Path) -> N
     ],
 )
 def test_where_a_text_departs(model: tinsmith.Model, pattern: str, text: str, expected: str | None) -> None:
-    departure = Checker(model, compile_regex(pattern).data).departure(text)
+    departure = Checker(model, makers.regex(pattern).data).departure(text)
     assert (departure and str(departure)) == expected
 
 
 def test_an_output_that_departs_names_file_and_example(model: tinsmith.Model) -> None:
-    checker = Checker(model, compile_regex("[0-9]+").data)
+    checker = Checker(model, makers.regex("[0-9]+").data)
     examples = [Example("one", "1"), Example("two", "2b")]
     constraints.check_outputs(checker, Path("train.jsonl"), examples[:1])
     with pytest.raises(

@@ -21,10 +21,8 @@ from tests.models.transformers_models import CHATML
 from tests.runtime.plain_sessions import DONE, PENDING, TOKEN, fed, generated, row, together
 from tinsmith import _core, cli
 from tinsmith.compiler import build_image, build_tin
-from tinsmith.constraint import Constraint
-from tinsmith.constraint.choices import compile_choices
+from tinsmith.constraint import Constraint, makers
 from tinsmith.constraint.coverage import values, words
-from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.runtime import Model
@@ -35,11 +33,11 @@ ROOM, LEFT_BEHIND, LEAST, CANDIDATES, LIKELY = 32, 8, -10.0, 256, 16
 CASES = ("llama", "qwen35", "lfm2", "falcon_h1", "gemma3")
 TEXTS = ["lamp", "lantern", "lake", "light on", "light off", "on", "off", "often", "a", "ab", "abc", "the lake"]
 KINDS: dict[str, Constraint] = {
-    "choices": compile_choices(TEXTS),
-    "pairs": compile_regex(r"(kitchen|kit|garage|garden) (red|rose|green|great) (on|off|often)"),
-    "open": compile_regex(r"[a-c]{1,6}"),
-    "text": compile_regex(r"say .{1,4}"),
-    "calls": compile_regex(r'\{"at":"(a|ab|the a|on)","to":"(a b|on|of)"\}'),
+    "choices": makers.choices(TEXTS),
+    "pairs": makers.regex(r"(kitchen|kit|garage|garden) (red|rose|green|great) (on|off|often)"),
+    "open": makers.regex(r"[a-c]{1,6}"),
+    "text": makers.regex(r"say .{1,4}"),
+    "calls": makers.regex(r'\{"at":"(a|ab|the a|on)","to":"(a b|on|of)"\}'),
 }
 
 
@@ -509,7 +507,7 @@ def test_tokens_that_every_answer_has_come_before_the_end(case: str) -> None:
 def test_what_is_certain_is_streamed() -> None:
     """Before the first evaluation, as all answers begin so."""
     model = Model(made("llama"), image("llama"), threads=1)
-    held = compile_regex("answer: (kitchen|garage) (red|green)").with_search(1000)
+    held = makers.regex("answer: (kitchen|garage) (red|green)").with_search(1000)
     prompt = prompts("llama")[0]
     run, pieces, passes = model.begin(prompt, constraint=held, max_tokens=ROOM), [], {}
     while not run.done:
@@ -545,7 +543,7 @@ def test_what_was_not_certain_is_taken_back_where_a_generation_is_ended() -> Non
 def test_a_long_answer_is_settled_and_goes_on(lookup: int) -> None:
     """Without room for more candidates: its tokens then come one by one, chosen as without a search."""
     case, room = "llama", 330
-    constraint = compile_regex("[ab]{60}( [ab]{60}){4}")
+    constraint = makers.regex("[ab]{60}( [ab]{60}){4}")
     session = _core.Session(made(case), context=400, searches=True, logit_rows=7)
     session.record(0)
     session.append(prompts(case)[0])

@@ -18,7 +18,7 @@ from tests.models.tiny_models import tiny_spec
 from tests.runtime.plain_sessions import DONE, TOKEN, generated, row, together
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_tin, drafts
-from tinsmith.constraint.regex import compile_regex
+from tinsmith.constraint import makers
 from tinsmith.errors import FormatError, RuntimeFault
 from tinsmith.formats.tin import DRAFT
 from tinsmith.runtime import Model
@@ -104,7 +104,7 @@ def test_sessions_of_a_batch_draft_each_for_itself(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_a_constraint_and_a_table_are_a_constraint_alone(case: str) -> None:
     core = made(case)[1]
-    held = compile_regex("(red|green|blue)( (red|green|blue|[a-z]{3}))*").data
+    held = makers.regex("(red|green|blue)( (red|green|blue|[a-z]{3}))*").data
     for prompt in prompts(core):
         answers = []
         for data in (None, table(case)):
@@ -122,7 +122,7 @@ def test_a_constraint_and_a_table_are_a_constraint_alone(case: str) -> None:
 def test_what_must_come_is_put_between_drafts(case: str) -> None:
     """A choice, what it brings and the next choice in one pass, by the logits of choices one by one."""
     core, chosen, passes = made(case)[1], {}, {}
-    held = compile_regex("(red|green|blue) on (sand|wood|iron) by (day|night)").data
+    held = makers.regex("(red|green|blue) on (sand|wood|iron) by (day|night)").data
 
     def choices(prompt: list[int], data: bytes | None, lookup: int, budget: int) -> list[tuple[Any, ...]]:
         session, told = asked(case, prompt, data), []
@@ -153,7 +153,7 @@ def test_what_must_come_is_put_between_drafts(case: str) -> None:
 def test_a_draft_that_is_not_worth_it_leaves_no_trace(case: str) -> None:
     """Its token may come, but what it brings makes it too dear: what stands earlier is drafted instead."""
     core = made(case)[1]
-    held = compile_regex("([xy]a[xy]bb[xy]cc[xy]d){6}").data
+    held = makers.regex("([xy]a[xy]bb[xy]cc[xy]d){6}").data
 
     def answer(prompt: list[int], data: bytes | None, lookup: int) -> list[int]:
         session = asked(case, prompt, data)

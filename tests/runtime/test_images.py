@@ -18,7 +18,7 @@ from tests.models.tiny_models import in_format, tiny_spec
 from tests.models.transformers_models import some_tokens
 from tinsmith import _core
 from tinsmith.compiler import build, build_image
-from tinsmith.constraint.regex import compile_regex
+from tinsmith.constraint import makers
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats.weights import to_float32
 from tinsmith.graph import GraphBuilder
@@ -294,7 +294,7 @@ def test_a_constraint_holds_behind_an_image() -> None:
     core, dim = core_of("llama"), dim_of("llama")
     session = _core.Session(core, **ROOM, logit_rows=4)
     session.append(*laid([1, Image(1, 9, 3)], dim))
-    session.constrain(_core.Constraint(core, compile_regex("the (yes|no)").data))
+    session.constrain(_core.Constraint(core, makers.regex("the (yes|no)").data))
     session.heal()  # no image is taken back
     session.generate(20, 3)
     tokens = []

@@ -16,7 +16,7 @@ from tests.runtime.plain_sessions import DONE, PENDING, TOKEN, generated, plainl
 from tinsmith import _core
 from tinsmith.compiler import build, build_image
 from tinsmith.compiler.build import MTP_PROGRAM
-from tinsmith.constraint.regex import compile_regex
+from tinsmith.constraint import makers
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats import tin
 from tinsmith.graph import GraphBuilder, Value
@@ -189,7 +189,7 @@ def test_drafts_save_passes_and_wrong_ones_cost_little() -> None:
 
 
 def test_under_a_constraint_it_is_among_the_allowed() -> None:
-    grammar = compile_regex("([a-m]{1,4} ){6}[xyz]{4}").data
+    grammar = makers.regex("([a-m]{1,4} ){6}[xyz]{4}").data
     passes = {}
     for model in (core(), without()):
         passes[model] = 0
@@ -277,7 +277,7 @@ def test_in_a_batch_each_has_the_draft_that_it_has_alone(batched: bool) -> None:
 
 
 def test_in_a_batch_tokens_are_those_of_plain_decoding_in_fewer_passes() -> None:
-    grammar = compile_regex("([a-m]{1,4} ){6}[xyz]{4}").data
+    grammar = makers.regex("([a-m]{1,4} ){6}[xyz]{4}").data
     passes = []
     for model, budget in ((without(main=KNOWN), 0), (core(main=KNOWN), 0), (core(main=KNOWN), 1)):
         beside = [asked(prompt, model, batched=True) for prompt in prompts(4)]

@@ -21,7 +21,7 @@ from tests.models.tiny_models import tiny_spec
 from tests.runtime.plain_sessions import generated
 from tinsmith import _core, graph, quant
 from tinsmith.compiler import build_image, drafts
-from tinsmith.constraint.regex import compile_regex
+from tinsmith.constraint import makers
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.adapters import aligned
 
@@ -32,11 +32,11 @@ NONE = 2**32 - 1
 PENDING, LOGITS, IDLE = _core.STEP_PENDING, _core.STEP_LOGITS, _core.STEP_IDLE
 TOKEN, DONE = _core.STEP_TOKEN, _core.STEP_DONE
 CONSTRAINTS = (
-    compile_regex("in the beginning there was[a-z ]{0,9}"),
-    compile_regex("the (yes|no|thing)( (yes|no|in the end))*"),
-    compile_regex("(the |then |there )?(yes|yet|no|not|none)( (yes|no|in the end))*").with_search(6),
-    compile_regex(r"[a-e ]{1,12}(the )?").with_search(20),
-    compile_regex(r"[\s\S]*"),
+    makers.regex("in the beginning there was[a-z ]{0,9}"),
+    makers.regex("the (yes|no|thing)( (yes|no|in the end))*"),
+    makers.regex("(the |then |there )?(yes|yet|no|not|none)( (yes|no|in the end))*").with_search(6),
+    makers.regex(r"[a-e ]{1,12}(the )?").with_search(20),
+    makers.regex(r"[\s\S]*"),
 )
 OPTIONS: tuple[dict[str, Any], ...] = (  # of the machine's three sessions
     {"chunk": 16, "logit_rows": 8, "checkpoints": 2},

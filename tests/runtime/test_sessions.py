@@ -12,7 +12,7 @@ import pytest
 from tests.runtime.plain_sessions import fed, generated, plainly, row
 from tinsmith import _core
 from tinsmith.compiler import build_image
-from tinsmith.constraint.regex import compile_regex
+from tinsmith.constraint import makers
 from tinsmith.errors import RuntimeFault
 from tinsmith.models import Spec
 
@@ -350,7 +350,7 @@ def test_forced_tokens_bring_back_no_logits_that_were_given_up(core: _core.Model
         session.append(tokens)
         assert session.step(1) == PENDING
     session.append([5, 6, 7])
-    session.constrain(_core.Constraint(core, compile_regex("in the beginning[a-z ]{0,8}").data))
+    session.constrain(_core.Constraint(core, makers.regex("in the beginning[a-z ]{0,8}").data))
     no_logits(session)
     session.generate(30)
     computed = session.tokens()[0]

@@ -123,7 +123,7 @@ def test_a_layer_in_the_middle_is_where_a_run_begins(case: str, words: str) -> N
 def test_budgets_are_kept(search: auto.Search, budget: Budget) -> None:
     point = search.choose(budget)
     held = {role: search.bytes_of(role, name) for role, name in point.formats.items()}
-    read = sum(size for role, size in held.items() if role not in search.frame.unread)
+    read = sum(size for role, size in held.items() if role not in search.unread)
     assert budget.bits is None or point.bits <= budget.bits
     assert budget.memory is None or sum(held.values()) <= budget.memory
     assert budget.speed is None or budget.bandwidth is None or read * budget.speed <= budget.bandwidth
@@ -142,7 +142,7 @@ def test_the_file_is_as_large_as_was_said_and_holds_the_choice(
 ) -> None:
     from tinsmith.quant import shipping
 
-    limit = search.frame.overhead + search.frame.weights * 6 // 8
+    limit = search.overhead + search.weights * 6 // 8
     point = search.measured(search.choose(Budget(max_size=limit)))
     path = tmp_path / "auto.gguf"
     weights = shipping.Weights("auto", search.mix(point), feedback=search.grams.feedback)

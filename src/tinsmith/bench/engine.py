@@ -22,9 +22,9 @@ def module(name: str) -> ModuleType:
 
     open_model(source, isa, duty_cycle): the open model; the last two are for the native engine. It has
     `context`, `facts` for the results (`format` where its weights are in another than the file's), and three
-    methods, timing the computing alone. prepare(threads, depth, prompt, generate) computes `depth`
-    tokens, runs once, and returns its settings for the results. decode() times `generate` greedy steps behind
-    the `depth` tokens; prompt(), `prompt` tokens at once.
+    methods, timing the computing alone. prepare(threads, depth, prompt, generate) computes `depth` tokens and
+    runs once. decode() times `generate` greedy steps behind the `depth` tokens; prompt(), `prompt` tokens at
+    once.
     """
     return import_module(f"tinsmith.bench.{ENGINES[name]}")
 

@@ -32,7 +32,7 @@ class Llama:
         self.context: int = api.llama_model_n_ctx_train(model)
         self.facts = facts
 
-    def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> dict[str, Any]:
+    def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> None:
         if self._context:
             self._api.llama_free(self._context)
         self._tokens, self._generate = filler(prompt, self._vocab), generate
@@ -50,7 +50,6 @@ class Llama:
         self._run(self._held)
         self.decode()
         self.prompt()
-        return {}
 
     def adapt(self, path: Path) -> None:
         """Adds an adapter, a GGUF file, in what is measured from now on."""

@@ -26,7 +26,7 @@ class Native:
             "weight_bytes_per_token": info.bytes - _unread_bytes(program),
         }
 
-    def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> dict[str, Any]:
+    def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> None:
         self._held = self._session = None  # their threads end before others start
         self._generate = generate
         self._tokens = filler(prompt, self._model.info.vocab)
@@ -40,7 +40,6 @@ class Native:
             _finish(self._held)
         self.decode()
         self.prompt()
-        return {}
 
     def decode(self) -> float:
         session = self._copied()

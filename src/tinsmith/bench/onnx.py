@@ -37,7 +37,7 @@ class Onnx:
             "genai_version": version("onnxruntime-genai"),
         }
 
-    def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> dict[str, Any]:
+    def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> None:
         self._generator = None
         if threads != self._threads:
             self._model = None
@@ -56,7 +56,6 @@ class Onnx:
             self._generator.append_tokens(self._array(filler(depth, self._vocab), dtype=self._int32))
         self.decode()
         self.prompt()
-        return {}
 
     def decode(self) -> float:
         generator = self._generator

@@ -93,13 +93,11 @@ def _measure(
     depth: int,
     options: Options,
     measured: list[dict[str, float]],
-) -> dict[str, dict[str, Any]]:
-    """By engine: its settings, and the seconds of each `prompt` and `decode`."""
-    room = depth, options.prompt, options.generate
-    times: dict[str, dict[str, Any]] = {
-        name: {"settings": worker.call("prepare", threads, *room), "decode": [], "prompt": []}
-        for name, worker in workers.items()
-    }
+) -> dict[str, dict[str, list[float]]]:
+    """By engine: the seconds of each `prompt` and `decode`."""
+    for worker in workers.values():
+        worker.call("prepare", threads, depth, options.prompt, options.generate)
+    times: dict[str, dict[str, list[float]]] = {name: {"decode": [], "prompt": []} for name in workers}
     for _ in range(options.repeat):
         measured.append(limits.call("measure", threads))
         for name, worker in workers.items():
@@ -119,7 +117,6 @@ def _row(
         "depth": depth,
         "prompt_tok_s": round(options.prompt / median(times["prompt"]), 1),
         "decode_tok_s": round(decode, 1),
-        **times["settings"],
     }
     if name == NATIVE:
         row["weight_gb_s"] = round(facts[name]["weight_bytes_per_token"] * decode / 1e9, 2)

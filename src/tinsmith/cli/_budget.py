@@ -12,6 +12,7 @@ from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
 from tinsmith.pipeline.recipe.tables import ACCURACIES, BITS
+from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.search.auto import Chosen
@@ -115,7 +116,7 @@ def search(
 
     shown = _shown(args, spec) if args.images else []
     wanted = budget(args, room, devices)
-    ids = text.tokens(spec, text.read(args.calibration))
+    ids = text.tokens(spec, reading.read_text(args.calibration))
     options = auto.Options(thorough=args.thorough, gguf=gguf or args.max_size is not None)
     measured = auto.Search(spec, ids, folder, display, options, overhead=overhead)
     chosen = auto.of_search(measured, wanted, display)

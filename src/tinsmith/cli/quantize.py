@@ -12,7 +12,7 @@ from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Format, Whole, base_names
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, FORMATS
-from tinsmith.system import progress
+from tinsmith.system import progress, reading
 
 if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback
@@ -70,7 +70,7 @@ def _importance(source: Path, args: Args) -> None:
     if args.tokens < text.WINDOW:
         raise InputError(f"--tokens {args.tokens}: give at least {text.WINDOW}")
     spec = models.load(source)
-    ids = text.tokens(spec, text.read(args.calibration))
+    ids = text.tokens(spec, reading.read_text(args.calibration))
     model, seen = grams.of_text(spec, ids, progress.display(), args.tokens)
     chunk = min(text.WINDOW, len(ids))
     sums = {part.gguf: one for role, one in seen.sums().items() for part in model.names[role].gguf_parts}
@@ -95,7 +95,7 @@ def _calibrated(source: Path, preset: str, args: Args) -> tuple[str | Mix, Feedb
         chosen = _budget.search(args, spec, work, display, overhead, gguf=True)
         formats, feedback = chosen.mix, chosen.feedback
     else:
-        ids = text.tokens(spec, text.read(args.calibration))
+        ids = text.tokens(spec, reading.read_text(args.calibration))
         feedback = grams.of_text(spec, ids, display)[1].feedback
     if source.is_dir():
         return formats, feedback

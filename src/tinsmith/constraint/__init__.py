@@ -46,6 +46,12 @@ Spacing = Literal["compact", "spaced", "free"]
 Kind = Literal["schema", "tools", "choices", "regex", "gbnf", "lark"]
 
 
+def header_of(states: int, classes: int, calls: int, depth: int | None, shortest: int) -> bytes:
+    """The header of a constraint without a search, which starts in state 0."""
+    most = NO_END if depth is None else depth
+    return HEADER.pack(*_Header(MAGIC, VERSION, states, classes, calls, 0, most, shortest))
+
+
 def words_begin(states: int, calls: int) -> int:
     """Where constraint.bin has its known words, and behind them its table: after classes, states and calls."""
     return HEADER.size + CLASSES + STATE.size * states + CALL.size * calls

@@ -1,4 +1,5 @@
-"""Constraints of requests from outside, compiled in a separate process within `limits`."""
+"""Constraints of requests, from a client of the server or a row of a batch, compiled in a separate process with
+limits. A constraint from an option or a recipe has none of these limits."""
 
 from __future__ import annotations
 
@@ -7,12 +8,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tinsmith.constraint import Constraint, limits
+from tinsmith.constraint import Constraint
 from tinsmith.errors import ConstraintError
 from tinsmith.system.limited import Child, Ended
 
+SCHEMA = 64 << 10  # bytes of a JSON Schema, or of all tools
+AUTOMATON = 8 << 20  # bytes of the compiled constraint
+SECONDS = 5.0
 
-def check_size(what: object, most: int = limits.SCHEMA) -> None:
+
+def check_size(what: object, most: int = SCHEMA) -> None:
     """Raises ConstraintError if a schema or tools exceed `most` bytes."""
     size = len(json.dumps(what))
     if size > most:
@@ -20,13 +25,11 @@ def check_size(what: object, most: int = limits.SCHEMA) -> None:
 
 
 class Apart(Child):
-    """schema, automaton, seconds: the limits of a request, as in `limits`."""
+    """schema, automaton, seconds: the limits of a request."""
 
-    def __init__(
-        self, schema: int = limits.SCHEMA, automaton: int = limits.AUTOMATON, seconds: float | None = None
-    ) -> None:
+    def __init__(self, schema: int = SCHEMA, automaton: int = AUTOMATON, seconds: float | None = None) -> None:
         super().__init__("tinsmith.constraint.compiler")
-        self._schema, self._automaton, self._seconds = schema, automaton, seconds or limits.SECONDS
+        self._schema, self._automaton, self._seconds = schema, automaton, seconds or SECONDS
 
     def compiled(self, terms: Mapping[str, Any]) -> Constraint:
         """Compiles terms in the form that compiler.py reads. Raises ConstraintError if they can't be enforced

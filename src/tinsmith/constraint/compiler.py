@@ -7,32 +7,21 @@ A request is {"most": bytes of a constraint, "terms": …}. The terms are {"sche
 from __future__ import annotations
 
 import base64
-from typing import Any
 
-from tinsmith.constraint import Constraint
 from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.json_schema import compile_schema
 from tinsmith.errors import TinsmithError
 from tinsmith.system import limited
 
 
-def compiled(terms: dict[str, Any]) -> Constraint:
-    if "schema" in terms:
-        return compile_schema(terms["schema"])
-    controls: dict[str, int] = terms["controls"]
-    return compile_tools(
-        terms["tools"],
-        terms["format"],
-        parallel=terms["parallel"],
-        none=terms["none"],
-        talk=terms["talk"],
-        control=controls.get,
-    )
-
-
 def reply(request: limited.Answer) -> limited.Answer:
+    terms = request["terms"]
     try:
-        constraint = compiled(request["terms"])
+        if "schema" in terms:
+            constraint = compile_schema(terms["schema"])
+        else:
+            controls: dict[str, int] = terms.pop("controls")
+            constraint = compile_tools(**terms, control=controls.get)
     except TinsmithError as error:
         return {"error": str(error)}
     except (RecursionError, MemoryError):

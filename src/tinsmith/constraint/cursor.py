@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+# How often signs of repetition repeat what is before them.
+OPERATORS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+
 
 class Cursor:
     """at: index of the next character."""

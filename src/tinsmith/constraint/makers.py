@@ -12,8 +12,12 @@ from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint, Spacing
+    from tinsmith.constraint import Constraint, Kind, Spacing
+    from tinsmith.constraint.automata.dfa import Dfa
     from tinsmith.spec import Buffer
+
+MOST_CHOICES = 10_000
+MOST_BYTES = 100_000  # of all choices
 
 
 def schema(
@@ -77,15 +81,12 @@ def declared(tools: Any) -> Sequence[Mapping[str, Any]]:
 
 def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
     """Texts of a grammar: llama.cpp's GBNF, or Lark's EBNF."""
-    if kind == "lark":
-        from tinsmith.constraint.grammars.lark import compile_lark
-
-        return compile_lark(text)
-    if kind != "gbnf":
+    if kind not in ("gbnf", "lark"):
         raise ConstraintError(f"grammars of kind {kind!r} are not known; give gbnf or lark")
-    from tinsmith.constraint.grammars.gbnf import compile_gbnf
+    from tinsmith.constraint.grammars import gbnf, lark
+    from tinsmith.constraint.machine.automaton import compile_grammar
 
-    return compile_gbnf(text)
+    return compile_grammar((lark if kind == "lark" else gbnf).read(text), kind)
 
 
 def grammar_kind(path: str | Path) -> Literal["gbnf", "lark"]:
@@ -100,17 +101,57 @@ def grammar_kind(path: str | Path) -> Literal["gbnf", "lark"]:
 
 def regex(pattern: str) -> Constraint:
     """Texts that match a regular expression as a whole."""
-    from tinsmith.constraint.regex import compile_regex
+    from tinsmith.constraint.automata.code_points import utf8
+    from tinsmith.constraint.regex import parse, shown
 
-    return compile_regex(pattern)
+    if not isinstance(pattern, str):
+        raise ConstraintError(f"a pattern is text, not {type(pattern).__name__}; give str")
+    dfa = parse(pattern)
+    if dfa.empty:
+        raise ConstraintError(f"the pattern {shown(pattern)} matches no text")
+    return _of_machine(utf8(dfa), "regex")
 
 
-def choices(texts: Sequence[str]) -> Constraint:
-    """One of these texts."""
-    from tinsmith.constraint.choices import compile_choices
+def choices(texts: Iterable[str]) -> Constraint:
+    """One of these texts, as they are written.
 
-    listed = isinstance(texts, Iterable) and not isinstance(texts, str)
-    return compile_choices(list(texts) if listed else texts)
+    ConstraintError for a choice that is no text, is empty or stands twice, with its place in the list, from 0;
+    for no choices; for more than MOST_CHOICES or MOST_BYTES.
+    """
+    from tinsmith.constraint.automata.dfa import words
+    from tinsmith.constraint.schema.document import show
+
+    if isinstance(texts, str):
+        raise ConstraintError("choices are a list of texts, not one text; write [...] around it")
+    if not isinstance(texts, Iterable):
+        raise ConstraintError(f"choices are a list of texts, not {show(texts)}; give a list")
+    listed = list(texts)
+    if not listed:
+        raise ConstraintError("there are no choices; give at least one text")
+    if len(listed) > MOST_CHOICES:
+        raise ConstraintError(f"{len(listed):,} choices; give at most {MOST_CHOICES:,}")
+    encoded: dict[bytes, int] = {}
+    for place, value in enumerate(listed):
+        if not isinstance(value, str) or not value:
+            raise ConstraintError(f"choice {place} is {show(value)}; choices are texts that are not empty")
+        try:
+            text = value.encode()
+        except UnicodeEncodeError:
+            raise ConstraintError(f"choice {place} has half of a surrogate pair") from None
+        if encoded.setdefault(text, place) != place:
+            raise ConstraintError(f"choice {place}, {show(value)}, is choice {encoded[text]}; leave one out")
+    size = sum(map(len, encoded))
+    if size > MOST_BYTES:
+        raise ConstraintError(f"the choices have {size:,} bytes; give at most {MOST_BYTES:,}")
+    return _of_machine(words(encoded), "choices")
+
+
+def _of_machine(dfa: Dfa, kind: Kind) -> Constraint:
+    """The constraint of what an automaton over bytes accepts."""
+    from tinsmith.constraint.grammar import Grammar, Machine
+    from tinsmith.constraint.machine.automaton import compile_grammar
+
+    return compile_grammar(Grammar({"start": Machine(dfa)}), kind)
 
 
 def of_kind(kind: str, value: Any) -> Constraint:

@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NoReturn
 
-from tinsmith.constraint import Constraint
 from tinsmith.constraint.automata import characters as sets
 from tinsmith.constraint.automata.characters import Ranges
-from tinsmith.constraint.automata.code_points import utf8
 from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, anything, complement, union, words
 from tinsmith.constraint.automata.pattern import (
     BEGINNING,
@@ -30,7 +28,7 @@ from tinsmith.constraint.automata.pattern import (
     Condition,
     Pattern,
 )
-from tinsmith.constraint.cursor import Cursor
+from tinsmith.constraint.cursor import OPERATORS, Cursor
 from tinsmith.errors import ConstraintError
 
 MOST_CHARACTERS = 20_000
@@ -62,20 +60,8 @@ def search(pattern: str, *, path: str = "", wide: bool = False) -> Dfa:
     return _Parser(pattern, path, wide=wide).whole(everywhere=True)
 
 
-def compile_regex(pattern: str) -> Constraint:
-    """Answers that the whole pattern matches."""
-    from tinsmith.constraint.grammar import Grammar, Machine
-    from tinsmith.constraint.machine.automaton import compile_grammar
-
-    if not isinstance(pattern, str):
-        raise ConstraintError(f"a pattern is text, not {type(pattern).__name__}; give str")
-    dfa = utf8(parse(pattern))
-    if dfa.empty:
-        raise ConstraintError(f"the pattern {_shown(pattern)} matches no text")
-    return compile_grammar(Grammar({"start": Machine(dfa)}), "regex")
-
-
-def _shown(pattern: str) -> str:
+def shown(pattern: str) -> str:
+    """A pattern in a message, cut where it is long."""
     return ascii(pattern if len(pattern) <= 60 else pattern[:57] + "...")
 
 
@@ -112,7 +98,7 @@ class _Parser(Cursor):
     def fail(self, why: str, at: int | None = None) -> NoReturn:
         where = f" at character {at + 1}" if at is not None else ""
         raise ConstraintError(
-            f"{self.path + ': ' if self.path else ''}the pattern {_shown(self.text)}{where}: {why}"
+            f"{self.path + ': ' if self.path else ''}the pattern {shown(self.text)}{where}: {why}"
         )
 
     def whole(self, everywhere: bool) -> Dfa:
@@ -271,7 +257,7 @@ class _Parser(Cursor):
     def bounds(self, at: int) -> tuple[int, int | None]:
         match = REPEAT.match(self.text, at)
         if not match:
-            return {"*": (0, None), "+": (1, None), "?": (0, 1)}[self.text[at]]
+            return OPERATORS[self.text[at]]
         self.at = match.end()
         low, comma, high = match.groups(default="")
         if not low:
@@ -368,7 +354,7 @@ class _Parser(Cursor):
         ranges = sets.category(name)
         if ranges is None:
             self.fail(
-                f"the property {_shown(name)} is not known; known are general categories such as L or Lu, "
+                f"the property {shown(name)} is not known; known are general categories such as L or Lu, "
                 "and ASCII and Any",
                 at,
             )

@@ -18,6 +18,7 @@ from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.tables import number
 
+_COSTS = ("prompt_tokens", "tokens", "seconds")
 _FORM = 'each line is one object such as {"input": "…", "text": "…"}'
 
 
@@ -39,8 +40,8 @@ def ask(
             if place in file.answers:
                 continue
             reply = endpoint.ask(item.messages, max_tokens)
-            counts, seconds = (reply.prompt_tokens, reply.answer_tokens), reply.seconds
-            file.add(_answer(place, reply.text, counts, seconds, reply.finish))
+            cost = reply.prompt_tokens, reply.seconds, reply.finish
+            file.add(Answer(place, reply.text, None, *cost, answer_tokens=reply.answer_tokens))
     return Outcome([file.answers[place] for place in range(len(items))], None)
 
 
@@ -54,7 +55,7 @@ def given(path: Path, examples: Sequence[Example]) -> Outcome:
         asked = readers.text_of(row, "input", where, _FORM)
         if not isinstance(row.get("text"), str):
             raise DataError(f'{where}: "text" must be the answer, a text; {_FORM}')
-        for key in ("prompt_tokens", "tokens", "seconds"):
+        for key in _COSTS:
             if row.get(key) is not None and not number(0, math.inf).accepts(row[key]):
                 raise DataError(f'{where}: "{key}" must be a number, 0 or more')
         found[asked].append(row)
@@ -68,13 +69,6 @@ def given(path: Path, examples: Sequence[Example]) -> Outcome:
     for place, example in enumerate(examples):
         rows = found[example.input]
         row = rows.popleft() if len(rows) > 1 else rows[0]
-        counts = row.get("prompt_tokens"), row.get("tokens")
-        answers.append(_answer(place, row["text"], counts, row.get("seconds"), "stop"))
+        prompt, answer, seconds = (row.get(key) for key in _COSTS)
+        answers.append(Answer(place, row["text"], None, prompt, seconds, "stop", answer_tokens=answer))
     return Outcome(answers, None)
-
-
-def _answer(
-    place: int, text: str, counts: tuple[int | None, int | None], seconds: float | None, finish: str
-) -> Answer:
-    """counts: tokens of the prompt and of the answer."""
-    return Answer(place, text, None, counts[0], seconds, finish, answer_tokens=counts[1])

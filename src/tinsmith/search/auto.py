@@ -21,7 +21,7 @@ from tinsmith.quant.model import Feedback
 from tinsmith.quant.presets import Mix
 from tinsmith.quant.shipping import Weights
 from tinsmith.search import grams, sensitivity, text
-from tinsmith.search.budget import Budget, Frame
+from tinsmith.search.budget import Budget
 from tinsmith.search.floats import Reference
 from tinsmith.spec import Spec
 from tinsmith.system.progress import Display
@@ -107,14 +107,14 @@ class Search:
         sensitivity.measure(
             self.losses, matrices, divergence, self.encode, display, "sensitivity", thorough=options.thorough
         )
-        self.frame = self._frame(models.gguf_overhead(spec) if overhead is None else overhead)
-
-    def _frame(self, overhead: int) -> Frame:
-        others = [t for role, t in self.spec.tensors.items() if role not in self.candidates]
-        plain = sum(_padded(4 * tensor.rows * tensor.inputs) for tensor in others)
-        weights = sum(self._weights(role) for role in self.candidates)
-        unread = {"layer_embed"} & set(self.candidates) | ({"embed"} if "head" in self.candidates else set())
-        return Frame(overhead + plain, weights, plain, frozenset(unread))
+        # What does not depend on the choice: bytes beside the matrices, in a session and in the file; how many
+        # weights the matrices have; the roles of which a token reads one row.
+        others = [tensor for role, tensor in spec.tensors.items() if role not in self.candidates]
+        self.session = sum(_padded(4 * tensor.rows * tensor.inputs) for tensor in others)
+        self.overhead = self.session + (models.gguf_overhead(spec) if overhead is None else overhead)
+        self.weights = sum(map(self._weights, self.candidates))
+        unread = {"layer_embed", "embed"} if "head" in self.candidates else {"layer_embed"}
+        self.unread = sorted(unread & set(self.candidates))
 
     def _weights(self, role: str) -> int:
         return self.spec.tensors[role].rows * self.spec.tensors[role].inputs
@@ -152,16 +152,30 @@ class Search:
         """The share of the calibration text's tokens after which the likeliest one is the float model's."""
         return self.reference.agreement({role: self.encode(role, name) for role, name in point.formats.items()})
 
+    def _limits(self, budget: Budget) -> tuple[int, int | None]:
+        """Bytes that the matrices may take in the file, together, and that a token may read of them."""
+        limits = [1 << 62]
+        if budget.max_size is not None:
+            limits.append(budget.max_size - self.overhead)
+        if budget.bits is not None:
+            limits.append(int(budget.bits * self.weights / 8))
+        if budget.memory is not None:
+            limits.append(budget.memory - self.session)
+        if budget.speed is None:
+            return min(limits), None
+        if not budget.bandwidth:
+            raise InputError("a budget of tokens a second needs the device's memory bandwidth; give a target")
+        return min(limits), int(budget.bandwidth / budget.speed)
+
     def _best(self, budget: Budget) -> Point:
-        limit, read = self.frame.limit(budget), self.frame.read_limit(budget)
+        limit, read = self._limits(budget)
         fixed: list[dict[str, str]] = [{}]
-        if read is not None and self.frame.unread:
+        if read is not None and self.unread:
             # What is not read counts for the file alone: each of its formats is tried with the best of the
             # rest.
-            unread = sorted(self.frame.unread)
             fixed = [
-                dict(zip(unread, names, strict=True))
-                for names in product(*(self.candidates[role] for role in unread))
+                dict(zip(self.unread, names, strict=True))
+                for names in product(*(self.candidates[role] for role in self.unread))
             ]
         points, least = [], []
         for given in fixed:
@@ -170,7 +184,7 @@ class Search:
             except Tight as tight:
                 least.append(tight.least)
         if not points:
-            size, bits = self.frame.overhead + min(least), 8 * min(least) / self.frame.weights
+            size, bits = self.overhead + min(least), 8 * min(least) / self.weights
             raise InputError(
                 f"no choice of formats keeps {budget.describe()}; the smallest file has {size:,} bytes, "
                 f"{bits:.3f} bits a weight; give more room, or a smaller base"
@@ -196,7 +210,7 @@ class Search:
     def point(self, formats: dict[str, str]) -> Point:
         size = sum(self.bytes_of(role, name) for role, name in formats.items())
         loss = sum(self.losses.losses(role)[name] for role, name in formats.items())
-        return Point(formats, self.frame.overhead + size, 8 * size / self.frame.weights, loss)
+        return Point(formats, self.overhead + size, 8 * size / self.weights, loss)
 
     def measured(self, point: Point) -> Point:
         """With its KL divergence when all its tensors are changed together."""

@@ -1,4 +1,4 @@
-"""How large a model may be: every budget as bytes of its matrices."""
+"""How large a model may be."""
 
 from __future__ import annotations
 
@@ -38,34 +38,3 @@ class Budget:
             "{:g} tokens a second": self.speed,
         }
         return " and ".join(text.format(value) for text, value in limits.items() if value is not None)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What of a file and of a session does not depend on the choice: overhead: bytes of the file beside its
-    matrices; weights: how many the matrices have; session: bytes beside the weights; unread: the roles of which
-    a token reads one row."""
-
-    overhead: int
-    weights: int
-    session: int
-    unread: frozenset[str]
-
-    def limit(self, budget: Budget) -> int:
-        """Bytes that the matrices may take in the file, together."""
-        limits = []
-        if budget.max_size is not None:
-            limits.append(budget.max_size - self.overhead)
-        if budget.bits is not None:
-            limits.append(int(budget.bits * self.weights / 8))
-        if budget.memory is not None:
-            limits.append(budget.memory - self.session)
-        return min(limits, default=1 << 62)
-
-    def read_limit(self, budget: Budget) -> int | None:
-        """Bytes of them that a token may read."""
-        if budget.speed is None:
-            return None
-        if not budget.bandwidth:
-            raise InputError("a budget of tokens a second needs the device's memory bandwidth; give a target")
-        return int(budget.bandwidth / budget.speed)

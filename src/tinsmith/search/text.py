@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
-from tinsmith.system import reading
 
 WINDOW = 256  # tokens: attention costs little, and most of a text is seen with some context
-
-
-def read(path: str | Path) -> str:
-    """Raises InputError for a file that is missing or not UTF-8 text."""
-    return reading.read_text(path)
 
 
 def tokens(spec: Spec, text: str) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinsmith.constraint import limits
+from tinsmith.constraint import apart
 from tinsmith.runtime.images import ImageLimits
 from tinsmith.serve.errors import ApiError
 
@@ -14,9 +14,9 @@ class Limits(ImageLimits):
     """The limits of images are those of one request. fields.py has the length limits of lists."""
 
     body: int = 4 << 20  # bytes of a request body
-    schema: int = limits.SCHEMA  # bytes of a JSON Schema, or of all tools
-    automaton: int = limits.AUTOMATON  # bytes of a compiled constraint
-    compile_seconds: float = limits.SECONDS  # to compile a constraint
+    schema: int = apart.SCHEMA  # bytes of a JSON Schema, or of all tools
+    automaton: int = apart.AUTOMATON  # bytes of a compiled constraint
+    compile_seconds: float = apart.SECONDS  # to compile a constraint
     tokens: int | None = None  # of an answer; None: the rest of the context
     answers: int = 8  # to one request (n)
     in_flight: int = 64  # answers of one client, including embeddings and masks

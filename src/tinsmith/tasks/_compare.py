@@ -18,6 +18,12 @@ from tinsmith.errors import DataError
 KEYWORD = "x-compare"
 ITEM = "[]"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DATES = (
+    r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})(?:[t ].*)?",
+    r"(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})\.\s?(?P<year>\d{4})",
+    r"(?P<day>\d{1,2})[. -]+(?P<month>[a-z]+)[.,]?[ -]+(?P<year>\d{4})",
+    r"(?P<month>[a-z]+)\.? +(?P<day>\d{1,2}),? +(?P<year>\d{4})",
+)
 _SYMBOLS = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "₹": "INR", "US$": "USD", "CHF": "CHF"}
 _NUMBER = re.compile(r"[+-]?\d[\d.,'\s]*")
 
@@ -26,26 +32,21 @@ def date(text: str) -> Date | None:
     """2026-11-28, 28.11.2026, 28 November 2026, Nov 28th, 2026; 28/11/2026 and 11/28/2026 if both orders can't
     give different dates."""
     words = re.sub(r"(?<=\d)(st|nd|rd|th)\b", "", text.strip().lower())
-    if match := re.fullmatch(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[t ].*)?", words):
-        return _date(*match.groups())
-    if match := re.fullmatch(r"(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4})", words):
-        return _date(match[3], match[2], match[1])
+    for pattern in _DATES:
+        if match := re.fullmatch(pattern, words):
+            return _date(**match.groupdict())
     if match := re.fullmatch(r"(\d{1,2})[-/](\d{1,2})[-/](\d{4})", words):
-        found = {_date(match[3], match[1], match[2]), _date(match[3], match[2], match[1])} - {None}
+        first, second, year = match.groups()
+        found = {_date(year, first, second), _date(year, second, first)} - {None}
         return found.pop() if len(found) == 1 else None
-    for pattern, (day, month) in (
-        (r"(\d{1,2})[. -]+([a-z]+)[.,]?[ -]+(\d{4})", (1, 2)),
-        (r"([a-z]+)\.? +(\d{1,2}),? +(\d{4})", (2, 1)),
-    ):
-        match = re.fullmatch(pattern, words)
-        if match and match[month][:3] in _MONTHS:
-            return _date(match[3], str(_MONTHS.index(match[month][:3]) + 1), match[day])
     return None
 
 
 def _date(year: str, month: str, day: str) -> Date | None:
+    """month: a number, or a name or its beginning."""
     try:
-        return Date(int(year), int(month), int(day))
+        number = int(month) if month.isdecimal() else _MONTHS.index(month[:3]) + 1
+        return Date(int(year), number, int(day))
     except ValueError:
         return None
 

@@ -42,12 +42,8 @@ def counted(pairs: Iterable[tuple[Iterable[Named], Iterable[Named]]]) -> dict[st
 
 def micro(rows: Mapping[str, Counts]) -> dict[str, float]:
     """Over all values, whatever their row."""
-    total = Counts()
-    for row in rows.values():
-        total.right += row.right
-        total.answered += row.answered
-        total.expected += row.expected
-    return total.scores()
+    counts = ((row.right, row.answered, row.expected) for row in rows.values())
+    return Counts(*map(sum, zip(*counts, strict=True))).scores()
 
 
 def macro_f1(rows: Mapping[str, Counts]) -> float:

@@ -109,19 +109,8 @@ def _cases() -> dict[int, tuple[int, ...]]:
     return {code: tuple(group) for group in groups.values() for code in group if len(group) > 1}
 
 
+@cache
 def any_case(of: Ranges) -> Ranges:
     """Adds characters that differ only by case (simple folding)."""
-    pairs = list(of)
-    if of and of[-1][1] < 0x80:
-        for low, high in of:
-            for first, last, shift in ((0x41, 0x5A, 32), (0x61, 0x7A, -32)):
-                if max(low, first) <= min(high, last):
-                    pairs.append((max(low, first) + shift, min(high, last) + shift))
-            # The long s and the Kelvin sign.
-            pairs += [(sign, sign) for letter, sign in zip(b"sSkK", (0x17F, 0x17F, 0x212A, 0x212A), strict=True)
-                      if low <= letter <= high]  # fmt: skip
-        return ranges(pairs)
-    for code, group in _cases().items():
-        if any(low <= code <= high for low, high in of):
-            pairs += [(one, one) for one in group]
-    return ranges(pairs)
+    others = (group for code, group in _cases().items() if any(low <= code <= high for low, high in of))
+    return ranges([*of, *((one, one) for group in others for one in group)])

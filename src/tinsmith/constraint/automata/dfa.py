@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import TypeVar
 
-from tinsmith.constraint.automata.numbering import Numbering
 from tinsmith.errors import ConstraintError
 
 Edge = tuple[int, int, int]  # low, high, target
@@ -19,6 +19,24 @@ MOST_WORK = 2_000_000  # edges and states of ambiguous subsets in the subset con
 MOST_EDGES = 250_000  # of a product of two automata
 MOST_LETTERS = 250_000  # states of a list of texts before minimization
 CODE_POINTS = 0x10FFFF
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Numbering(dict[Key, int]):
+    """Numbers for keys in the order of their discovery: looking up a new key numbers it, and appends it to
+    `order`, which may be iterated while it grows."""
+
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        super().__init__()
+        self.order: list[Key] = []
+        for key in keys:
+            self[key]
+
+    def __missing__(self, key: Key) -> int:
+        self[key] = number = len(self.order)
+        self.order.append(key)
+        return number
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,17 @@ from fractions import Fraction
 from functools import lru_cache, partial
 from typing import Any
 
-from tinsmith.constraint.automata.dfa import Dfa, Edge, Nfa, determinize, joined, minimize, nothing, trim, union
-from tinsmith.constraint.automata.numbering import Numbering
+from tinsmith.constraint.automata.dfa import (
+    Dfa,
+    Nfa,
+    Numbering,
+    determinize,
+    joined,
+    minimize,
+    nothing,
+    trim,
+    union,
+)
 from tinsmith.errors import ConstraintError
 
 Value = int | float | Fraction
@@ -158,20 +167,14 @@ def _magnitudes(least: Fraction, most: Fraction | None, step: Fraction | None) -
 def _signed(low: Fraction | None, high: Fraction | None, magnitudes: Magnitudes) -> Dfa:
     if low is not None and high is not None and low > high:
         return nothing()
-    positive = negative = nothing()
-    zero = Fraction(0)
+    nfa, zero = Nfa(), Fraction(0)
+    start, minus, end = nfa.state(), nfa.state(), nfa.state()
     if high is None or high >= 0:
-        positive = magnitudes(max(low or zero, zero), high, False)
+        nfa.add(magnitudes(max(low or zero, zero), high, False), start, end)
     if low is None or low < 0:
-        negative = magnitudes(max(-(high or zero), zero), None if low is None else -low, True)
-    parts = [(positive, 1)] if negative is positive else [(positive, 1), (negative, 1 + len(positive.edges))]
-    edges: list[list[Edge]] = [[(a, b, to + 1) for a, b, to in positive.edges[0]]]
-    if not negative.empty:
-        edges[0].insert(0, (0x2D, 0x2D, parts[-1][1]))
-    for dfa, shift in parts:
-        edges += [[(a, b, to + shift) for a, b, to in out] for out in dfa.edges]
-    accepts = {state + shift for dfa, shift in parts for state in dfa.accepts}
-    return minimize(trim(edges, accepts))
+        nfa.edge(start, 0x2D, 0x2D, minus)
+        nfa.add(magnitudes(max(-(high or zero), zero), None if low is None else -low, True), minus, end)
+    return minimize(determinize(nfa, start, (end,)))
 
 
 def _explore(machine: _Plain | _Scientific) -> Dfa:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tinsmith.constraint.automata.characters import WORD, negated
-from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, Edge, Nfa, determinize, minimize
-from tinsmith.constraint.automata.numbering import Numbering
+from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, Edge, Nfa, Numbering, determinize, minimize
 from tinsmith.errors import ConstraintError
 
 BEGINNING, OTHER, WORD_CHARACTER = range(3)  # the position's left context

@@ -59,13 +59,10 @@ class Objects:
     def value(self, schema: Any, path: str, depth: int = 0) -> Expr:
         if depth > _DEEPEST:
             raise ConstraintError(f"{path}: nested deeper than {_DEEPEST} levels; the format has no recursion")
-        if isinstance(schema, Mapping) and set(schema) - texts.ANNOTATIONS == {"$ref"}:
+        stated = set(schema) - texts.ANNOTATIONS if isinstance(schema, Mapping) else set[str]()
+        if stated == {"$ref"}:
             return self.value(referred(schema["$ref"], self._root), path, depth + 1)
-        if (
-            isinstance(schema, Mapping)
-            and "anyOf" in schema
-            and not set(schema) - texts.ANNOTATIONS - {"anyOf"}
-        ):
+        if stated == {"anyOf"}:
             return choice(
                 self.value(one, f"{path}/anyOf/{k}", depth + 1) for k, one in enumerate(schema["anyOf"])
             )
@@ -76,9 +73,9 @@ class Objects:
         if "string" in may:
             content = texts.text(schema, self._root, self._known.escape, path)
             parts.append(sequence((self._escape, content, self._escape)))
-        if isinstance(schema, Mapping) and "array" in may and "items" in schema:
+        if "array" in may and "items" in stated:
             parts.append(self._array(schema, path, depth))
-        if isinstance(schema, Mapping) and "object" in may and "properties" in schema:
+        if "object" in may and "properties" in stated:
             parts.append(self.object(schema, path, depth))
         if may & {"array", "object"} and len(may) <= 2 and not parts:
             raise ConstraintError(f"{path}: the format {self._known.name} needs the items or properties")
@@ -118,14 +115,10 @@ class Objects:
         return sequence((text("["), some if least else optional(some), text("]")))
 
     def _number(self, schema: Any, may: frozenset[str], path: str) -> Expr:
-        if isinstance(schema, Mapping):
-            schema = {
-                name: value for name, value in schema.items() if name not in ("items", "properties", "required")
-            }
-            schema["type"] = sorted(may - {"integer"} if "number" in may else may)
-        else:
-            schema = {"type": sorted(may)}
-        return texts.json_value(self._grammar, schema, path, "compact")
+        said = schema if isinstance(schema, Mapping) else {}
+        kept = {name: value for name, value in said.items() if name not in ("items", "properties", "required")}
+        kept["type"] = sorted(may - {"integer"} if "number" in may else may)
+        return texts.json_value(self._grammar, kept, path, "compact")
 
     def _rule(self, value: Expr) -> Ref:
         name = f"gemma.{len(self._grammar.rules)}"

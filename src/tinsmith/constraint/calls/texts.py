@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -9,15 +10,7 @@ from typing import Any
 
 from tinsmith.constraint import Spacing, regex
 from tinsmith.constraint.automata.code_points import utf8
-from tinsmith.constraint.automata.dfa import (
-    CODE_POINTS,
-    Dfa,
-    anything,
-    complement,
-    intersect,
-    minimize,
-    words,
-)
+from tinsmith.constraint.automata.dfa import Dfa, anything, complement, intersect, words
 from tinsmith.constraint.grammar import Expr, Grammar, Machine
 from tinsmith.constraint.json_schema import Options, schema_expr, solver_of
 from tinsmith.constraint.schema import document
@@ -30,29 +23,8 @@ ANNOTATIONS = frozenset(document.ANNOTATIONS) - {"$anchor", "$dynamicAnchor"}
 
 @lru_cache(maxsize=32)
 def without(mark: str) -> Dfa:
-    """Texts in which the mark does not occur (after Knuth, Morris and Pratt); any text for an empty mark."""
-    if not mark:
-        return anything()
-    edges = []
-    for matched in range(len(mark)):
-        targets = {}
-        for symbol in set(mark):
-            seen = mark[:matched] + symbol
-            targets[symbol] = next(k for k in range(len(seen), -1, -1) if k == 0 or seen.endswith(mark[:k]))
-        edges.append(_row({ord(symbol): to for symbol, to in targets.items()}, refused=len(mark)))
-    return minimize(Dfa(tuple(edges), frozenset(range(len(mark)))))
-
-
-def _row(targets: Mapping[int, int], refused: int) -> tuple[tuple[int, int, int], ...]:
-    """Edges of a state: those of some symbols, and to the start for all others; none to `refused`."""
-    edges, low = [], 0
-    for symbol in sorted(targets):
-        if low < symbol:
-            edges.append((low, symbol - 1, 0))
-        if targets[symbol] != refused:
-            edges.append((symbol, symbol, targets[symbol]))
-        low = symbol + 1
-    return (*edges, (low, CODE_POINTS, 0))
+    """Texts in which the mark does not occur; any text for an empty mark."""
+    return complement(regex.search(re.escape(mark))) if mark else anything()
 
 
 @lru_cache(maxsize=32)
@@ -62,11 +34,6 @@ def free(mark: str) -> Machine:
     if mark == "{":
         return Machine(utf8(regex.parse(r"[^\s{\[`][\s\S]*")))
     return Machine(utf8(intersect(without(mark), complement(words([()])))))
-
-
-@lru_cache(maxsize=32)
-def any_text(mark: str) -> Machine:
-    return Machine(utf8(without(mark)))
 
 
 @contextmanager
@@ -90,9 +57,7 @@ def text(schema: Any, root: Mapping[str, Any], mark: str, path: str) -> Expr:
     with _at(path):
         solver = solver_of(rooted(schema, root), path)
         allowed = strings(solver.shapes(solver.goal(solver.document.root)))
-    if allowed is None:
-        return any_text(mark)
-    dfa = intersect(allowed, without(mark))
+    dfa = without(mark) if allowed is None else intersect(allowed, without(mark))
     if dfa.empty:
         raise ConstraintError(f"{path}: no text satisfies this schema and goes without {mark!r}")
     return Machine(utf8(dfa))

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-from tinsmith.constraint import Constraint
 from tinsmith.constraint.automata.characters import ANY, negated, ranges
+from tinsmith.constraint.cursor import OPERATORS
 from tinsmith.constraint.grammar import Expr, Grammar, Ref, Repeat, choice, sequence, text
 from tinsmith.constraint.grammars.source import MOST_NESTING, Source, one_character
 
@@ -22,14 +22,8 @@ _HEX = {"x": 2, "u": 4, "U": 8}
 _ANY = one_character(ANY)
 
 
-def compile_gbnf(grammar: str) -> Constraint:
+def read(grammar: str) -> Grammar:
     """ConstraintError for an invalid grammar."""
-    from tinsmith.constraint.machine.automaton import compile_grammar
-
-    return compile_grammar(read_gbnf(grammar), "gbnf")
-
-
-def read_gbnf(grammar: str) -> Grammar:
     return _Parser(grammar).grammar()
 
 
@@ -128,8 +122,7 @@ class _Parser(Source):
     def times(self, depth: int) -> tuple[int, int | None] | None:
         """`*`, `+`, `?` or `{...}`; None if there is none."""
         start, lines = self.at, depth > 0
-        known: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-        bounds = known.get(self.peek())
+        bounds = OPERATORS.get(self.peek())
         if bounds is not None:
             self.at += 1
         elif self.take("{"):

@@ -14,7 +14,6 @@ Differences:
 
 from __future__ import annotations
 
-from tinsmith.constraint import Constraint
 from tinsmith.constraint.grammar import (
     EMPTY,
     NOTHING,
@@ -47,14 +46,8 @@ START, IGNORED = "%start", "%ignore"  # rules beside those of the grammar
 FIRST = "'"  # suffix of a rule's variant without ignored text before it
 
 
-def compile_lark(grammar: str) -> Constraint:
+def read(grammar: str) -> Grammar:
     """ConstraintError for an invalid grammar."""
-    from tinsmith.constraint.machine.automaton import compile_grammar
-
-    return compile_grammar(read_lark(grammar), "lark")
-
-
-def read_lark(grammar: str) -> Grammar:
     parser = Parser(grammar)
     return _Rules(parser, parser.document()).grammar
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinsmith.constraint.cursor import OPERATORS
 from tinsmith.constraint.grammars.source import MOST_NESTING, Source
 
 RULE = re.compile(r"_?[a-z](?:[_a-z0-9]|-(?!>))*")
@@ -21,7 +22,6 @@ UNKNOWN = {
     "%regex": "substrings", "%lark": "nested grammars", "%if": "conditions", "@": "grammars by name",
     "<": "control tokens", "&": "intersections", "~": "complements",
 }  # fmt: skip
-OPERATORS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 
 @dataclass(frozen=True, eq=False)

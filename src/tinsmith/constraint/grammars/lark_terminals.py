@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tinsmith.constraint import regex
-from tinsmith.constraint.automata.dfa import (
-    MOST_STATES,
-    Dfa,
-    Nfa,
-    determinize,
-    minimize,
-)
+from tinsmith.constraint.automata.dfa import MOST_STATES, Dfa, Nfa, determinize, minimize
 from tinsmith.constraint.grammar import Expr
-from tinsmith.constraint.grammars.lark_common import COMMON
 from tinsmith.constraint.grammars.lark_syntax import (
     Document,
     Either,
@@ -29,7 +23,41 @@ from tinsmith.constraint.grammars.lark_syntax import (
 from tinsmith.constraint.grammars.source import Source, one_of
 from tinsmith.errors import ConstraintError
 
-SYNTAX = frozenset(r"\^$.|?*+()[]{}/-")
+_INT = "[0-9]+"
+_EXP = f"[eE][+-]?{_INT}"
+_DECIMAL = rf"(?:{_INT}\.[0-9]*|\.{_INT})"
+_FLOAT = f"(?:{_INT}{_EXP}|{_DECIMAL}(?:{_EXP})?)"
+_NUMBER = f"(?:{_FLOAT}|{_INT})"
+
+# The terminals of `%import common`: those of Lark's that llguidance supports.
+COMMON = {
+    "DIGIT": "[0-9]",
+    "HEXDIGIT": "[0-9a-fA-F]",
+    "INT": _INT,
+    "SIGNED_INT": f"[+-]?{_INT}",
+    "DECIMAL": _DECIMAL,
+    "_EXP": _EXP,
+    "FLOAT": _FLOAT,
+    "SIGNED_FLOAT": f"[+-]?{_FLOAT}",
+    "NUMBER": _NUMBER,
+    "SIGNED_NUMBER": f"[+-]?{_NUMBER}",
+    "ESCAPED_STRING": r'"(?:[^"\\]|\\[^\n])*"',
+    "LCASE_LETTER": "[a-z]",
+    "UCASE_LETTER": "[A-Z]",
+    "LETTER": "[a-zA-Z]",
+    "WORD": "[a-zA-Z]+",
+    "CNAME": "[a-zA-Z_][a-zA-Z0-9_]*",
+    "WS_INLINE": r"[ \t]+",
+    "WS": r"[ \t\f\r\n]+",
+    "CR": r"\r",
+    "LF": r"\n",
+    "NEWLINE": r"(?:\r?\n)+",
+    "SH_COMMENT": r"#[^\n]*",
+    "CPP_COMMENT": r"//[^\n]*",
+    "C_COMMENT": r"/\*[^*]*\*+(?:[^/*][^*]*\*+)*/",
+    "SQL_COMMENT": r"--[^\n]*",
+}
+
 NEW_LINE = ((0x0A, 0x0A),)  # excluded from `.` in Rust's patterns
 
 
@@ -107,8 +135,7 @@ class Terminals:
                 where = f"{self.source.name} {self.source.place(node.at)}"
                 return regex.parse(f"(?{flags}){value}" if flags else value, path=where, lines=NEW_LINE)
             case Text(value=value, any_case=True):
-                escaped = "".join("\\" + c if c in SYNTAX else c for c in value)
-                return regex.parse(f"(?i){escaped}")
+                return regex.parse(f"(?i){re.escape(value)}")
             case Json():
                 self.source.fail("%json can't stand in a terminal; write it into a rule", node.at)
         nfa = Nfa()

@@ -13,16 +13,13 @@ import heapq
 import sys
 from array import array
 from collections.abc import Hashable, Sequence
-from itertools import pairwise
-from operator import itemgetter
 
-from tinsmith.constraint import CALL, HEADER, MAGIC, NO_END, STATE, VERSION, Constraint, Kind, words_begin
-from tinsmith.constraint.automata.dfa import MOST_STATES, joined, refine
-from tinsmith.constraint.automata.numbering import Numbering
+from tinsmith.constraint import CALL, CLASSES, NO_END, STATE, Constraint, Kind, header_of, words_begin
+from tinsmith.constraint.automata.dfa import MOST_STATES, Numbering, joined, refine
 from tinsmith.constraint.grammar import Grammar
 from tinsmith.constraint.machine.graphs import components
 from tinsmith.constraint.machine.network import network
-from tinsmith.constraint.machine.pushdown import Pushdown, State, Step, pushdown
+from tinsmith.constraint.machine.pushdown import State, Step, pushdown
 from tinsmith.errors import ConstraintError
 
 NO_STATE = 0xFFFF
@@ -33,12 +30,12 @@ MOST_BYTES = 64 << 20
 def compile_grammar(grammar: Grammar, kind: Kind) -> Constraint:
     """The constraint of a grammar; equal grammars give equal bytes. ConstraintError where a rule is missing,
     where no text satisfies the grammar, and beyond the limits here, in network.py and in automata/dfa.py."""
-    machine = pushdown(network(grammar))
-    distances = _distances(machine.states)
-    shortest = distances[machine.start]
+    machine, start = pushdown(network(grammar))
+    distances = _distances(machine)
+    shortest = distances[start]
     if shortest is None:
         raise ConstraintError("no text satisfies the constraint")
-    states, kept = _merged(machine, distances)
+    states, kept = _merged(machine, start, distances)
     if len(states) > MOST_STATES:
         raise ConstraintError(
             f"the constraint needs {len(states):,} states of at most {MOST_STATES:,}; make it smaller"
@@ -79,10 +76,11 @@ def _distances(states: Sequence[State]) -> list[int | None]:
     return lengths
 
 
-def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[State], list[int]]:
+def _merged(
+    states: Sequence[State], start: int, distances: Sequence[int | None]
+) -> tuple[list[State], list[int]]:
     """Merges equal states, and drops those that are unreachable or lead nowhere. The start comes first, then
     the nearest. Also returns an earlier number of each."""
-    states = machine.states
     if None in distances:
         states = [_alive(state, distances) for state in states]
     sources: list[list[int]] = [[] for _ in states]
@@ -98,7 +96,7 @@ def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[St
         first.append(kinds[state.accepts, distances[number], not state.calls, ends])
     group, _ = refine(first, lambda number, group: _signature(states[number], group), sources)
     firsts = {group[number]: number for number in reversed(range(len(group)))}  # of each group
-    numbers = Numbering([group[machine.start]])
+    numbers = Numbering([group[start]])
     merged = []
     for one in numbers.order:
         state = states[firsts[one]]
@@ -198,45 +196,16 @@ def _firsts(states: Sequence[State]) -> dict[int, int]:
 def _table(states: Sequence[State]) -> tuple[bytes, int, array[int]]:
     """By byte, the number of its class (bytes of one are alike in every state); how many there are; the state
     after a byte of a class, (states, classes)."""
-    marks = {0, 256}
-    for state in states:
-        for low, high, _ in state.edges:
-            marks.add(low)
-            marks.add(high + 1)
-    cuts = sorted(marks)
-    place = {cut: k for k, cut in enumerate(cuts)}
-    # Rows over the ranges between the cuts. A state with one edge over one range sets it apart from all others.
-    alone: dict[int, tuple[int, int]] = {}
-    apart = [-1] * (len(cuts) - 1)
-    rows: dict[int, list[int]] = {}
+    targets = array("H", [NO_STATE]) * (CLASSES * len(states))  # (states, bytes)
     for number, state in enumerate(states):
-        if len(state.edges) == 1:
-            low, high, target = state.edges[0]
-            if place[high + 1] == place[low] + 1:
-                alone[number] = place[low], target
-                apart[place[low]] = place[low]
-                continue
-        row = rows[number] = [NO_STATE] * len(apart)
         for low, high, target in state.edges:
-            begin, end = place[low], place[high + 1]
-            row[begin:end] = [target] * (end - begin)
-    classes: dict[tuple[int, ...], int] = {}
-    of_range = [classes.setdefault(column, len(classes)) for column in zip(apart, *rows.values(), strict=True)]
-    firsts = [of_range.index(number) for number in range(len(classes))]
-    pick = itemgetter(*firsts, firsts[0])  # one more, since of a single one it gives no tuple
-    empty = array("H", [NO_STATE]) * len(classes)
-    table = array("H")
-    for number in range(len(states)):
-        if number in alone:
-            at, target = alone[number]
-            begin = len(table) + of_range[at]
-            table += empty
-            table[begin] = target
-        else:
-            table.extend(pick(rows[number])[:-1])
-    class_of = b"".join(
-        bytes((k,)) * (above - low) for k, (low, above) in zip(of_range, pairwise(cuts), strict=True)
-    )
+            begin, count = CLASSES * number + low, high - low + 1
+            targets[begin : begin + count] = array("H", [target]) * count
+    classes: Numbering[bytes] = Numbering()  # of columns
+    class_of = bytes([classes[targets[byte::CLASSES].tobytes()] for byte in range(CLASSES)])
+    table = array("H", [NO_STATE]) * (len(classes) * len(states))
+    for number, column in enumerate(classes.order):
+        table[number :: len(classes)] = array("H", column)
     return class_of, len(classes), table
 
 
@@ -260,5 +229,5 @@ def _encode(states: Sequence[State], distances: Sequence[int], depth: int | None
             calls += CALL.pack(enter, leave, least, most, firsts[enter].to_bytes(32, "little"))
     if sys.byteorder == "big":
         table.byteswap()
-    header = (len(states), classes, count, 0, NO_END if depth is None else depth, distances[0])
-    return HEADER.pack(MAGIC, VERSION, *header, 0, 0, 0, 0) + class_of + infos + calls + table.tobytes()
+    header = header_of(len(states), classes, count, depth, distances[0])
+    return header + class_of + infos + calls + table.tobytes()

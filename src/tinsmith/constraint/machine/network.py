@@ -7,8 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tinsmith.constraint.automata.dfa import Nfa
-from tinsmith.constraint.automata.numbering import Numbering
+from tinsmith.constraint.automata.dfa import Nfa, Numbering
 from tinsmith.constraint.grammar import (
     EMPTY,
     Choice,
@@ -257,22 +256,15 @@ class _Builder:
             if least == 0:
                 nfa.skip(source, target)
             return [(part, source, target)]
-        states = [source]
         if most is None:
-            states += [nfa.state() for _ in range(max(least, 1))]
-            loop = nfa.state() if least else states[1]
-            if least == 0:
-                nfa.skip(source, loop)
-                nfa.skip(loop, target)
-                return [(part, loop, loop)]
-            # source ─▶ … ─▶ before ─▶ loop ─ part ─▶ after, and from there back to loop, or on.
-            before, after = states[-2], states[-1]
-            nfa.skip(before, loop)
+            # source ─▶ … ─▶ loop ─ part ─▶ after, and from there back to loop, or on.
+            states = [source, *(nfa.state() for _ in range(least - 1))]
+            loop, after = nfa.state(), nfa.state()
+            nfa.skip(states[-1], loop)
             nfa.skip(after, loop)
-            nfa.skip(after, target)
-            states[-2:] = [before]
+            nfa.skip(after if least else loop, target)
             return [*((part, a, b) for a, b in pairwise(states)), (part, loop, after)]
-        states += [nfa.state() for _ in range(most)]
+        states = [source, *(nfa.state() for _ in range(most))]
         for state in states[least:]:
             nfa.skip(state, target)
         return [(part, a, b) for a, b in pairwise(states)]

@@ -4,7 +4,6 @@ calls itself before a byte."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tinsmith.constraint.automata.dfa import MOST_STATES, Edge, Nfa, subsets
@@ -28,13 +27,8 @@ class State(NamedTuple):
     calls: tuple[Step, ...]
 
 
-@dataclass
-class Pushdown:
-    states: list[State]
-    start: int
-
-
-def pushdown(network: Network) -> Pushdown:
+def pushdown(network: Network) -> tuple[list[State], int]:
+    """The states, and the one in which the text begins."""
     nullable = _skip_empty(network)
     rules = _Rules(network)
     _unwind(rules)
@@ -54,7 +48,7 @@ def pushdown(network: Network) -> Pushdown:
                 call = rules.calls[symbol - CALLS]
                 calls.append(Step(enters[call.rule], target, call.least, call.most))
         states.append(State(state in rules.accepts, tuple(edges[:at]), tuple(calls)))
-    return Pushdown(states, start)
+    return states, start
 
 
 def _skip_empty(network: Network) -> list[bool]:

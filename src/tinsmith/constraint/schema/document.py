@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
@@ -26,17 +27,8 @@ NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "defini
 COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 TEXTS = ("$ref", "pattern", "format")
 PLAIN = (
-    *(
-        "$ref",
-        "type",
-        "enum",
-        "const",
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "multipleOf",
-    ),
+    *("$ref", "type", "enum", "const"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     *("minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems"),
     *("required", "minProperties", "maxProperties", "dependentRequired"),
 )
@@ -143,7 +135,6 @@ class Document:
         self.nodes: list[Node] = [Node("", False, "")]
         self.numbers: dict[str, int] = {}
         self.root = self.add(Node(self.root_path, schema, _base("", schema)))
-        self._places: dict[tuple[str, str], tuple[str, Any]] | None = None
 
     def add(self, node: Node) -> int:
         number = self.numbers.get(node.path)
@@ -202,20 +193,16 @@ class Document:
             at = _child(at, key)
         return self.add(at)
 
-    @property
+    @cached_property
     def places(self) -> dict[tuple[str, str], tuple[str, Any]]:
         """Where the resources ($id) and their anchors are: by URI and anchor."""
-        if self._places is None:
-            self._places = {}
-            for node in _schemas(self.nodes[1]):
-                if "$id" in node.schema:
-                    self._places.setdefault((node.base, ""), (node.path, node.schema))
-                for keyword in ("$anchor", "$dynamicAnchor"):
-                    if keyword in node.schema:
-                        self._places.setdefault(
-                            (node.base, str(node.schema[keyword])), (node.path, node.schema)
-                        )
-        return self._places
+        places: dict[tuple[str, str], tuple[str, Any]] = {}
+        for node in _schemas(self.nodes[1]):
+            names = [""] if "$id" in node.schema else []
+            names += [str(node.schema[key]) for key in ("$anchor", "$dynamicAnchor") if key in node.schema]
+            for name in names:
+                places.setdefault((node.base, name), (node.path, node.schema))
+        return places
 
     def check_keywords(self, node: Node) -> None:
         for keyword in node.schema:
@@ -320,24 +307,13 @@ def check_types(schema: Any, path: str) -> None:
                 raise node.error(keyword, "give a list of values")
 
 
-def depth(value: Any) -> int:
-    """Levels of lists and objects."""
-    level, count = [value], 0
+def extent(value: Any) -> tuple[int, int]:
+    """Levels of lists and objects, and how many values are inside of them, at any depth."""
+    level, levels, count = [value], 0, 0
     while level := [one for one in level if isinstance(one, dict | list)]:
-        count += 1
         level = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
-    return count
-
-
-def size(value: Any) -> int:
-    """Values inside of a list or object, at any depth."""
-    count, waiting = 0, [value]
-    while waiting:
-        one = waiting.pop()
-        parts = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
-        count += len(parts)
-        waiting += parts
-    return count
+        levels, count = levels + 1, count + len(level)
+    return levels, count
 
 
 def _check_text(text: Any, where: str) -> None:

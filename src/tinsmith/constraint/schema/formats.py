@@ -8,7 +8,6 @@ below 253).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 from tinsmith.constraint.automata.dfa import Dfa
@@ -78,19 +77,19 @@ def _uri(relative: bool) -> str:
     return rf"{'' if relative else '[A-Za-z][A-Za-z0-9+.-]*:'}{path}(?:\?{rest})?(?:#{rest})?"
 
 
-_PATTERNS: dict[str, Callable[[], str]] = {
-    "date": lambda: _DATE,
-    "time": lambda: _TIME,
-    "date-time": lambda: f"{_DATE}T{_TIME}",
-    "duration": lambda: _DURATION,
-    "email": lambda: _EMAIL,
-    "hostname": lambda: _HOSTNAME,
-    "ipv4": lambda: _IPV4,
-    "ipv6": _ipv6,
-    "json-pointer": lambda: "(?:/(?:[^~/]|~[01])*)*",
-    "uri": lambda: _uri(False),
-    "uri-reference": lambda: f"{_uri(False)}|{_uri(True)}",
-    "uuid": lambda: "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
+_PATTERNS = {
+    "date": _DATE,
+    "time": _TIME,
+    "date-time": f"{_DATE}T{_TIME}",
+    "duration": _DURATION,
+    "email": _EMAIL,
+    "hostname": _HOSTNAME,
+    "ipv4": _IPV4,
+    "ipv6": _ipv6(),
+    "json-pointer": "(?:/(?:[^~/]|~[01])*)*",
+    "uri": _uri(False),
+    "uri-reference": f"{_uri(False)}|{_uri(True)}",
+    "uuid": "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
 }
 NAMES = tuple(_PATTERNS)
 
@@ -100,4 +99,4 @@ def format_(name: str) -> Dfa:
     """Texts of a format. ConstraintError for one that can't be enforced, with those that can."""
     if name not in _PATTERNS:
         raise ConstraintError(f"the format {name!r} can't be enforced; known are {', '.join(NAMES)}")
-    return parse(_PATTERNS[name]())
+    return parse(_PATTERNS[name])

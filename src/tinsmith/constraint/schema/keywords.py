@@ -11,7 +11,7 @@ from typing import Any
 
 from tinsmith.constraint import regex
 from tinsmith.constraint.automata.dfa import Dfa, complement, difference, intersect, nothing, union, words
-from tinsmith.constraint.schema.document import MOST_VALUE_DEPTH, Node, depth, show, size
+from tinsmith.constraint.schema.document import MOST_VALUE_DEPTH, Node, extent, show
 from tinsmith.constraint.schema.formats import format_
 from tinsmith.constraint.schema.shapes import (
     ANY,
@@ -170,9 +170,10 @@ def values_of(node: Node) -> list[tuple[Item, ...]]:
 
 
 def _items(node: Node, keyword: str, values: list[Any]) -> tuple[Item, ...]:
-    if depth(values) > MOST_VALUE_DEPTH:
+    levels, count = extent(values)
+    if levels > MOST_VALUE_DEPTH:
         raise node.error(keyword, f"a value nests deeper than {MOST_VALUE_DEPTH} levels; make it flatter")
-    if (count := size(values)) > MOST_LISTED:
+    if count > MOST_LISTED:
         raise node.error(keyword, f"{count:,} values, those inside of others too; give at most {MOST_LISTED:,}")
     try:
         return tuple({one.key: one for one in map(item, values)}.values())

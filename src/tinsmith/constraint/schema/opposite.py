@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 from tinsmith.constraint.automata.dfa import anything, complement, difference, words
 from tinsmith.constraint.schema.document import Node
@@ -19,6 +20,7 @@ from tinsmith.constraint.schema.shapes import (
     NEVER,
     Array,
     Finite,
+    Goal,
     Item,
     Number,
     Object,
@@ -41,7 +43,7 @@ def breaks(solver: Solver, node: Node) -> Shapes:
         return () if node.schema else ANY
     shapes: list[Shape] = []
     for keyword in node.schema:
-        for break_one in (_combined, _scalar, _array, _object):
+        for break_one in (_combined, _scalar, _counted, _array, _object):
             shapes += break_one(solver, node, keyword)
     for values in values_of(node):
         shapes += _all_but(node, values)
@@ -78,11 +80,9 @@ def _combined(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
 def _scalar(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
     if keyword == "type":
         return _other_types(node)
-    bound, count = _numeric(node, keyword), _counted(node, keyword)
+    bound = _numeric(node, keyword)
     if bound is not None:
         return (bound,)
-    if keyword in ("minLength", "maxLength"):
-        return () if count is None else (String(node.path, least=count[0], most=count[1]),)
     if keyword == "pattern":
         return (String(node.path, dfa=complement(pattern_of(node, node.schema[keyword], keyword, wide=True))),)
     if keyword == "format":
@@ -104,36 +104,31 @@ def _other_types(node: Node) -> Iterable[Shape]:
             yield shape
 
 
+# The field of a Number that says the opposite of a bound.
+_OPPOSITES = {"minimum": "below", "maximum": "above", "exclusiveMinimum": "high", "exclusiveMaximum": "low"}
+
+
 def _numeric(node: Node, keyword: str) -> Number | None:
-    if keyword == "minimum":
-        return Number(node.path, below=node.number(keyword))
-    if keyword == "maximum":
-        return Number(node.path, above=node.number(keyword))
-    if keyword == "exclusiveMinimum":
-        return Number(node.path, high=node.number(keyword))
-    if keyword == "exclusiveMaximum":
-        return Number(node.path, low=node.number(keyword))
+    if keyword in _OPPOSITES:
+        bound: dict[str, Any] = {_OPPOSITES[keyword]: node.number(keyword)}
+        return Number(node.path, **bound)
     step = node.step() if keyword == "multipleOf" else None
-    if step is not None:
-        return Number(node.path, off=frozenset((step,)))
-    return None
+    return None if step is None else Number(node.path, off=frozenset((step,)))
 
 
-def _counted(node: Node, keyword: str) -> tuple[int, int | None] | None:
-    """The counts that break a bound such as minLength; None: none do."""
-    count = node.count(keyword) if keyword[:3] in ("min", "max") and keyword[3:] in COUNTED else None
-    if count is None or (count == 0 and keyword.startswith("min")):
-        return None
-    return (0, count - 1) if keyword.startswith("min") else (count + 1, None)
+_COUNTED: dict[str, type[String | Array | Object]] = {"Length": String, "Items": Array, "Properties": Object}
 
 
-COUNTED = ("Length", "Items", "Properties")
+def _counted(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
+    """The opposite of bounds such as minLength."""
+    bound, kind = keyword[:3], _COUNTED.get(keyword[3:])
+    count = node.count(keyword) if kind and bound in ("min", "max") else None
+    if kind is None or count is None or (bound == "min" and count == 0):
+        return ()
+    return (kind(node.path, most=count - 1) if bound == "min" else kind(node.path, least=count + 1),)
 
 
 def _array(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
-    count = _counted(node, keyword)
-    if keyword in ("minItems", "maxItems") and count is not None:
-        return (Array(node.path, least=count[0], most=count[1]),)
     if keyword == "prefixItems":
         goals = [solver.opposite(goal) for goal in solver.children(node, keyword)]
         return [
@@ -152,9 +147,6 @@ def _array(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
 
 
 def _object(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
-    count = _counted(node, keyword)
-    if keyword in ("minProperties", "maxProperties") and count is not None:
-        return (Object(node.path, least=count[0], most=count[1]),)
     if keyword == "required":
         # Without the key, or with a value that is not allowed: one shape says both.
         goals = {name: solver.opposite(goal) for name, goal in solver.named(node, "properties").items()}
@@ -177,13 +169,12 @@ def _object(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
         for name, goal in solver.named(node, keyword).items():
             shapes += solver.meet((having(node.path, (name,)),), solver.shapes(solver.opposite(goal)))
         return shapes
-    goals_of = {
-        "additionalProperties": lambda: [solver.child(node, keyword)],
-        "unevaluatedProperties": lambda: [solver.child(node, keyword)],
-        "propertyNames": lambda: [solver.child(node, keyword)],
-        "patternProperties": lambda: list(solver.named(node, keyword).values()),
-    }
-    if keyword in goals_of and any(goal != ANYTHING for goal in goals_of[keyword]()):
+    further: list[Goal] = []
+    if keyword == "patternProperties":
+        further = list(solver.named(node, keyword).values())
+    elif keyword in ("additionalProperties", "unevaluatedProperties", "propertyNames"):
+        further = [solver.child(node, keyword)]
+    if any(goal != ANYTHING for goal in further):
         return (Object(node.path, refused=_refused(node, keyword)),)
     return ()
 

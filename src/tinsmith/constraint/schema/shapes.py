@@ -12,8 +12,9 @@ from fractions import Fraction
 from functools import lru_cache, partial
 from typing import Any
 
+from tinsmith.constraint import regex
 from tinsmith.constraint.automata import numbers
-from tinsmith.constraint.automata.dfa import Dfa, Edge, anything, difference, intersect, trim
+from tinsmith.constraint.automata.dfa import Dfa, anything, difference, intersect
 from tinsmith.constraint.schema import json_text
 from tinsmith.errors import ConstraintError
 
@@ -243,15 +244,7 @@ def _short(fraction: int) -> Dfa:
     """Plain decimals of so many digits behind the point and of at most 15 in all: every multiple among them is
     one that numbers.number(step=...) knows, and none turns into one when it is read as a double."""
     whole = max(1, 15 - fraction)
-    edges: list[list[Edge]] = [[(0x2D, 0x2D, 1), (0x30, 0x39, 2)]]
-    edges += [[(0x30, 0x39, k + 1)] for k in range(1, whole + 1)]
-    point = len(edges) + 1
-    for k in range(2, whole + 1):
-        edges[k].insert(0, (0x2E, 0x2E, point))
-    edges.append([(0x2E, 0x2E, point)])
-    edges += [[(0x30, 0x39, point + k + 1)] for k in range(fraction)]
-    edges.append([])
-    return trim(edges, [*range(2, whole + 2), *range(point + 1, point + fraction + 1)])
+    return regex.parse(rf"-?\d{{1,{whole}}}(?:\.\d{{1,{fraction}}})?")
 
 
 def no_number(shape: Number) -> bool:

@@ -34,6 +34,7 @@ MOST_CHECKS = 10  # levels of required properties that are looked into to see th
 
 
 Reading = Callable[["Solver", Node], Shapes]
+_TYPES: dict[type[Shape], Any] = {Number: int | float, String: str, Array: list, Object: dict}  # of values
 
 
 class _Unknown(Exception):
@@ -61,15 +62,11 @@ class Solver:
         while number not in seen:
             seen.add(number)
             node = self.document.nodes[abs(number)]
-            says = (
-                [word for word in node.schema if word not in ANNOTATIONS]
-                if isinstance(node.schema, dict)
-                else []
-            )
-            if says == ["$ref"]:
+            stated = set(node.schema) - set(ANNOTATIONS) if isinstance(node.schema, dict) else set()
+            if stated == {"$ref"}:
                 target = self.document.target(node)
                 number = target if number > 0 else -target
-            elif not says:
+            elif not stated:
                 return NEVER if (node.schema is False) == (number > 0) else ANYTHING
         return (number,)
 
@@ -207,21 +204,18 @@ class Solver:
         """Whether a value is in a shape; ConstraintError where the shape can't say."""
         if isinstance(shape, Finite):
             return key(value) in {one.key for one in shape.values}
-        if isinstance(value, bool | None):
+        if isinstance(value, bool | None) or not isinstance(value, _TYPES[type(shape)]):
             return False
-        if isinstance(shape, String):
-            return isinstance(value, str) and self._decided(shape) and _in_text(shape, value)
-        if isinstance(shape, Array):
-            return isinstance(value, list) and self._decided(shape) and self._in_array(shape, value)
-        if isinstance(shape, Object):
-            return isinstance(value, dict) and self._decided(shape) and self._in_object(shape, value)
-        assert isinstance(shape, Number)
-        return not isinstance(value, str | list | dict) and _in_number(shape, value)
-
-    def _decided(self, shape: Shape) -> bool:
         if shape.refused:
             raise ConstraintError(shape.refused)
-        return True
+        if isinstance(shape, String):
+            return _in_bounds(shape, value) and (shape.dfa is None or shape.dfa.accepts_all(map(ord, value)))
+        if isinstance(shape, Array):
+            return self._in_array(shape, value)
+        if isinstance(shape, Object):
+            return self._in_object(shape, value)
+        assert isinstance(shape, Number)
+        return _in_number(shape, value)
 
     def _in_array(self, shape: Array, value: list[Any]) -> bool:
         if not _in_bounds(shape, value):
@@ -243,10 +237,6 @@ class Solver:
 
 def _in_bounds(shape: String | Array | Object, value: Sized) -> bool:
     return shape.least <= len(value) and (shape.most is None or len(value) <= shape.most)
-
-
-def _in_text(shape: String, value: str) -> bool:
-    return _in_bounds(shape, value) and (shape.dfa is None or shape.dfa.accepts_all(map(ord, value)))
 
 
 def _in_number(shape: Number, value: Any) -> bool:
