@@ -307,8 +307,8 @@ def test_where_a_patch_lies_is_as_large_as_what_it_shows(start: Spec, shown: lis
     assert start.vision
     model, side = VisionModel(start), start.vision.sizes.side
     pixels = torch.stack([model.preprocessor.patches(one.images[0]) for one in shown])
-    states = model.linear("patch", pixels)
-    rows = model.vector("positions")
+    states = model.get_submodule("patch")(pixels)
+    rows = model.get_parameter("positions")
     assert rows.square().mean(1).numpy() == pytest.approx(1, abs=1e-5)
     assert 0.3 < states.square().mean() < 3
     # How alike two of them are follows from how far apart they lie, and is most where they are one.
