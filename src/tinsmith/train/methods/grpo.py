@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinsmith.tasks import by_name
 from tinsmith.train.batches.sequences import TokenSequence, cut
@@ -270,21 +270,15 @@ class GrpoTrainee(AdapterTrainee):
         return loss, fmean(self.reward(answer.text, example) for answer, example in pairs)
 
 
-class Grpo(AdapterMethod):
-    name = "grpo"
-    share, unit = "reward", ""
-    one_adapter = True
-    takes_images = False  # rollouts are sampled from tokens alone
-    gentle = 1.0  # the rate is low as it is
-    passes = 1
-    renew = 10  # a step takes its time
-    keys: ClassVar[tuple[str, ...]] = (*KEYS, "reward", "rollouts", "prompts")
-
-    def found(self, value: float) -> str:
-        """A mean of rewards, which may be any numbers."""
-        return f"{self.share} {value:.3f}"
-
-    trainee = staticmethod(GrpoTrainee)
-
-
-method = Grpo()
+method = AdapterMethod(
+    "grpo",
+    GrpoTrainee,
+    keys=(*KEYS, "reward", "rollouts", "prompts"),
+    share="reward",
+    unit="",
+    one_adapter=True,
+    takes_images=False,  # rollouts are sampled from tokens alone
+    gentle=1.0,  # the rate is low as it is
+    passes=1,
+    renew=10,  # a step takes its time
+)

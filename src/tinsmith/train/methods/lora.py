@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
@@ -191,19 +192,14 @@ def _sort(config: Path) -> None:
     write_text(config, json.dumps(changed, indent=2) + "\n")
 
 
+@dataclass(frozen=True)
 class AdapterMethod(Method):
     """Trains an adapter."""
 
-    folder = FOLDER
-    what = "an adapter"
-    starts = True
+    _: KW_ONLY
+    folder: str = FOLDER
+    what: str = "an adapter"
+    starts: bool = True
 
 
-class Lora(AdapterMethod):
-    name = "lora"
-    keys = (*KEYS, "parts", ORIGINALS_ONCE)
-    replays = True
-    trainee = staticmethod(AdapterTrainee)
-
-
-method = Lora()
+method = AdapterMethod("lora", AdapterTrainee, keys=(*KEYS, "parts", ORIGINALS_ONCE), replays=True)
