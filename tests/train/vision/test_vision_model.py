@@ -19,6 +19,7 @@ from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, FormatError, InputError, UnsupportedError
 from tinsmith.runtime import Model
+from tinsmith.runtime.vision import control_of
 from tinsmith.spec import Spec
 from tinsmith.tasks import by_name
 from tinsmith.train import methods, run
@@ -220,7 +221,7 @@ def test_a_prompt_has_the_tokens_that_idefics3_has(start: Spec, shown: list[Exam
 
     def written(spec: Spec, *images: ImageSource) -> str:
         asked = by_name("chat").messages(Example("b", "", images=images))
-        prompt, whole = ImagePrompts(spec).written(asked, images, "c")
+        prompt, whole = ImagePrompts(spec, control_of(())).written(asked, images, "c")
         assert whole.startswith(prompt + "c")
         return prompt
 

@@ -82,7 +82,7 @@ class Tokenization:
         if spec.vision is not None:
             from tinsmith.train.vision.model import ImagePrompts
 
-            self.places = ImagePrompts(spec)
+            self.places = ImagePrompts(spec, self.control)
 
     def __call__(self, examples: Sequence[Example]) -> list[TokenSequence]:
         return [sequence for _, sequence in self.learned(examples)]

@@ -162,15 +162,21 @@ def whole(spec: Spec, device: torch.device = CPU) -> Whole:
     """The model with every weight trained."""
     base = base_model(spec).to(device)
     base.requires_grad_(True)
-    head, roles = base.get_output_embeddings(), roles_of(spec)
-    linears = {
-        roles[path]: module
-        for path, module in base.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    }
+    roles, head = roles_of(spec), base.get_output_embeddings()
+    linears = {roles[path]: module for path, module in linears_of(base).items()}
     packs = mixing.install(base)
     open_vision(spec, base).requires_grad_(True)
     return Whole(base, base.base_model, head.weight, linears, packs, *after_head(base.config))
+
+
+def linears_of(base: Any) -> dict[str, nn.Linear]:
+    """The linear layers of transformers' model but its head, by path."""
+    head = base.get_output_embeddings()
+    return {
+        path: module
+        for path, module in base.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
 
 
 def open_vision(spec: Spec, base: Any) -> nn.Module:
@@ -285,12 +291,8 @@ def _frozen(base: Any) -> set[str]:
 
 def _targets(name: str, base: Any, chosen: Sequence[str]) -> set[str]:
     """The names of the modules to adapt."""
-    head, frozen = base.get_output_embeddings(), _frozen(base)
-    linears = {
-        path: module
-        for path, module in base.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and path not in frozen
-    }
+    frozen = _frozen(base)
+    linears = {path: module for path, module in linears_of(base).items() if path not in frozen}
     known = sorted({path.rpartition(".")[2] for path in linears})
     for one in chosen:
         if one not in known:
