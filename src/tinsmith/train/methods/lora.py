@@ -20,6 +20,7 @@ from tinsmith.train.quantized import importance
 from tinsmith.train.rules import default_learning_rate
 from tinsmith.train.steps import together
 from tinsmith.train.steps.trainee import Trainee
+from tinsmith.train.tensors import below
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,10 +111,10 @@ class AdapterTrainee(Trainee):
         latest = {f"latest:{role}": squares for role, squares in self.importance.items()}
         return {**latest, **{f"qat:{name}": value for name, value in self.qat.used.items()}}
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
+    def restore(self, stored: dict[str, Tensor]) -> None:
         if self.qat is not None:
-            self.importance = _under("latest:", tensors)
-            self.qat.used = _under("qat:", tensors)
+            self.importance = below("latest:", stored)
+            self.qat.used = below("qat:", stored)
 
     def renew(self, step: int) -> None:
         if self.qat is None:
@@ -179,14 +180,8 @@ class AdapterTrainee(Trainee):
                 parameter.copy_(torch.cat([one[name] for one in every], 0 if ".lora_A." in name else 1))
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
-
-
 def _sort(config: Path) -> None:
     """peft writes sets in any order; equal adapters get equal bytes."""
-    from tinsmith.system.files import write_text
-
     given = json.loads(config.read_text(encoding="utf-8"))
     changed = {key: sorted(value) if key == "target_modules" else value for key, value in given.items()}
     write_text(config, json.dumps(changed, indent=2) + "\n")

@@ -309,7 +309,7 @@ class Trainee(ABC):
         """A checkpoint's tensors besides the trained weights."""
         return {}
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:  # noqa: B027, most methods have no state
+    def restore(self, stored: dict[str, Tensor]) -> None:  # noqa: B027, most methods have no state
         """Restores the tensors that `state` returned."""
 
     def renew(self, step: int) -> None:  # noqa: B027, most methods have nothing to renew
