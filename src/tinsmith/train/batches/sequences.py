@@ -15,7 +15,7 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.runtime.vision import control_of
 from tinsmith.spec import Spec, Tokenizer
 from tinsmith.tasks import Message, by_name
-from tinsmith.train.vision.tiles import PromptTile
+from tinsmith.train.vision import PromptTile
 
 if TYPE_CHECKING:
     from tinsmith.data.images import ImageSource

@@ -30,7 +30,7 @@ from tinsmith.train.model import packed
 from tinsmith.train.model.devices import CPU, has_fast_bfloat16
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.tensors import to_folder
-from tinsmith.train.vision.tiles import CAUSAL
+from tinsmith.train.vision import CAUSAL
 from tinsmith.vision.parts import parts_of
 
 VISION = "vision"  # the module of a trunk that encodes images

@@ -25,8 +25,8 @@ from tinsmith.models import family
 from tinsmith.runtime.vision import FindControl, filled, marked
 from tinsmith.spec import Spec, Vision
 from tinsmith.tasks import Message
+from tinsmith.train.vision import ImageAttention, PromptTile
 from tinsmith.train.vision.graph import GraphModule
-from tinsmith.train.vision.tiles import ImageAttention, PromptTile
 from tinsmith.vision import pixels
 from tinsmith.vision.parts import parts_of
 from tinsmith.vision.pixels import Cut, Tile
