@@ -20,7 +20,8 @@ from tinsmith.models.mmproj import OWN
 from tinsmith.quant import vision as quantized
 from tinsmith.spec import Spec
 from tinsmith.vision.image_rules import Tiles
-from tinsmith.vision.parts import DEEP, tensors_of
+from tinsmith.vision.parts import tensors_of
+from tinsmith.vision.siglip import DEEP
 
 np = pytest.importorskip("numpy")
 

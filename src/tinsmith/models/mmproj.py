@@ -21,17 +21,8 @@ from tinsmith.spec import EncoderSizes, Hyper, Spec, Tensor, Tokenizer, Vision
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.facts import images_from_facts
 from tinsmith.vision.image_rules import three
-from tinsmith.vision.parts import (
-    DEEP,
-    Encoder,
-    Projector,
-    by_clip_type,
-    checked,
-    encoders,
-    parts_of,
-    tensors_of,
-    tokens_of,
-)
+from tinsmith.vision.parts import Projector, by_clip_type, checked, encoders, parts_of, tensors_of, tokens_of
+from tinsmith.vision.siglip import DEEP, Siglip
 
 ARCHITECTURE = "clip"
 OWN = "tinsmith.vision"
@@ -83,13 +74,16 @@ def _without_tensors(
     )
     own = _own(meta)
     tokens = tokens_of(projector, own.get("tokens", {}), tokenizer, OWN)
-    usual = {key: [shortest_float32(x) for x in three(fields, f"image_{key}")] for key in _NORMAL}
-    facts = own.get("images", usual | projector.usual_images(fields, sizes, joint))
-    images = images_from_facts(projector.rule, facts, OWN)
+    usual: dict[str, Any] = {
+        key: [shortest_float32(x) for x in three(fields, f"image_{key}")] for key in _NORMAL
+    }
+    usual |= {"filter": projector.filter, **projector.usual_images(sizes, joint)}
+    usual |= {name: fields.count(key, usual[name]) for name, key in projector.gguf_rule.items()}
+    images = images_from_facts(projector.rule, own.get("images", usual), OWN)
     return checked(Vision(projector.encoder, sizes, projector.name, joint, {}, tokens, images), "metadata")
 
 
-def _sizes(meta: Mapping[str, Any], fields: Fields, encoder: Encoder) -> EncoderSizes:
+def _sizes(meta: Mapping[str, Any], fields: Fields, encoder: Siglip) -> EncoderSizes:
     if not meta.get("clip.use_gelu"):
         raise UnsupportedError("clip.use_gelu is not set; supported is GELU by tanh alone")
     known: dict[str, Any] = {name: fields.count(key) for name, key in _COUNTS}
@@ -162,7 +156,7 @@ def _metadata(vision: Vision, about: Mapping[str, Any]) -> dict[str, gguf.Value]
         "projection_dim": vision.joint.dim,
         **encoder.more_to_gguf(sizes),
         **projector.to_gguf(vision.joint),
-        **projector.images_to_gguf(rules),
+        **{key: getattr(rules, name) for name, key in projector.gguf_rule.items()},
     }
     metadata = {
         **general(about, ARCHITECTURE, "mmproj", vision.tensors),

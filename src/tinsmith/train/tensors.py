@@ -61,3 +61,8 @@ def load(path: Path) -> dict[str, Any]:
 
     tensors: dict[str, Any] = load_file(path)
     return tensors
+
+
+def below(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors whose names begin with the prefix, named without it."""
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}

@@ -40,6 +40,7 @@ class Gemma3(Projector):
     rule = Square
     token_keys = {"image": "image_token_index", "begin": "boi_token_index", "end": "eoi_token_index"}
     filter = "bilinear"
+    hf_processor = {"image_processor_type": "Gemma3ImageProcessor", "processor_class": "Gemma3Processor"}
     token_texts = {"image": "<image_soft_token>", "begin": "<start_of_image>", "end": "<end_of_image>"}
     tokenizer_keys = {"image": "image_token", "begin": "boi_token", "end": "eoi_token"}
     clip_type = "gemma3"
@@ -67,14 +68,10 @@ class Gemma3(Projector):
         return Square(**common_from_hf(processor, self.filter), edge=edge)
 
     def images_to_hf(self, images: Square, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
-        return {
-            "image_processor_type": "Gemma3ImageProcessor",
-            "processor_class": "Gemma3Processor",
-            "size": {"height": images.edge, "width": images.edge},
-        }
+        return {**self.hf_processor, "size": {"height": images.edge, "width": images.edge}}
 
-    def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
-        return {"filter": self.filter, "edge": sizes.side * sizes.patch}
+    def usual_images(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
+        return {"edge": sizes.side * sizes.patch}
 
     def tensors(self, sizes: EncoderSizes, joint: ProjectorSizes) -> list[TensorName]:
         """Both file formats have the matrix transposed: a row an input, a column an output."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.fields import Fields
 from tinsmith.spec import EncoderSizes, ProjectorSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.image_rules import Tiles, common_from_hf, within
+from tinsmith.vision.image_rules import Tiles
 from tinsmith.vision.parts import CONFIG, Projector, Written
 
 if TYPE_CHECKING:
@@ -29,6 +29,17 @@ class Idefics3(Projector):
     rule = Tiles
     token_keys = {"image": "image_token_id"}
     filter = "lanczos"
+    hf_rule = {
+        "edge": ("max_image_size.longest_edge", None),
+        "longest": ("size.longest_edge", None),
+        "split": ("do_image_splitting", True),
+    }
+    hf_processor = {
+        "do_pad": True,
+        "image_processor_type": "Idefics3ImageProcessor",
+        "processor_class": "Idefics3Processor",
+    }
+    gguf_rule = {"longest": "preproc_image_size"}
     token_texts = {"image": "<image>", "around": "<fake_token_around_image>", "whole": "<global-img>"}
     clip_type = "idefics3"
     merge = 2
@@ -54,31 +65,9 @@ class Idefics3(Projector):
     def to_hf(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {"scale_factor": joint.merge}
 
-    def images_from_hf(self, processor: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> Tiles:
-        return Tiles(
-            **common_from_hf(processor, self.filter),
-            edge=within(processor, "max_image_size").count("longest_edge"),
-            longest=within(processor, "size").count("longest_edge"),
-            split=bool(processor.get("do_image_splitting", True)),
-        )
-
-    def images_to_hf(self, images: Tiles, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
-        return {
-            "do_image_splitting": images.split,
-            "do_pad": True,
-            "image_processor_type": "Idefics3ImageProcessor",
-            "max_image_size": {"longest_edge": images.edge},
-            "processor_class": "Idefics3Processor",
-            "size": {"longest_edge": images.longest},
-        }
-
-    def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
+    def usual_images(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         edge = sizes.side * sizes.patch
-        longest = fields.count("preproc_image_size", edge)
-        return {"filter": self.filter, "edge": edge, "longest": longest, "split": True}
-
-    def images_to_gguf(self, images: Tiles) -> dict[str, Any]:
-        return {"preproc_image_size": images.longest}
+        return {"edge": edge, "longest": edge, "split": True}
 
     def tensors(self, sizes: EncoderSizes, joint: ProjectorSizes) -> list[TensorName]:
         """A token's inputs are its patches' states, row by row of the square."""

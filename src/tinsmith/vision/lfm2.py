@@ -11,7 +11,7 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
 from tinsmith.spec import EncoderSizes, ProjectorSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.image_rules import Natural, common_from_hf
+from tinsmith.vision.image_rules import Natural
 from tinsmith.vision.parts import CONFIG, Projector, Shapes, Written
 from tinsmith.vision.siglip import linear, norm
 
@@ -21,17 +21,6 @@ if TYPE_CHECKING:
 NORM_EPS = 1e-5  # torch.nn.LayerNorm's default; configs don't change it
 _NORM = "mm.input_norm.weight"
 _UP = "mm.1.weight"
-# By field of Natural: the processor's key and its default.
-_PROCESSOR: dict[str, tuple[str, Any]] = {
-    "edge": ("tile_size", 512),
-    "split": ("do_image_splitting", True),
-    "thumbnail": ("use_thumbnail", True),
-    "min_tiles": ("min_tiles", 2),
-    "max_tiles": ("max_tiles", 10),
-    "min_tokens": ("min_image_tokens", 64),
-    "max_tokens": ("max_image_tokens", 256),
-    "tolerance": ("max_pixels_tolerance", 2.0),
-}
 
 
 @dataclass(frozen=True)
@@ -55,6 +44,21 @@ class Lfm2(Projector):
     rule = Natural
     token_keys = {"image": "image_token_id"}
     filter = "bilinear"
+    hf_rule = {
+        "edge": ("tile_size", 512),
+        "split": ("do_image_splitting", True),
+        "thumbnail": ("use_thumbnail", True),
+        "min_tiles": ("min_tiles", 2),
+        "max_tiles": ("max_tiles", 10),
+        "min_tokens": ("min_image_tokens", 64),
+        "max_tokens": ("max_image_tokens", 256),
+        "tolerance": ("max_pixels_tolerance", 2.0),
+    }
+    hf_processor = {
+        "do_pad": True,
+        "image_processor_type": "Lfm2VlImageProcessor",
+        "processor_class": "Lfm2VlProcessor",
+    }
     token_texts = {
         "image": "<image>",
         "begin": "<|image_start|>",
@@ -108,30 +112,15 @@ class Lfm2(Projector):
             raise UnsupportedError("projector_bias is false; llama.cpp reads LFM2-VL only with biases")
         return super().to_gguf(joint)
 
-    def images_from_hf(self, processor: Fields, sizes: EncoderSizes, joint: Lfm2Sizes) -> Natural:
-        processor.refuse("encoder_patch_size", sizes.patch)
-        processor.refuse("downsample_factor", joint.merge)
-        values: dict[str, Any] = common_from_hf(processor, self.filter)
-        for field, (key, usual) in _PROCESSOR.items():
-            if isinstance(usual, bool):
-                values[field] = bool(processor.get(key, usual))
-            else:
-                values[field] = (processor.count if isinstance(usual, int) else processor.real)(key, usual)
-        return Natural(**values)
+    def processor_sizes(self, sizes: EncoderSizes, joint: Lfm2Sizes) -> dict[str, Any]:
+        return {"encoder_patch_size": sizes.patch, "downsample_factor": joint.merge}
 
     def images_to_hf(self, images: Natural, sizes: EncoderSizes, joint: Lfm2Sizes) -> dict[str, Any]:
-        return {
-            **{key: getattr(images, field) for field, (key, _) in _PROCESSOR.items()},
-            "do_pad": True,
-            "downsample_factor": joint.merge,
-            "encoder_patch_size": sizes.patch,
-            "image_processor_type": "Lfm2VlImageProcessor",
-            "processor_class": "Lfm2VlProcessor",
-            "size": {"height": images.edge, "width": images.edge},
-        }
+        size = {"height": images.edge, "width": images.edge}
+        return {**super().images_to_hf(images, sizes, joint), "size": size}
 
-    def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: Lfm2Sizes) -> dict[str, Any]:
-        return {"filter": self.filter, **{field: usual for field, (_, usual) in _PROCESSOR.items()}}
+    def usual_images(self, sizes: EncoderSizes, joint: Lfm2Sizes) -> dict[str, Any]:
+        return {field: usual for field, (_, usual) in self.hf_rule.items()}
 
     def tensors(self, sizes: EncoderSizes, joint: Lfm2Sizes) -> list[TensorName]:
         inputs = sizes.dim * joint.merge**2

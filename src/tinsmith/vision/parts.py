@@ -1,6 +1,6 @@
-"""The interfaces of vision encoders and projectors, and their registry.
+"""The interface of projectors, and the registry of vision encoders and projectors.
 
-An encoder is a module of this folder with an instance of Encoder named `encoder`; a projector, with an instance
+An encoder is a module of this folder with an instance of Siglip named `encoder`; a projector, with an instance
 of Projector named `projector`. A projector names its encoder. A new module registers itself. GGUF names and
 metadata follow llama.cpp's clip: a separate file beside the language model's, usually called mmproj."""
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -18,12 +18,13 @@ from tinsmith.fields import Fields
 from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes, Tensor, Tokenizer, Vision
 from tinsmith.system.plugins import instances
 from tinsmith.tensor_names import TensorName
+from tinsmith.vision.image_rules import common_from_hf, within
+from tinsmith.vision.siglip import Siglip
 
 if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 CONFIG = "config.json"
-DEEP = "is_deepstack_layers"  # clip's flag a layer: the projector takes its states
 _MOST = {"layers": 1024, "patch": 256, "side": 1024, "heads": 1024}  # limits of an encoder's sizes
 _EDGES = {"edge": 4096, "longest": 16384}  # limits of an image rule in pixels, as in tin_pixels_size
 Shapes = Mapping[str, tuple[int, ...]]  # by tensor name, innermost dimension first, as in GGUF
@@ -56,45 +57,6 @@ class Written(NamedTuple):
     tiled_end: str = ""
 
 
-class Encoder(ABC):
-    """A vision transformer. Its tensors' Hugging Face names are relative to the checkpoint's encoder. Readers
-    raise FormatError for missing or invalid values, UnsupportedError for values that the graph does not
-    implement."""
-
-    name: ClassVar[str]
-    sizes: ClassVar[type[EncoderSizes]] = EncoderSizes
-
-    @abstractmethod
-    def from_hf(self, config: Mapping[str, Any]) -> EncoderSizes:
-        """From a config's vision_config."""
-
-    @abstractmethod
-    def to_hf(self, sizes: Any) -> dict[str, Any]:
-        """The vision_config but for its model_type."""
-
-    @abstractmethod
-    def tensors(self, sizes: Any) -> list[TensorName]:
-        """Every tensor at this size, in the order a file has them."""
-
-    @abstractmethod
-    def graph(self, sizes: Any, g: GraphBuilder) -> list[Value]:
-        """The states of an image's patches, then those after the earlier layers that its projector takes."""
-
-    @abstractmethod
-    def from_graph(self, sizes: Any, tensors: dict[str, Tensor]) -> None:
-        """Restores the tensors that the graph replaced."""
-
-    def more_from_gguf(self, fields: Fields) -> dict[str, Any]:
-        """More fields of `sizes`, from metadata without the prefix clip.vision."""
-        if any(flags_of(fields, DEEP)):
-            raise UnsupportedError(f"{fields.named(DEEP)}; encoder {self.name} has no such layers")
-        return {}
-
-    def more_to_gguf(self, sizes: Any) -> dict[str, Any]:
-        """The inverse of more_from_gguf."""
-        return {}
-
-
 class Projector(ABC):
     """The part between encoder and language model. Its tensors' roles begin with `projector.`; their Hugging
     Face names are relative to hf_projector."""
@@ -117,9 +79,15 @@ class Projector(ABC):
     vision_defaults: ClassVar[Mapping[str, Any]] = {}
     # processor_config.json's key of the number of an image's tokens, if it has one.
     hf_tokens: ClassVar[str] = ""
-    # The image rule, and the default filter of the resize.
+    # The image rule, and the default filter of the resize. In preprocessor_config.json: the key of each of the
+    # rule's other fields ("size.longest_edge" is within a table) with its default, None if it must be stated;
+    # and fixed values.
     rule: ClassVar[type[ImageRules]]
     filter: ClassVar[str]
+    hf_rule: ClassVar[Mapping[str, tuple[str, Any]]]
+    hf_processor: ClassVar[Mapping[str, Any]]
+    # clip.vision's keys of the rule's fields, where it has them.
+    gguf_rule: ClassVar[Mapping[str, str]] = {}
     # The tokens' texts, and config.json's keys of their ids, by the projector's names of them. Only `image` is
     # required.
     token_texts: ClassVar[Mapping[str, str]]
@@ -170,22 +138,36 @@ class Projector(ABC):
             text += texts.whole + image * views[1].tokens
         return text + texts.tiled_end
 
-    @abstractmethod
+    def processor_sizes(self, sizes: EncoderSizes, joint: Any) -> dict[str, Any]:
+        """preprocessor_config.json's keys that follow from the sizes."""
+        return {}
+
     def images_from_hf(self, processor: Fields, sizes: EncoderSizes, joint: Any) -> ImageRules:
         """From preprocessor_config.json."""
+        for key, wanted in self.processor_sizes(sizes, joint).items():
+            processor.refuse(key, wanted)
+        values: dict[str, Any] = common_from_hf(processor, self.filter)
+        types = {field.name: field.type for field in fields(self.rule)}
+        for name, (path, usual) in self.hf_rule.items():
+            table, _, key = path.rpartition(".")
+            given = within(processor, table) if table else processor
+            if types[name] == "bool":
+                values[name] = bool(given.get(key, usual))
+            else:
+                values[name] = (given.count if types[name] == "int" else given.real)(key, usual)
+        return self.rule(**values)
 
-    @abstractmethod
     def images_to_hf(self, images: Any, sizes: EncoderSizes, joint: Any) -> dict[str, Any]:
         """The whole preprocessor_config.json but for mean, std and filter."""
+        written = {**self.hf_processor, **self.processor_sizes(sizes, joint)}
+        for name, (path, _) in self.hf_rule.items():
+            table, _, key = path.rpartition(".")
+            (written.setdefault(table, {}) if table else written)[key] = getattr(images, name)
+        return written
 
     @abstractmethod
-    def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: Any) -> dict[str, Any]:
-        """llama.cpp's values of the rule's fields but mean and std: from metadata without the prefix
-        clip.vision, or built in for the projector."""
-
-    def images_to_gguf(self, images: Any) -> dict[str, Any]:
-        """llama.cpp's metadata of the rule, without the prefix clip.vision."""
-        return {}
+    def usual_images(self, sizes: EncoderSizes, joint: Any) -> dict[str, Any]:
+        """The values of the rule's fields but filter, mean and std that llama.cpp has built in."""
 
     @abstractmethod
     def tensors(self, sizes: Any, joint: Any) -> list[TensorName]:
@@ -201,8 +183,8 @@ class Projector(ABC):
 
 
 @cache
-def encoders() -> dict[str, Encoder]:
-    return {part.name: part for part in instances("tinsmith.vision", "encoder", Encoder)}
+def encoders() -> dict[str, Siglip]:
+    return {part.name: part for part in instances("tinsmith.vision", "encoder", Siglip)}
 
 
 @cache
@@ -224,10 +206,6 @@ def by_clip_type(clip_type: str, where: str) -> Projector:
     raise UnsupportedError(f"{where}: clip.projector_type {clip_type!r} is not supported; supported: {known}")
 
 
-def flags_of(fields: Fields, key: str) -> list[bool]:
-    return fields.items(key, "true and false", lambda one: isinstance(one, bool), default=[])
-
-
 def tokens_of(
     projector: Projector, given: Mapping[str, Any], tokenizer: Tokenizer, where: str
 ) -> dict[str, int]:
@@ -244,7 +222,7 @@ def tokens_of(
     return {word: found[word] for word in projector.token_texts if word in found}
 
 
-def parts_of(vision: Vision) -> tuple[Encoder, Projector]:
+def parts_of(vision: Vision) -> tuple[Siglip, Projector]:
     if vision.encoder not in encoders() or vision.projector not in projectors():
         raise UnsupportedError(
             f"encoder {vision.encoder!r} with projector {vision.projector!r} is not supported; encoders: "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.fields import Fields
 from tinsmith.spec import EncoderSizes, ProjectorSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.image_rules import Bounded, common_from_hf, within
+from tinsmith.vision.image_rules import Bounded
 from tinsmith.vision.parts import Projector
 from tinsmith.vision.qwen3_vl import FRAMES, Qwen3VlSizes
 from tinsmith.vision.siglip import CONFIG, linear, norm
@@ -43,6 +43,9 @@ class Qwen3Merger(Projector):
     rule = Bounded
     token_keys = {"image": "image_token_id", "begin": "vision_start_token_id", "end": "vision_end_token_id"}
     filter = "bicubic"
+    hf_rule = {"min_pixels": ("size.shortest_edge", None), "max_pixels": ("size.longest_edge", None)}
+    hf_processor = {"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen3VLProcessor"}
+    gguf_rule = {"min_pixels": "image_min_pixels", "max_pixels": "image_max_pixels"}
     token_texts = {"image": "<|image_pad|>", "begin": "<|vision_start|>", "end": "<|vision_end|>"}
     clip_type = "qwen3vl_merger"
     merge_key = "spatial_merge_size"
@@ -56,38 +59,13 @@ class Qwen3Merger(Projector):
     def to_hf(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {"vision_config": {"out_hidden_size": joint.dim, "spatial_merge_size": joint.merge}}
 
-    def images_from_hf(self, processor: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> Bounded:
-        processor.refuse("patch_size", sizes.patch)
-        processor.refuse("merge_size", joint.merge)
-        processor.refuse("temporal_patch_size", FRAMES)
-        size = within(processor, "size")
-        return Bounded(
-            **common_from_hf(processor, self.filter),
-            min_pixels=size.count("shortest_edge"),
-            max_pixels=size.count("longest_edge"),
-        )
+    def processor_sizes(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
+        return {"patch_size": sizes.patch, "merge_size": joint.merge, "temporal_patch_size": FRAMES}
 
-    def images_to_hf(self, images: Bounded, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
-        return {
-            "image_processor_type": "Qwen2VLImageProcessor",
-            "merge_size": joint.merge,
-            "patch_size": sizes.patch,
-            "processor_class": "Qwen3VLProcessor",
-            "size": {"shortest_edge": images.min_pixels, "longest_edge": images.max_pixels},
-            "temporal_patch_size": FRAMES,
-        }
-
-    def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
-        """llama.cpp's default bounds are 8 to 4096 tokens."""
+    def usual_images(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
+        """The bounds are 8 to 4096 tokens."""
         area = (sizes.patch * joint.merge) ** 2
-        return {
-            "filter": self.filter,
-            "min_pixels": fields.count("image_min_pixels", 8 * area),
-            "max_pixels": fields.count("image_max_pixels", 4096 * area),
-        }
-
-    def images_to_gguf(self, images: Bounded) -> dict[str, Any]:
-        return {"image_min_pixels": images.min_pixels, "image_max_pixels": images.max_pixels}
+        return {"min_pixels": 8 * area, "max_pixels": 4096 * area}
 
     def tensors(self, sizes: Qwen3VlSizes, joint: ProjectorSizes) -> list[TensorName]:
         inputs = sizes.dim * joint.merge**2

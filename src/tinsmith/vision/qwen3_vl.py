@@ -13,8 +13,17 @@ from tinsmith.fields import Fields
 from tinsmith.layouts import joined, row_range, rows_in_order
 from tinsmith.spec import EncoderSizes, Tensor
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import DEEP, flags_of
-from tinsmith.vision.siglip import Siglip, by_channel, by_pixel, in_layers, layers, linear, norm
+from tinsmith.vision.siglip import (
+    DEEP,
+    Siglip,
+    by_channel,
+    by_pixel,
+    deep_flags,
+    in_layers,
+    layers,
+    linear,
+    norm,
+)
 from tinsmith.vision.siglip2 import square_side
 
 if TYPE_CHECKING:
@@ -112,7 +121,7 @@ class Qwen3Vl(Siglip):
                 tensors[f"layers.{i}.qkv{suffix}"] = joined(parts)
 
     def more_from_gguf(self, fields: Fields) -> dict[str, Any]:
-        return {"deep": tuple(layer for layer, taken in enumerate(flags_of(fields, DEEP)) if taken)}
+        return {"deep": tuple(layer for layer, taken in enumerate(deep_flags(fields)) if taken)}
 
     def more_to_gguf(self, sizes: Qwen3VlSizes) -> dict[str, Any]:
         return {DEEP: [layer in sizes.deep for layer in range(sizes.layers)]} if sizes.deep else {}

@@ -1,5 +1,5 @@
-"""SigLIP's vision transformer (Zhai et al. 2023): learned positions, pre-norm layers, biases everywhere, no
-class token."""
+"""SigLIP's vision transformer (Zhai et al. 2023), from which the other encoders differ in parts: learned
+positions, pre-norm layers, biases everywhere, no class token."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tinsmith.errors import UnsupportedError
 from tinsmith.fields import Fields
 from tinsmith.layouts import columns_in_order
 from tinsmith.spec import EncoderSizes, Tensor
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import Encoder
 
 if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 CONFIG = "config.json: vision_config"
+DEEP = "is_deepstack_layers"  # clip's flag a layer: the projector takes its states
 ACTS = {"gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
 GRAPH_ACTS = {"gelu_tanh": "gelu", "gelu": "gelu_erf"}  # names in graph.ACTIVATIONS
 # (role, Hugging Face name, GGUF name) of a layer's attention matrices; each has a bias.
@@ -28,11 +29,13 @@ _ATTENTION = (
 )
 
 
-class Siglip(Encoder):
+class Siglip:
     """grid: how the position table is resized, of graph.GRIDS. counts: the config's keys by field of
-    EncoderSizes."""
+    EncoderSizes. Hugging Face names of tensors are relative to the checkpoint's encoder. Readers raise
+    FormatError for missing or invalid values, UnsupportedError for values that the graph does not implement."""
 
     name = "siglip"
+    sizes: ClassVar[type[EncoderSizes]] = EncoderSizes
     grid = "nearest"
     channels = "num_channels"
     counts: ClassVar[Mapping[str, str]] = {
@@ -54,6 +57,7 @@ class Siglip(Encoder):
     }
 
     def from_hf(self, config: Mapping[str, Any]) -> EncoderSizes:
+        """From a config's vision_config."""
         fields = Fields({**self.defaults, **config}, CONFIG)
         fields.refuse(self.channels, 3)
         fields.refuse("hidden_act", *ACTS)
@@ -77,6 +81,7 @@ class Siglip(Encoder):
         return {"image_size": sizes.side * sizes.patch}
 
     def to_hf(self, sizes: EncoderSizes) -> dict[str, Any]:
+        """The vision_config but for its model_type."""
         return {
             **self.side_to_hf(sizes),
             **self.more_to_hf(sizes),
@@ -92,6 +97,7 @@ class Siglip(Encoder):
         return replace(name, hf_shape=(dim, 3, p, p), gguf_dims=(p, p, 3, dim))
 
     def tensors(self, sizes: EncoderSizes) -> list[TensorName]:
+        """Every tensor at this size, in the order a file has them."""
         dim = sizes.dim
         positions = ("embeddings.position_embedding.weight", "v.position_embd.weight")
         return [
@@ -103,13 +109,29 @@ class Siglip(Encoder):
         ]
 
     def graph(self, sizes: Any, g: GraphBuilder) -> list[Value]:
+        """The states of an image's patches, then those after the earlier layers that its projector takes."""
         g.graph.tensors["patch"] = by_pixel(g.graph.tensors["patch"])
         x = g.matmul(g.patches(3 * sizes.patch**2), "patch", bias="patch_bias")
         (x,) = layers(sizes, g, g.positions(x, "positions", self.grid))
         return [g.layer_norm(x, "post_norm", "post_norm_bias", sizes.norm_eps)]
 
     def from_graph(self, sizes: EncoderSizes, tensors: dict[str, Tensor]) -> None:
+        """Restores the tensors that the graph replaced."""
         tensors["patch"] = by_channel(tensors["patch"])
+
+    def more_from_gguf(self, fields: Fields) -> dict[str, Any]:
+        """More fields of `sizes`, from metadata without the prefix clip.vision."""
+        if any(deep_flags(fields)):
+            raise UnsupportedError(f"{fields.named(DEEP)}; encoder {self.name} has no such layers")
+        return {}
+
+    def more_to_gguf(self, sizes: Any) -> dict[str, Any]:
+        """The inverse of more_from_gguf."""
+        return {}
+
+
+def deep_flags(fields: Fields) -> list[bool]:
+    return fields.items(DEEP, "true and false", lambda one: isinstance(one, bool), default=[])
 
 
 def in_layers(count: int, hf: str, layer: Sequence[TensorName]) -> Iterator[TensorName]:

@@ -23,14 +23,14 @@ from tinsmith.system import memory as machine
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.events import Started, Step
 from tinsmith.train.footprint import memory, room
-from tinsmith.train.footprint.recompute import LEVELS, WORDS
+from tinsmith.train.footprint.memory import LEVELS, WORDS
 from tinsmith.train.job import Job
 from tinsmith.train.layers import by_rows
 from tinsmith.train.methods import by_name, full
+from tinsmith.train.methods.grpo import Rollout
 from tinsmith.train.model import network, prefix
 from tinsmith.train.model.devices import CPU
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.reinforcement.policy import Rollout
 from tinsmith.train.steps.loop import Loop
 from tinsmith.train.steps.trainee import Trainee
 

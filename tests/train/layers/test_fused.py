@@ -21,7 +21,7 @@ from tinsmith import _core  # noqa: E402
 from tinsmith.train.batches.packing import Packing, Scoring, pack  # noqa: E402
 from tinsmith.train.batches.sequences import TokenSequence  # noqa: E402
 from tinsmith.train.layers import attention, flex, fused, mixing  # noqa: E402
-from tinsmith.train.vision.tiles import ImageAttention, PromptTile  # noqa: E402
+from tinsmith.train.vision import ImageAttention, PromptTile  # noqa: E402
 
 SCALE = 0.3
 

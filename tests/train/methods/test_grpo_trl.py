@@ -16,10 +16,9 @@ from tinsmith.data.readers import Example
 from tinsmith.train import methods
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.job import Job
-from tinsmith.train.methods.grpo import CAP
+from tinsmith.train.methods.grpo import CAP, Rollout, advantages
 from tinsmith.train.model import devices
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.reinforcement.policy import Rollout, advantages
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 pytest.importorskip("trl")

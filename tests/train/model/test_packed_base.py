@@ -28,7 +28,7 @@ from tinsmith.system import memory as machine
 from tinsmith.train.batches.sequences import shared_prefix
 from tinsmith.train.events import TrainResult
 from tinsmith.train.footprint import memory
-from tinsmith.train.footprint.recompute import LEVELS, WORDS, Level, set_level
+from tinsmith.train.footprint.memory import LEVELS, WORDS, Level, set_level
 from tinsmith.train.layers import blocks, head
 from tinsmith.train.layers.blocks import Blocks, Part, times_matrix, unpack_by_torch
 from tinsmith.train.model import network, packed

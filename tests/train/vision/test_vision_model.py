@@ -19,6 +19,7 @@ from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, FormatError, InputError, UnsupportedError
 from tinsmith.runtime import Model
+from tinsmith.runtime.vision import control_of
 from tinsmith.spec import Spec
 from tinsmith.tasks import by_name
 from tinsmith.train import methods, run
@@ -220,7 +221,7 @@ def test_a_prompt_has_the_tokens_that_idefics3_has(start: Spec, shown: list[Exam
 
     def written(spec: Spec, *images: ImageSource) -> str:
         asked = by_name("chat").messages(Example("b", "", images=images))
-        prompt, whole = ImagePrompts(spec).written(asked, images, "c")
+        prompt, whole = ImagePrompts(spec, control_of(())).written(asked, images, "c")
         assert whole.startswith(prompt + "c")
         return prompt
 
@@ -307,8 +308,8 @@ def test_where_a_patch_lies_is_as_large_as_what_it_shows(start: Spec, shown: lis
     assert start.vision
     model, side = VisionModel(start), start.vision.sizes.side
     pixels = torch.stack([model.preprocessor.patches(one.images[0]) for one in shown])
-    states = model.linear("patch", pixels)
-    rows = model.vector("positions")
+    states = model.get_submodule("patch")(pixels)
+    rows = model.get_parameter("positions")
     assert rows.square().mean(1).numpy() == pytest.approx(1, abs=1e-5)
     assert 0.3 < states.square().mean() < 3
     # How alike two of them are follows from how far apart they lie, and is most where they are one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count, repeat
 from pathlib import Path
 
 from tinsmith.data.containers import Container, Row
@@ -17,9 +18,12 @@ _CELL = 1 << 24  # characters of a cell
 
 
 def rows(path: Path) -> Iterator[Row]:
-    lines = _Lines(path)
-    separator, names = _header(path, lines, is_csv=path.suffix.lower() == ".csv")
-    for where, cells in _records(path, lines, separator):
+    first = next(filter(str.strip, _lines(path)), "")
+    counts = Counter("".join(first.split('"')[::2]))  # outside of quotes
+    separator = max(_SEPARATORS, key=lambda one: counts[one]) if path.suffix.lower() == ".csv" else "\t"
+    records = _records(path, separator)
+    names = _header(path, next(records, None))
+    for where, cells in records:
         if isinstance(cells, DataError):
             yield Row(where, cells)
         elif len(cells) != len(names):
@@ -29,57 +33,35 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 CONTAINERS = (Container("CSV", (".csv", ".tsv", ".tab"), rows),)
+_Record = tuple[Where, list[str] | DataError]
 
 
-class _Lines:
-    """A file's lines as text, and the number of lines read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.read = path, 0
-        self._lines = reading.lines(path, DataError)
-        self._next: list[str] = []
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._next.pop() if self._next else decoded(next(self._lines), self.path, self.read + 1)
-        self.read += 1
-        return line
-
-    def first(self) -> str:
-        """The first line that is not blank; it is read again."""
-        line = next((line for line in self if line.strip()), "")
-        if line:
-            self._next.append(line)
-            self.read -= 1
-        return line
+def _lines(path: Path) -> Iterator[str]:
+    """Continues after the DataError of a line that is no text."""
+    return map(decoded, reading.lines(path, DataError), repeat(path), count(1))
 
 
-def _header(path: Path, lines: _Lines, *, is_csv: bool) -> tuple[str, list[str]]:
-    """The separator and the column names."""
-    first = lines.first()
-    counts = Counter("".join(first.split('"')[::2]))  # outside of quotes
-    separator = max(_SEPARATORS, key=lambda one: counts[one]) if is_csv else "\t"
-    record = next(_records(path, lines, separator), None)
+def _header(path: Path, record: _Record | None) -> list[str]:
+    """The column names."""
     if record is None:
         raise DataError(f"{path}: is empty; the first line names the columns, each other one is a row")
     where, cells = record
     if isinstance(cells, DataError):
         raise cells
     names = [name.strip() or f"column {number}" for number, name in enumerate(cells, 1)]
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    twice = next((name for name, uses in Counter(names).items() if uses > 1), None)
     if twice is not None:
         raise DataError(f'{where}: the header has the column "{twice}" twice; rename one of them')
-    return separator, names
+    return names
 
 
-def _records(path: Path, lines: _Lines, separator: str) -> Iterator[tuple[Where, list[str] | DataError]]:
+def _records(path: Path, separator: str) -> Iterator[_Record]:
     """Where each record begins, and its cells; blank records are skipped."""
     csv.field_size_limit(_CELL)
-    records = csv.reader(lines, delimiter=separator, strict=True)
+    records = csv.reader(_lines(path), delimiter=separator, strict=True)
+    faults = 0  # lines that are no text, which the reader does not count
     while True:
-        where = Where(str(path), lines.read + 1)
+        where = Where(str(path), records.line_num + faults + 1)
         try:
             cells = next(records)
         except StopIteration:
@@ -88,10 +70,11 @@ def _records(path: Path, lines: _Lines, separator: str) -> Iterator[tuple[Where,
             known = (reason for part, reason in _REASONS.items() if part in str(error))
             yield where, DataError(f"{where}: {next(known, f'not CSV: {error}')}")
         except DataError as fault:
-            if f"{path}:{lines.read + 1}:" not in str(fault):
+            faults += 1
+            where = Where(str(path), records.line_num + faults)
+            if f"{where}:" not in str(fault):
                 raise
-            lines.read += 1
-            yield Where(str(path), lines.read), fault
+            yield where, fault
         else:
             if any(cell.strip() for cell in cells):
                 yield where, cells

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,6 @@ class _Head:
     def scores(self, states: Floats) -> Floats:
         return states @ self.weights.T + self.bias
 
-    def softer(self, factor: float) -> _Head:
-        return _Head(self.method, self.weights * factor, self.bias * factor)
-
 
 def fit(
     states: Any, labels: Sequence[str], off_topic: Any = None, *, seed: int = 0, source: bytes = bytes(32)
@@ -87,18 +85,18 @@ def fit(
     if not tasks or (len(tasks) == 1 and len(y) == count):
         raise InputError("a router of one task needs prompts that are for none, to tell them apart")
     heads = _candidates(x, y, len(tasks))
-    judged = [_judged(scores, y, len(tasks)) for scores in _crossed(x, y, len(tasks), seed)]
-    best = min(range(len(heads)), key=lambda k: judged[k].wrong)
-    head, judgement = heads[best].softer(judged[best].factor), judged[best]
+    judged = [_Judged.of(scores, y, len(tasks)) for scores in _crossed(x, y, len(tasks), seed)]
+    head, judgement = min(zip(heads, judged, strict=True), key=lambda one: one[1].wrong(one[1].least))
+    factor, (right, rejected) = judgement.factor, judgement.measured(judgement.least)
     router = Router(
         tuple(tasks),
         x.shape[1],
-        head.weights.astype(np.float32).ravel().tolist(),
-        head.bias.astype(np.float32).tolist(),
+        (head.weights * factor).astype(np.float32).ravel().tolist(),
+        (head.bias * factor).astype(np.float32).tolist(),
         [judgement.least] * len(tasks),
         source,
     )
-    return Fitted(router, head.method, judgement.right, judgement.rejected, (count, len(y) - count))
+    return Fitted(router, head.method, right, rejected, (count, len(y) - count))
 
 
 def _crossed(x: Floats, y: Indices, tasks: int, seed: int) -> list[Floats]:
@@ -175,51 +173,45 @@ def _softmax(scores: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Judged:
-    """factor: of the scores, the inverse temperature; least: the threshold, with the shares that result."""
+    """A candidate's scores of held-out prompts. shares: with the temperature that maximizes the right rows'
+    likelihood; factor: its inverse, of the scores."""
 
+    shares: Floats
     factor: float
-    least: float
-    wrong: float
-    right: float
-    rejected: float | None
+    y: Indices
+    tasks: int
 
+    @classmethod
+    def of(cls, scores: Floats, y: Indices, tasks: int) -> _Judged:
+        def surprise(factor: float) -> float:
+            return -float(np.log(_softmax(scores * factor)[np.arange(len(y)), y] + 1e-300).mean())
 
-def _judged(scores: Floats, y: Indices, tasks: int) -> _Judged:
-    """The temperature that maximizes the right rows' likelihood, and the best threshold with it."""
+        factor = min(_SOFTER, key=surprise)
+        return cls(_softmax(scores * factor), factor, y, tasks)
 
-    def surprise(factor: float) -> float:
-        return -float(np.log(_softmax(scores * factor)[np.arange(len(y)), y] + 1e-300).mean())
+    def measured(self, least: float) -> tuple[float, float | None]:
+        """By a threshold, the shares of the tasks' prompts routed to their task, and of off-topic ones
+        rejected."""
+        best = self.shares[:, : self.tasks].argmax(1)
+        taken = self.shares[np.arange(len(best)), best] >= least
+        own = self.y < self.tasks
+        right = float((taken & (best == self.y))[own].mean())
+        return right, None if own.all() else float((~taken)[~own].mean())
 
-    factor = min(_SOFTER, key=surprise)
-    shares = _softmax(scores * factor)
-    least = _threshold(shares, y, tasks)
-    return _Judged(factor, least, _errors(shares, y, tasks, least), *_measured(shares, y, tasks, least))
+    def wrong(self, least: float) -> float:
+        right, rejected = self.measured(least)
+        return _WORSE * (1 - right) + (0 if rejected is None else 1 - rejected)
 
-
-def _measured(shares: Floats, y: Indices, tasks: int, least: float) -> tuple[float, float | None]:
-    """The shares of the tasks' prompts routed to their task, and of off-topic ones rejected."""
-    best = shares[:, :tasks].argmax(1)
-    taken = shares[np.arange(len(y)), best] >= least
-    own = y < tasks
-    right = float((taken & (best == y))[own].mean())
-    return right, None if own.all() else float((~taken)[~own].mean())
-
-
-def _errors(shares: Floats, y: Indices, tasks: int, least: float) -> float:
-    right, rejected = _measured(shares, y, tasks, least)
-    return _WORSE * (1 - right) + (0 if rejected is None else 1 - rejected)
-
-
-def _threshold(shares: Floats, y: Indices, tasks: int) -> float:
-    """The middle, on the scale of log odds, of the thresholds with the fewest errors."""
-    own = y < tasks
-    best = shares[:, :tasks].max(1)
-    if own.all():
-        return min(_MOST, float(np.quantile(best, 1 - _KEPT)))
-    inside = np.clip(best, 1e-12, 1 - 1e-12)
-    odds = np.unique(np.log(inside) - np.log1p(-inside))
-    between = np.concatenate([odds[:1] - 1, (odds[1:] + odds[:-1]) / 2])
-    tried = [1 / (1 + math.exp(-one)) for one in between]
-    wrong = [_errors(shares, y, tasks, one) for one in tried]
-    fewest = [one for one, count in zip(tried, wrong, strict=True) if count == min(wrong)]
-    return min(_MOST, fewest[len(fewest) // 2])
+    @cached_property
+    def least(self) -> float:
+        """The best threshold: the middle, on the scale of log odds, of those with the fewest errors."""
+        best = self.shares[:, : self.tasks].max(1)
+        if (self.y < self.tasks).all():
+            return min(_MOST, float(np.quantile(best, 1 - _KEPT)))
+        inside = np.clip(best, 1e-12, 1 - 1e-12)
+        odds = np.unique(np.log(inside) - np.log1p(-inside))
+        between = np.concatenate([odds[:1] - 1, (odds[1:] + odds[:-1]) / 2])
+        tried = [1 / (1 + math.exp(-one)) for one in between]
+        wrong = [self.wrong(one) for one in tried]
+        fewest = [one for one, count in zip(tried, wrong, strict=True) if count == min(wrong)]
+        return min(_MOST, fewest[len(fewest) // 2])

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tinsmith.data.images import ImageSource
 from tinsmith.train.batches.sequences import TokenSequence
-from tinsmith.train.vision.tiles import CAUSAL, ImageAttention
+from tinsmith.train.vision import CAUSAL, ImageAttention
 
 # A packed row is filled to a multiple of this: matrix products are compiled for each height that occurs, and a
 # thousand heights would hardly repeat. The filler is computed like tokens.

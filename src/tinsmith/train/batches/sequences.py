@@ -15,7 +15,7 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.runtime.vision import control_of
 from tinsmith.spec import Spec, Tokenizer
 from tinsmith.tasks import Message, by_name
-from tinsmith.train.vision.tiles import PromptTile
+from tinsmith.train.vision import PromptTile
 
 if TYPE_CHECKING:
     from tinsmith.data.images import ImageSource
@@ -82,7 +82,7 @@ class Tokenization:
         if spec.vision is not None:
             from tinsmith.train.vision.model import ImagePrompts
 
-            self.places = ImagePrompts(spec)
+            self.places = ImagePrompts(spec, self.control)
 
     def __call__(self, examples: Sequence[Example]) -> list[TokenSequence]:
         return [sequence for _, sequence in self.learned(examples)]

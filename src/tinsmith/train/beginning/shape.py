@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from tinsmith.errors import InputError
 from tinsmith.models import family
 from tinsmith.models.llama import LlamaHyper
@@ -19,66 +17,57 @@ _WIDTH_BY_LAYERS = 40  # tiny models gain from depth: MobileLLM (Liu et al., 202
 def shape(given: ScratchOptions, vocabulary: int) -> LlamaHyper:
     """The hyper-parameters for a vocabulary of that size. Raises InputError if no shape has that few or that
     many parameters."""
-    if given.hidden is not None:
-        return _stated(given, vocabulary)
-    wanted = given.parameters
-    shapes = list(_candidates(wanted, vocabulary, given.context))
-    if not shapes:
-        least = parameters(_hyper(2, _WIDTHS[0], 2, 1, STEP, vocabulary, given.context))
-        if wanted > least:
-            widest = _WIDTHS[-1]
-            most = _hyper(*_depth(widest), _WIDEST * widest, vocabulary, given.context)
-            raise InputError(
-                f"[scratch] parameters = {wanted:,} are more than a shape is chosen for, some "
-                f"{parameters(most) / 1e6:.0f} million; give fewer, or layers and hidden"
-            )
-        raise InputError(
-            f"[scratch] parameters = {wanted:,} are too few for a vocabulary of {vocabulary:,} tokens, which "
-            f"takes {least:,}; give more, or a smaller vocabulary"
+
+    def llama(layers: int, hidden: int, heads: int, kv_heads: int, feed_forward: int) -> LlamaHyper:
+        return LlamaHyper(
+            layers=layers,
+            dim=hidden,
+            ffn_dim=feed_forward,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=hidden // heads,
+            vocab=vocabulary,
+            context=given.context,
+            norm_eps=1e-5,
+            rope_base=10000.0,
+            rope_dim=hidden // heads,
+            tied=True,
         )
-    return min(shapes, key=lambda h: (abs(h.ffn_dim / h.dim - _FEED_FORWARD), h.dim))
+
+    if given.hidden is not None:
+        assert given.layers is not None  # the recipe's reader has checked it
+        heads = given.hidden // 32
+        return llama(
+            given.layers, given.hidden, heads, heads, STEP * round(given.hidden * _FEED_FORWARD / STEP)
+        )
+    wanted, shapes = given.parameters, []
+    for hidden in _WIDTHS:
+        # The feed-forward layers bring the model nearest to the wanted size.
+        depth = _depth(hidden)
+        without = parameters(llama(*depth, 0))
+        feed_forward = STEP * round((wanted - without) / (3 * depth[0] * hidden * STEP))
+        if hidden <= feed_forward <= _WIDEST * hidden:
+            shapes.append(llama(*depth, feed_forward))
+    if shapes:
+        return min(shapes, key=lambda h: (abs(h.ffn_dim / h.dim - _FEED_FORWARD), h.dim))
+    least = parameters(llama(2, _WIDTHS[0], 2, 1, STEP))
+    if wanted > least:
+        most = parameters(llama(*_depth(_WIDTHS[-1]), _WIDEST * _WIDTHS[-1]))
+        raise InputError(
+            f"[scratch] parameters = {wanted:,} are more than a shape is chosen for, some "
+            f"{most / 1e6:.0f} million; give fewer, or layers and hidden"
+        )
+    raise InputError(
+        f"[scratch] parameters = {wanted:,} are too few for a vocabulary of {vocabulary:,} tokens, which "
+        f"takes {least:,}; give more, or a smaller vocabulary"
+    )
 
 
 def parameters(hyper: LlamaHyper) -> int:
     return sum(name.rows * name.inputs for name in family.by_name("llama").tensors(hyper))
 
 
-def _candidates(wanted: int, vocabulary: int, context: int) -> Iterator[LlamaHyper]:
-    """For each width, the model whose feed-forward layers bring it nearest to the wanted size."""
-    for hidden in _WIDTHS:
-        depth = _depth(hidden)
-        without = parameters(_hyper(*depth, 0, vocabulary, context))
-        feed_forward = STEP * round((wanted - without) / (3 * depth[0] * hidden * STEP))
-        if hidden <= feed_forward <= _WIDEST * hidden:
-            yield _hyper(*depth, feed_forward, vocabulary, context)
-
-
 def _depth(hidden: int) -> tuple[int, int, int, int]:
     """Layers, the width itself, query heads and key heads."""
     heads = hidden // 32
     return max(2, round(hidden / _WIDTH_BY_LAYERS)), hidden, heads, heads // 2 if heads % 2 == 0 else heads
-
-
-def _stated(given: ScratchOptions, vocabulary: int) -> LlamaHyper:
-    assert given.hidden is not None and given.layers is not None  # the recipe's reader has checked it
-    heads, feed_forward = given.hidden // 32, STEP * round(given.hidden * _FEED_FORWARD / STEP)
-    return _hyper(given.layers, given.hidden, heads, heads, feed_forward, vocabulary, given.context)
-
-
-def _hyper(
-    layers: int, hidden: int, heads: int, kv_heads: int, feed_forward: int, vocabulary: int, context: int
-) -> LlamaHyper:
-    return LlamaHyper(
-        layers=layers,
-        dim=hidden,
-        ffn_dim=feed_forward,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=hidden // heads,
-        vocab=vocabulary,
-        context=context,
-        norm_eps=1e-5,
-        rope_base=10000.0,
-        rope_dim=hidden // heads,
-        tied=True,
-    )

@@ -4,17 +4,22 @@ weights, recomputed activations, or batches in parts.
 A trial measures the memory of activations: the largest batch runs forward and backward through the first
 layers, at least one of each kind, while every allocation is recorded (room.py). Other layers count as those of
 their kind. A batch too large for the trial is tried in part. The trial's results are dropped.
+
+Recomputed activations are not kept: the backward pass makes them again (Chen et al., "Training Deep Nets with
+Sublinear Memory Cost", arXiv 1604.06174).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from tinsmith.errors import InputError
 from tinsmith.formats.weights import weight_format
@@ -22,7 +27,6 @@ from tinsmith.spec import Spec
 from tinsmith.train.batches.packing import Packing
 from tinsmith.train.batches.sequences import TokenSequence, cut
 from tinsmith.train.footprint import room
-from tinsmith.train.footprint.recompute import LEVELS, WORDS, is_recomputed, set_level
 from tinsmith.train.model.devices import CPU
 from tinsmith.train.model.network import Network
 
@@ -32,6 +36,14 @@ _SHARE = 0.95  # of the free memory: allocators waste some, and other programs r
 # families), and per answer token for each token of the vocabulary.
 _BYTES, _LOGIT_BYTES = 16, 32
 _LITTLE = 1 << 28  # bytes that a trial may always take
+
+Level = Literal["none", "half", "all"]  # of the layers, whose activations are recomputed
+WORDS: dict[Level, str] = {
+    "none": "all activations kept",
+    "half": "every second layer's activations recomputed",
+    "all": "all activations recomputed",
+}
+LEVELS = tuple(WORDS)
 
 
 def keeps_packed(spec: Spec, stated: str, device: torch.device = CPU) -> tuple[bool, str]:
@@ -269,7 +281,22 @@ class Predictor:
         return int(measure.peak + max(gradients, sum(kept[kind] for kind in kinds[first:])))
 
 
+def set_level(trunk: nn.Module, level: Level) -> None:
+    """Chooses the trunk's layers whose activations are recomputed."""
+    layers: Any = trunk.layers
+    for number, layer in enumerate(layers):
+        layer.__dict__.pop("forward", None)
+        if level == "all" or (level == "half" and number % 2):
+            layer.forward = partial(_recomputed, layer.forward)
+
+
+def _recomputed(plain: Any, *args: Any, **options: Any) -> Any:
+    if torch.is_grad_enabled():
+        return checkpoint(plain, *args, use_reentrant=False, **options)
+    return plain(*args, **options)
+
+
 def _kind(layer: nn.Module) -> tuple[Any, ...]:
     """Equal for layers with the same modules, sizes and recomputation."""
     sizes = tuple((type(part).__name__, getattr(part, "out_features", 0)) for part in layer.modules())
-    return sizes, is_recomputed(layer)
+    return sizes, "forward" in layer.__dict__

@@ -1,6 +1,6 @@
 """Methods: the trained parameters and the loss of a training run.
 
-A method is one module of this folder, named like it, with an instance of a Method subclass called `method`;
+A method is one module of this folder, named like it, with an instance of Method or a subclass called `method`;
 shared code is in modules whose names begin with `_`. A new module adds a method: recipes, training, merging and
 reports ask it, and no table lists methods. None imports torch before it trains.
 """
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from tinsmith.compiler.adapter import planned_factors
 from tinsmith.errors import InputError, UnsupportedError
@@ -27,6 +28,7 @@ DEFAULT = "lora"  # of a recipe without a method
 ORIGINALS_ONCE = "originals_once"  # the key of methods that learn the examples' answers
 
 
+@dataclass(frozen=True)
 class Method:
     """name: as a recipe has it; folder: in the run's folder, where the result lies; what: is trained, in a
     report's words; keys, reads: the keys of [train] and of [data] that not every method reads, and this one
@@ -39,30 +41,31 @@ class Method:
     examples where none are stated, None for as many as most methods take; renew: steps from one checkpoint to
     the next; takes_images: whether it learns from images; reads_examples: whether it reads [data] train."""
 
-    name: ClassVar[str]
-    folder: ClassVar[str]
-    what: ClassVar[str]
-    keys: ClassVar[tuple[str, ...]] = ()
-    reads: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[tuple[str, str], ...]] = (("data", "train"),)
-    share: ClassVar[str] = "exact"
-    unit: ClassVar[str] = "%"
-    merges: ClassVar[bool] = True
-    is_beside: ClassVar[bool] = True
-    packs: ClassVar[bool] = True
-    starts: ClassVar[bool] = False
-    one_adapter: ClassVar[bool] = False
-    gentle: ClassVar[float] = 0.25
-    replays: ClassVar[bool] = False
-    passes: ClassVar[int | None] = None
-    renew: ClassVar[int] = TrainOptions.renew
-    takes_images: ClassVar[bool] = True
-    reads_examples: ClassVar[bool] = True
-    trainee: ClassVar[Callable[..., Trainee]]  # of a job; raises InputError or DataError for an invalid one
+    name: str
+    trainee: Callable[..., Trainee]  # of a job; raises InputError or DataError for an invalid one
+    _: KW_ONLY
+    folder: str
+    what: str
+    keys: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    needs: tuple[tuple[str, str], ...] = (("data", "train"),)
+    share: str = "exact"
+    unit: str = "%"
+    merges: bool = True
+    is_beside: bool = True
+    packs: bool = True
+    starts: bool = False
+    one_adapter: bool = False
+    gentle: float = 0.25
+    replays: bool = False
+    passes: int | None = None
+    renew: int = TrainOptions.renew
+    takes_images: bool = True
+    reads_examples: bool = True
 
     def found(self, value: float) -> str:
         """A validation's result in words: a share, or another value that chooses the best epoch."""
-        return f"{value:.1%} {self.share}"
+        return f"{value:.1%} {self.share}" if self.unit else f"{self.share} {value:.3f}"
 
     def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
         """The most bytes that the result takes in a tin beside its base, and its part of a session's

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
 
 from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
@@ -45,14 +45,16 @@ class Judged:
         return sum(map(len, self.answers))
 
 
+@dataclass(frozen=True)
 class PreferenceMethod(AdapterMethod):
-    keys: ClassVar[tuple[str, ...]] = (*KEYS, "beta")
-    reads = ("preferences",)
-    needs = (("data", "preferences"),)
-    share = "preferred"
-    reads_examples = False
-    one_adapter = True
-    gentle = 1.0  # the rate is low as it is
+    _: KW_ONLY
+    keys: tuple[str, ...] = (*KEYS, "beta")
+    reads: tuple[str, ...] = ("preferences",)
+    needs: tuple[tuple[str, str], ...] = (("data", "preferences"),)
+    share: str = "preferred"
+    reads_examples: bool = False
+    one_adapter: bool = True
+    gentle: float = 1.0  # the rate is low as it is
 
     def check(self, job: Job) -> None:
         if not job.preferences:

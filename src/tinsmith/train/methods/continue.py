@@ -63,11 +63,6 @@ class ContinueTrainee(AdapterTrainee):
 
 
 class Continue(AdapterMethod):
-    name = "continue"
-    keys = (*KEYS, ORIGINALS_ONCE)
-    reads = ("text",)
-    needs = (("data", "text"),)
-
     def check(self, job: Job) -> None:
         if not job.texts or not job.validation:
             raise InputError('method "continue" learns from text, and needs at least one validation example')
@@ -76,7 +71,11 @@ class Continue(AdapterMethod):
         super().check_lengths(job)
         pieces_of(job)
 
-    trainee = staticmethod(ContinueTrainee)
 
-
-method = Continue()
+method = Continue(
+    "continue",
+    ContinueTrainee,
+    keys=(*KEYS, ORIGINALS_ONCE),
+    reads=("text",),
+    needs=(("data", "text"),),
+)

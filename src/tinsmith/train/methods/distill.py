@@ -156,23 +156,21 @@ def check_vocabulary(where: str, teacher: Tokenizer, own: Tokenizer) -> None:
 
 
 class Distill(AdapterMethod):
-    name = "distill"
-    takes_images = False  # the teacher gets tokens alone
-    keys = (*KEYS, "teacher", ORIGINALS_ONCE)
-    needs = (("data", "train"), ("train", "teacher"))
-
     def check(self, job: Job) -> None:
         super().check(job)
         if job.teacher is None:
             raise InputError('method "distill" learns from a teacher; give one')
-
         try:
             teacher = models.load(job.teacher)
         except InputError as error:
             raise InputError(f"[train] teacher: {error}") from None
         check_vocabulary(f"[train] teacher: {job.teacher}", teacher.tokenizer, job.spec.tokenizer)
 
-    trainee = staticmethod(DistillTrainee)
 
-
-method = Distill()
+method = Distill(
+    "distill",
+    DistillTrainee,
+    keys=(*KEYS, "teacher", ORIGINALS_ONCE),
+    needs=(("data", "train"), ("train", "teacher")),
+    takes_images=False,  # the teacher gets tokens alone
+)

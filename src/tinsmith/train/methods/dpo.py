@@ -27,9 +27,4 @@ class DpoTrainee(PreferenceTrainee):
         return losses(margins, self.beta).mean(), margins > 0
 
 
-class Dpo(PreferenceMethod):
-    name = "dpo"
-    trainee = staticmethod(DpoTrainee)
-
-
-method = Dpo()
+method = PreferenceMethod("dpo", DpoTrainee)

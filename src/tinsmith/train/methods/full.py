@@ -122,15 +122,13 @@ def in_8_bits(parameters: int, device: torch.device) -> bool:
     return whole is not None and parameters * (16 if device.type == "cuda" else 16 + 12) > whole / 2
 
 
-class Full(Method):
-    name = "full"
-    folder = FOLDER
-    is_beside = False
-    packs = False
-    what = "every weight"
-    keys = (ORIGINALS_ONCE,)
-    reads = ("text",)
-    trainee = staticmethod(ModelTrainee)
-
-
-method = Full()
+method = Method(
+    "full",
+    ModelTrainee,
+    folder=FOLDER,
+    what="every weight",
+    keys=(ORIGINALS_ONCE,),
+    reads=("text",),
+    is_beside=False,
+    packs=False,
+)

@@ -13,16 +13,15 @@ import json
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinsmith.tasks import by_name
 from tinsmith.train.batches.sequences import TokenSequence, cut
 from tinsmith.train.events import Event, Rolled
 from tinsmith.train.methods.lora import KEYS, AdapterMethod, AdapterTrainee
-from tinsmith.train.reinforcement.policy import Policy, Rollout, advantages, bits
 from tinsmith.train.reinforcement.rewards import Reward
 from tinsmith.train.rules import default_preference_rate
 
@@ -36,6 +35,50 @@ if TYPE_CHECKING:
 
 VALIDATED = 300  # validation examples that are answered
 CAP = 2.0  # of the weight that corrects for the sampler (truncated importance sampling, Yao et al., 2025)
+_TINY = 1e-4  # beside a spread, which may be 0
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """sequence: a prompt and its sampled answer, with the tokens that the constraint forced; drawn: its
+    log-probability under the sampler."""
+
+    sequence: TokenSequence
+    advantage: float
+    drawn: float
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+
+class Policy(NamedTuple):
+    """A network's probabilities of rollouts' choices, in order. chosen, entropy [choices]; owner [choices]: the
+    number of the rollout."""
+
+    chosen: Tensor
+    entropy: Tensor
+    owner: Tensor
+
+
+def advantages(rewards: Sequence[Sequence[float]]) -> list[list[float]]:
+    """By group, each reward's distance from the group's mean, over the group's spread."""
+    found = []
+    for group in rewards:
+        mean = fmean(group)
+        variance = sum((reward - mean) ** 2 for reward in group) / max(1, len(group) - 1)
+        found.append([(reward - mean) / (math.sqrt(variance) + _TINY) for reward in group])
+    return found
+
+
+def bits(masks: Sequence[bytes], like: Tensor) -> Tensor:
+    """[choices, vocabulary], from masks with a bit a token."""
+    import numpy as np
+    import torch
+
+    rows = np.unpackbits(
+        np.frombuffer(b"".join(masks), np.uint8).reshape(len(masks), -1), axis=1, bitorder="little"
+    )
+    return torch.from_numpy(rows[:, : like.shape[1]].astype(bool)).to(like.device)
 
 
 class GrpoTrainee(AdapterTrainee):
@@ -227,21 +270,15 @@ class GrpoTrainee(AdapterTrainee):
         return loss, fmean(self.reward(answer.text, example) for answer, example in pairs)
 
 
-class Grpo(AdapterMethod):
-    name = "grpo"
-    share, unit = "reward", ""
-    one_adapter = True
-    takes_images = False  # rollouts are sampled from tokens alone
-    gentle = 1.0  # the rate is low as it is
-    passes = 1
-    renew = 10  # a step takes its time
-    keys: ClassVar[tuple[str, ...]] = (*KEYS, "reward", "rollouts", "prompts")
-
-    def found(self, value: float) -> str:
-        """A mean of rewards, which may be any numbers."""
-        return f"{self.share} {value:.3f}"
-
-    trainee = staticmethod(GrpoTrainee)
-
-
-method = Grpo()
+method = AdapterMethod(
+    "grpo",
+    GrpoTrainee,
+    keys=(*KEYS, "reward", "rollouts", "prompts"),
+    share="reward",
+    unit="",
+    one_adapter=True,
+    takes_images=False,  # rollouts are sampled from tokens alone
+    gentle=1.0,  # the rate is low as it is
+    passes=1,
+    renew=10,  # a step takes its time
+)

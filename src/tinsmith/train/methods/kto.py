@@ -74,9 +74,4 @@ class KtoTrainee(PreferenceTrainee):
         return each.mean(), (ratios > divergence) == good
 
 
-class Kto(PreferenceMethod):
-    name = "kto"
-    trainee = staticmethod(KtoTrainee)
-
-
-method = Kto()
+method = PreferenceMethod("kto", KtoTrainee)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
@@ -19,6 +20,7 @@ from tinsmith.train.quantized import importance
 from tinsmith.train.rules import default_learning_rate
 from tinsmith.train.steps import together
 from tinsmith.train.steps.trainee import Trainee, placed
+from tinsmith.train.tensors import below
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,10 +109,10 @@ class AdapterTrainee(Trainee):
         latest = {f"latest:{role}": squares for role, squares in self.importance.items()}
         return {**latest, **{f"qat:{name}": value for name, value in self.qat.used.items()}}
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
+    def restore(self, stored: dict[str, Tensor]) -> None:
         if self.qat is not None:
-            self.importance = _under("latest:", tensors)
-            self.qat.used = _under("qat:", tensors)
+            self.importance = below("latest:", stored)
+            self.qat.used = below("qat:", stored)
 
     def renew(self, step: int) -> None:
         if self.qat is None:
@@ -176,32 +178,21 @@ class AdapterTrainee(Trainee):
                 parameter.copy_(torch.cat([one[name] for one in every], 0 if ".lora_A." in name else 1))
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
-
-
 def _sort(config: Path) -> None:
     """peft writes sets in any order; equal adapters get equal bytes."""
-    from tinsmith.system.files import write_text
-
     given = json.loads(config.read_text(encoding="utf-8"))
     changed = {key: sorted(value) if key == "target_modules" else value for key, value in given.items()}
     write_text(config, json.dumps(changed, indent=2) + "\n")
 
 
+@dataclass(frozen=True)
 class AdapterMethod(Method):
     """Trains an adapter."""
 
-    folder = FOLDER
-    what = "an adapter"
-    starts = True
+    _: KW_ONLY
+    folder: str = FOLDER
+    what: str = "an adapter"
+    starts: bool = True
 
 
-class Lora(AdapterMethod):
-    name = "lora"
-    keys = (*KEYS, "parts", ORIGINALS_ONCE)
-    replays = True
-    trainee = staticmethod(AdapterTrainee)
-
-
-method = Lora()
+method = AdapterMethod("lora", AdapterTrainee, keys=(*KEYS, "parts", ORIGINALS_ONCE), replays=True)

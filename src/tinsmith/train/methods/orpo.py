@@ -46,11 +46,5 @@ class OrpoTrainee(PreferenceTrainee):
         return entropy + losses(chosen, rejected, self.beta).mean(), chosen > rejected
 
 
-class Orpo(PreferenceMethod):
-    name = "orpo"
-    one_adapter = False
-    gentle = Method.gentle  # it learns the chosen outputs as examples are learned
-    trainee = staticmethod(OrpoTrainee)
-
-
-method = Orpo()
+# It learns the chosen outputs as examples are learned.
+method = PreferenceMethod("orpo", OrpoTrainee, one_adapter=False, gentle=Method.gentle)

@@ -101,17 +101,17 @@ def described(job: Job, built: Any) -> dict[str, Any]:
 
 
 class Prefix(Method):
-    name = "prefix"
-    folder = FOLDER
-    what = "a prefix"
-    keys = ("prefix_length", ORIGINALS_ONCE)
-    merges = False
-    packs = False
-    takes_images = False
-    trainee = staticmethod(PrefixTrainee)
-
     def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
         return planned_prefix(options.prefix_length, program), 0
 
 
-method = Prefix()
+method = Prefix(
+    "prefix",
+    PrefixTrainee,
+    folder=FOLDER,
+    what="a prefix",
+    keys=("prefix_length", ORIGINALS_ONCE),
+    merges=False,
+    packs=False,
+    takes_images=False,
+)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -26,11 +26,12 @@ from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.layers import attention, fused, mixing
 from tinsmith.train.layers.blocks import Blocks, times_matrix
 from tinsmith.train.layers.head import AnswerLoss
-from tinsmith.train.model import halves, packed
+from tinsmith.train.model import packed
 from tinsmith.train.model.devices import CPU
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.tensors import to_folder
-from tinsmith.train.vision.tiles import CAUSAL
+from tinsmith.train.vision import CAUSAL
+from tinsmith.vision.parts import parts_of
 
 VISION = "vision"  # the module of a trunk that encodes images
 # Linear layers that are not adapted, by model type: peft refuses those whose kernels bypass its layers, and
@@ -161,15 +162,21 @@ def whole(spec: Spec, matrices: torch.dtype = torch.float32, device: torch.devic
     """The model with every weight trained."""
     base = base_model(spec).to(device)
     base.requires_grad_(True)
-    head, roles = base.get_output_embeddings(), roles_of(spec)
-    linears = {
-        roles[path]: module
-        for path, module in base.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    }
+    roles, head = roles_of(spec), base.get_output_embeddings()
+    linears = {roles[path]: module for path, module in linears_of(base).items()}
     packs = mixing.install(base)
     open_vision(spec, base).requires_grad_(True)
     return Whole(base, base.base_model, head.weight, linears, packs, *after_head(base.config), matrices)
+
+
+def linears_of(base: Any) -> dict[str, nn.Linear]:
+    """The linear layers of transformers' model but its head, by path."""
+    head = base.get_output_embeddings()
+    return {
+        path: module
+        for path, module in base.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
 
 
 def open_vision(spec: Spec, base: Any) -> nn.Module:
@@ -284,12 +291,8 @@ def _frozen(base: Any) -> set[str]:
 
 def _targets(name: str, base: Any, chosen: Sequence[str]) -> set[str]:
     """The names of the modules to adapt."""
-    head, frozen = base.get_output_embeddings(), _frozen(base)
-    linears = {
-        path: module
-        for path, module in base.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and path not in frozen
-    }
+    frozen = _frozen(base)
+    linears = {path: module for path, module in linears_of(base).items() if path not in frozen}
     known = sorted({path.rpartition(".")[2] for path in linears})
     for one in chosen:
         if one not in known:
@@ -362,9 +365,35 @@ def _bare(config: Any) -> Any:
     """transformers' model, without weights."""
     from transformers import AutoModelForCausalLM
 
-    halves.register()
+    _register_language_models()
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
+
+
+@cache
+def _register_language_models() -> None:
+    """Makes models for AutoModelForCausalLM that transformers has only as parts of vision-language models."""
+    from transformers import (
+        AutoModelForCausalLM,
+        PreTrainedModel,
+        Qwen3ForCausalLM,
+        Qwen3VLTextConfig,
+        Qwen3VLTextModel,
+    )
+
+    class Qwen3VLForCausalLM(Qwen3ForCausalLM):  # type: ignore[misc]
+        """Its trunk takes row and column positions, and image features for its first layers (DeepStack)."""
+
+        config_class = Qwen3VLTextConfig
+
+        def __init__(self, config: Any) -> None:
+            PreTrainedModel.__init__(self, config)
+            self.model = Qwen3VLTextModel(config)
+            self.vocab_size = config.vocab_size
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+            self.post_init()
+
+    AutoModelForCausalLM.register(Qwen3VLTextConfig, Qwen3VLForCausalLM, exist_ok=True)
 
 
 def _config(spec: Spec) -> Any:
@@ -373,8 +402,11 @@ def _config(spec: Spec) -> Any:
     settings = family.by_name(spec.family).hyper_to_hf(spec.hyper)
     # A family's own defaults of these may lie outside the vocabulary.
     settings |= {f"{key}_token_id": getattr(spec.tokenizer, key) for key in ("bos", "eos", "pad")}
+    model_type = settings.pop("model_type")
+    if spec.vision:
+        model_type = parts_of(spec.vision)[1].hf_text.get(model_type, model_type)
     try:
-        return AutoConfig.for_model(halves.model_type(spec, settings.pop("model_type")), **settings)
+        return AutoConfig.for_model(model_type, **settings)
     except ValueError as error:
         text = " ".join(str(error).split())
         raise InputError(f"{spec.family} needs a newer transformers, or another config: {text}") from None

@@ -111,11 +111,9 @@ def build(spec: Spec, matrices: torch.dtype, device: torch.device, tokens: Seque
     """The base with the prefix that some tokens leave, so that training starts from a conversation."""
     base = network.base_model(spec).to(device)
     head = base.get_output_embeddings()
-    linears: list[Any] = [module for module in base.modules() if isinstance(module, nn.Linear)]
-    for module in linears:
-        if module is not head:
-            module.weight.data = module.weight.data.to(matrices)
-            module.forward = partial(_linear, module)
+    for module in network.linears_of(base).values():
+        module.weight.data = module.weight.data.to(matrices)
+        module.forward = partial(_linear, module)  # type: ignore[method-assign]
     begun = States()
     packing = pad([TokenSequence(tuple(tokens[:1]), (*tokens[1:], tokens[0]))]).to(device)
     with torch.no_grad():

@@ -32,7 +32,7 @@ from tinsmith.train.merge import merged_tensor
 from tinsmith.train.model.network import Network
 from tinsmith.train.model.packed import weight_of
 from tinsmith.train.quantized import importance
-from tinsmith.train.tensors import to_folder
+from tinsmith.train.tensors import below, to_folder
 
 _GROUP = 1 << 24  # weights that are float32 at once, encoded on all cores
 
@@ -138,10 +138,8 @@ class FakeQuantization:
     def encoded(self) -> Iterator[tuple[TensorName, SpecTensor, Factors | None]]:
         """The tensors in the file's formats: the adapted ones, given with the adapter's update, every time; the
         others the first time only."""
-        squares = {
-            key.removeprefix("square:"): one for key, one in self.used.items() if key.startswith("square:")
-        }
-        encode = dataclasses.replace(self.encode, importance=importance.weights(squares))
+        squares = importance.weights(below("square:", self.used))
+        encode = dataclasses.replace(self.encode, importance=squares)
         linears = self.network.linears
         wanted = [name for name in self.names if name.role in linears or not self.is_made]
         for group in _groups(wanted):

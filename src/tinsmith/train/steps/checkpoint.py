@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,8 +14,8 @@ from tinsmith.system.files import remove
 from tinsmith.train import tensors as tensor_files
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
+    from torch.optim import Optimizer
 
 NAME = "checkpoint.safetensors"
 
@@ -77,20 +77,21 @@ def _read(path: Path, take: Callable[[Any, dict[str, Any]], Read]) -> Read | Non
         return None
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """AdamW's moments by parameter name; empty before its first step."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     return {
         f"{name}|{key}": value
-        for name, parameter in zip(names, parameters, strict=True)
+        for name, parameter in parameters.items()
         for key, value in optimizer.state[parameter].items()
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensors: dict[str, Tensor]) -> None:
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for name, parameter in zip(names, parameters, strict=True):
-        keys = [key for key in tensors if key.startswith(f"{name}|")]
+def restore_optimizer(
+    optimizer: Optimizer, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    for name, parameter in parameters.items():
         optimizer.state[parameter] = {
-            key.split("|")[1]: tensors[key].to(parameter.device, copy=True) for key in keys
+            key.split("|")[1]: value.to(parameter.device, copy=True)
+            for key, value in tensors.items()
+            if key.startswith(f"{name}|")
         }

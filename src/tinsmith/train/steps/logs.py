@@ -77,10 +77,8 @@ def _csv(path: Path) -> Iterator[Callable[[Event], None]]:
         def write(event: Event) -> None:
             if isinstance(event, Started):
                 writer.writerows(row for row in kept if int(row["step"]) <= event.step)
-            elif isinstance(event, Step | Validated):
-                writer.writerow({"step": event.step, "epoch": event.epoch, **_values(event)})
-            elif isinstance(event, Rolled):
-                writer.writerow({"step": event.step, **_values(event)})
+            elif row := _row(event):
+                writer.writerow(row)
 
         yield write
 
@@ -104,11 +102,11 @@ def _tensorboard(folder: Path) -> Iterator[Callable[[Event], None]]:
     def write(event: Event) -> None:
         if isinstance(event, Started):
             writers.append(SummaryWriter(str(folder), purge_step=event.step + 1))
-        elif isinstance(event, Step | Validated | Rolled):
-            averaged = isinstance(event, Validated) and event.averaged
-            for name, value in _values(event).items():
-                if name != "averaged":
-                    writers[0].add_scalar(f"{name}{'_averaged' if averaged else ''}", value, event.step)
+        row = _row(event)
+        suffix = "_averaged" if row.get("averaged") else ""
+        for name, value in row.items():
+            if value is not None and name not in ("step", "epoch", "averaged"):
+                writers[0].add_scalar(name + suffix, value, row["step"])
 
     try:
         yield write
@@ -117,21 +115,22 @@ def _tensorboard(folder: Path) -> Iterator[Callable[[Event], None]]:
             writer.close()
 
 
-def _values(event: Step | Validated | Rolled) -> dict[str, Any]:
-    if isinstance(event, Rolled):
-        shares = event.alike / event.prompts
-        values = zip(ROLLED, (event.reward, event.tokens, event.entropy, shares), strict=True)
-        return {name: value for name, value in values if value is not None}
-    if isinstance(event, Validated):
-        return {
-            "validation_loss": event.loss,
-            "validation_exact": event.exact,
-            "averaged": int(event.averaged),
-            **({} if event.text_loss is None else {TEXT_LOSS: event.text_loss}),
-        }
-    return {
-        "loss": event.loss,
-        "learning_rate": event.learning_rate,
-        "tokens_per_second": event.tokens_per_second,
-        **({} if event.memory is None else {"memory": event.memory}),
-    }
+def _row(event: Event) -> dict[str, Any]:
+    """The event's values by column; empty for an event that is not logged."""
+    match event:
+        case Step():
+            names = "step", "epoch", "loss", "learning_rate", "tokens_per_second", "memory"
+            return {name: getattr(event, name) for name in names}
+        case Validated():
+            return {
+                "step": event.step,
+                "epoch": event.epoch,
+                "validation_loss": event.loss,
+                "validation_exact": event.exact,
+                "averaged": int(event.averaged),
+                TEXT_LOSS: event.text_loss,
+            }
+        case Rolled():
+            values = event.reward, event.tokens, event.entropy, event.alike / event.prompts
+            return {"step": event.step, **dict(zip(ROLLED, values, strict=True))}
+    return {}

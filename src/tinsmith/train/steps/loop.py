@@ -22,6 +22,7 @@ from tinsmith.train.model import devices
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import checkpoint, together
 from tinsmith.train.steps.trainee import Trainee
+from tinsmith.train.tensors import below
 
 _STATE = "state:"  # before the names of the trainee's tensors
 
@@ -246,9 +247,9 @@ class Loop:
             return
         tensors: dict[str, Tensor] = {f"weight:{name}": value for name, value in self.parameters.items()}
         tensors |= {f"mean:{name}": value for name, value in self.means.items()}
-        tensors |= checkpoint.optimizer_tensors(self.optimizer, list(self.parameters))
+        tensors |= checkpoint.optimizer_tensors(self.optimizer, self.parameters)
         tensors |= devices.random_tensors(self.trainee.network.device)
-        tensors |= {f"{_STATE}{name}": value for name, value in self.trainee.state().items()}
+        tensors |= {_STATE + name: value for name, value in self.trainee.state().items()}
         checkpoint.save(
             self.out_dir / checkpoint.NAME,
             tensors,
@@ -276,12 +277,11 @@ class Loop:
                 parameter.copy_(tensors[f"weight:{name}"])
             for name, mean in self.means.items():
                 mean.copy_(tensors[f"mean:{name}"])
-        checkpoint.restore_optimizer(self.optimizer, list(self.parameters), tensors)
-        devices.restore_random(self.trainee.network.device, tensors)
-        kept = {name: value for name, value in tensors.items() if name.startswith(_STATE)}
-        self.trainee.restore({name.removeprefix(_STATE): value for name, value in kept.items()})
+        checkpoint.restore_optimizer(self.optimizer, self.parameters, tensors)
+        devices.restore_random(trainee.network.device, tensors)
+        trainee.restore(below(_STATE, tensors))
         if chosen := state.pop("chosen"):
-            self.trainee.choose(chosen)
+            trainee.choose(chosen)
             self._lay_out()
         self.progress = from_json(_Progress, state)
         # Another split rounds sums differently: a resumed run keeps its own, unless memory is short.

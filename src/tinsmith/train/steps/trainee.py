@@ -194,14 +194,20 @@ class Trainee(ABC):
         found: list[Graded] = []
         with torch.no_grad():
             for batch in self.in_parts(self.batched(sequences, epoch=0)):
-                packing = self.network.pack(batch, self.shared)
-                losses, best = self.network.answer_losses(packing)
-                sums, wrong = losses.new_zeros(2, len(batch))
-                sums.index_add_(0, packing.owner, losses)
-                wrong.index_add_(0, packing.owner, (best != packing.targets).float())
-                for one, total, missed in zip(batch, sums.tolist(), wrong.tolist(), strict=True):
-                    found.append(Graded(one, total / len(one.learned), missed == 0))
+                losses, owner, right = self.judged_tokens(batch)
+                sums = losses.new_zeros(len(batch)).index_add_(0, owner, losses)
+                for one, total, is_right in zip(batch, sums.tolist(), right.tolist(), strict=True):
+                    found.append(Graded(one, total / len(one.learned), is_right))
         return found
+
+    def judged_tokens(self, batch: Sequence[TokenSequence]) -> tuple[Tensor, Tensor, Tensor]:
+        """The losses of a batch's learned tokens, the number of each one's sequence, and by sequence whether
+        all are the most likely."""
+        packing = self.network.pack(batch, self.shared)
+        losses, best = self.network.answer_losses(packing)
+        missed = (best != packing.targets).float()
+        wrong = missed.new_zeros(len(batch)).index_add_(0, packing.owner, missed)
+        return losses, packing.owner, wrong == 0
 
     def rows(self, batch: Sequence[Any]) -> Sequence[TokenSequence]:
         """The sequences that a batch puts through the network at once."""
@@ -272,12 +278,9 @@ class Trainee(ABC):
         total, tokens, exact, count = 0.0, 0, 0, 0
         with torch.no_grad(), recorded(self.network) as self.importance:
             for batch in self.in_parts(self.validation):
-                packing = self.network.pack(batch, self.shared)
-                losses, best = self.network.answer_losses(packing)
-                missed = (best != packing.targets).float()
-                wrong = missed.new_zeros(len(batch)).index_add_(0, packing.owner, missed)
+                losses, _, right = self.judged_tokens(batch)
                 total, tokens = total + float(losses.sum()), tokens + len(losses)
-                exact, count = exact + int((wrong == 0).sum()), count + len(batch)
+                exact, count = exact + int(right.sum()), count + len(batch)
         return total / tokens, exact / count
 
     def validate_on(self, count: int) -> None:
@@ -307,7 +310,7 @@ class Trainee(ABC):
         """A checkpoint's tensors besides the trained weights."""
         return {}
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:  # noqa: B027, most methods have no state
+    def restore(self, stored: dict[str, Tensor]) -> None:  # noqa: B027, most methods have no state
         """Restores the tensors that `state` returned."""
 
     def renew(self, step: int) -> None:  # noqa: B027, most methods have nothing to renew

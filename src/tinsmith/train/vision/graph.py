@@ -70,103 +70,88 @@ class GraphModule(nn.Module):
         """patches: float32 [images, height * width, floats of a patch], pixel by pixel, to [images, states,
         width of a state]."""
         run = _Run(self, patches, height, width)
-        for op in self.ops:
-            getattr(run, op.kind.lower())(op)
-        return run.values[self.ops[-1].inputs[0]]
+        values: dict[Value | None, Tensor] = {}
+        *ops, states = self.ops
+        for op in ops:
+            inputs = [values[value] for value in op.inputs if value is not None]
+            outputs = getattr(run, op.kind.lower())(op, *inputs)
+            values |= zip(op.outputs, [outputs] if isinstance(outputs, Tensor) else outputs, strict=True)
+        return values[states.inputs[0]]
 
-    def linear(self, role: str, x: Tensor) -> Tensor:
-        out: Tensor = self.get_submodule(role)(x)
-        return out
-
-    def vector(self, role: str) -> Tensor:
+    def vector(self, op: Op, place: int) -> Tensor:
+        """A tensor of an op that is no matrix."""
+        role = op.tensors[place]
+        assert role is not None
         return self._constants[role] if role in self._constants else self.get_parameter(role)
 
 
 @dataclass
 class _Run:
-    """Images of one shape on their way through the ops, with a method for each kind. values: [images, rows,
-    width] each."""
+    """Images of one shape on their way through the ops. Each kind of op has a method, from its inputs to its
+    outputs: [images, rows, width] each."""
 
     module: GraphModule
     pixels: Tensor
     height: int
     width: int
-    values: dict[Value | None, Tensor] = field(default_factory=dict)
     cached: dict[int | None, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
-    def patches(self, op: Op) -> None:
-        self.values[op.outputs[0]] = self.pixels
+    def patches(self, op: Op) -> Tensor:
+        return self.pixels
 
-    def matmul(self, op: Op) -> None:
-        x = self.values[op.inputs[0]]
-        residual = op.inputs[1] if len(op.inputs) > 1 else None
-        for place, out in enumerate(op.outputs):
-            role = op.tensors[place]
-            assert role is not None
-            y = self.module.linear(role, x)
-            self.values[out] = y if residual is None or place else y + self.values[residual]
+    def matmul(self, op: Op, x: Tensor, residual: Tensor | None = None) -> list[Tensor]:
+        made = [self.module.get_submodule(role)(x) for role in op.tensors[:3] if role is not None]
+        return made if residual is None else [made[0] + residual, *made[1:]]
 
-    def position(self, op: Op) -> None:
-        table = self._vector(op, 0)
+    def position(self, op: Op, x: Tensor) -> Tensor:
+        table = self.module.vector(op, 0)
         side, grid = int(len(table) ** 0.5 + 0.5), GRIDS[op.u[0]]
         down, across = (_places(grid, edge, side).to(table) for edge in (self.height, self.width))
         with torch.autocast(table.device.type, enabled=False):
             rows = torch.einsum("ys,xt,std->yxd", down, across, table.view(side, side, -1)).flatten(0, 1)
-        self.values[op.outputs[0]] = self.values[op.inputs[0]] + rows
+        return x + rows
 
-    def norm(self, op: Op) -> None:
-        x, weight = self.values[op.inputs[0]], self._vector(op, 0)
+    def norm(self, op: Op, x: Tensor) -> Tensor:
+        weight = self.module.vector(op, 0)
         if len(op.tensors) > 1:
-            y = functional.layer_norm(x, weight.shape, weight, self._vector(op, 1), op.f[0])
-        else:
-            y = functional.rms_norm(x, weight.shape, weight, op.f[0])
-        self.values[op.outputs[0]] = y
+            return functional.layer_norm(x, weight.shape, weight, self.module.vector(op, 1), op.f[0])
+        return functional.rms_norm(x, weight.shape, weight, op.f[0])
 
-    def rope_table(self, op: Op) -> None:
+    def rope_table(self, op: Op) -> Tensor:
         """[height * width, frequencies]: by a patch's row (stream 1) or its column (2)."""
-        frequencies, streams = (self._vector(op, place).to(self.pixels) for place in (0, 1))
+        frequencies, streams = (self.module.vector(op, place).to(self.pixels) for place in (0, 1))
         place = torch.arange(self.height * self.width, device=streams.device)[:, None]
-        places = torch.where(streams == 1, place // self.width, place % self.width)
-        self.values[op.outputs[0]] = places * frequencies
+        return torch.where(streams == 1, place // self.width, place % self.width) * frequencies
 
-    def rope(self, op: Op) -> None:
-        x, angle = (self.values[value] for value in op.inputs)
+    def rope(self, op: Op, x: Tensor, angle: Tensor) -> Tensor:
         half = angle.shape[-1]
         heads = torch.unflatten(x, -1, (op.u[0], -1))
         a, b, rest = heads[..., :half], heads[..., half : 2 * half], heads[..., 2 * half :]
         cos, sin = angle.cos()[:, None], angle.sin()[:, None]
-        self.values[op.outputs[0]] = torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1).flatten(-2)
+        return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], -1).flatten(-2)
 
-    def kv_append(self, op: Op) -> None:
-        self.cached[op.cache] = self.values[op.inputs[0]], self.values[op.inputs[1]]
+    def kv_append(self, op: Op, keys: Tensor, values: Tensor) -> list[Tensor]:
+        self.cached[op.cache] = keys, values
+        return []
 
-    def attention(self, op: Op) -> None:
+    def attention(self, op: Op, queries: Tensor) -> Tensor:
         """All patches of an image attend to all."""
-        given = (self.values[op.inputs[0]], *self.cached[op.cache])
+        given = (queries, *self.cached[op.cache])
         q, k, v = (torch.unflatten(one, -1, (op.u[0], -1)).transpose(1, 2) for one in given)
         out = functional.scaled_dot_product_attention(q, k, v, scale=op.f[0])
-        self.values[op.outputs[0]] = out.transpose(1, 2).flatten(-2)
+        return out.transpose(1, 2).flatten(-2)
 
-    def gated(self, op: Op) -> None:
-        form = _GELU[ACTIVATIONS[op.u[0]]]
-        self.values[op.outputs[0]] = functional.gelu(self.values[op.inputs[0]], approximate=form)
+    def gated(self, op: Op, x: Tensor) -> Tensor:
+        return functional.gelu(x, approximate=_GELU[ACTIVATIONS[op.u[0]]])
 
-    def merge(self, op: Op) -> None:
+    def merge(self, op: Op, x: Tensor) -> Tensor:
         side, is_mean = op.u
-        x = torch.unflatten(self.values[op.inputs[0]], 1, (self.height // side, side, self.width // side, side))
+        x = torch.unflatten(x, 1, (self.height // side, side, self.width // side, side))
         squares = x.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # [images, squares, patches of one, width]
-        self.values[op.outputs[0]] = squares.mean(2) if is_mean else squares.flatten(2)
+        return squares.mean(2) if is_mean else squares.flatten(2)
 
-    def join(self, op: Op) -> None:
-        self.values[op.outputs[0]] = torch.cat([self.values[value] for value in op.inputs], -1)
-
-    def states(self, op: Op) -> None:
-        """The result, which `forward` reads."""
-
-    def _vector(self, op: Op, place: int) -> Tensor:
-        role = op.tensors[place]
-        assert role is not None
-        return self.module.vector(role)
+    def join(self, op: Op, *parts: Tensor) -> Tensor:
+        return torch.cat(parts, -1)
 
 
 def _places(grid: str, count: int, side: int) -> Tensor:

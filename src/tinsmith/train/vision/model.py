@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from tinsmith import _core
-from tinsmith.chat.packed import control_texts
 from tinsmith.chat.turns import TurnTable
 from tinsmith.compiler.build import turns_of
 from tinsmith.compiler.vision import graph_of, most_patches, own_tensors
@@ -23,11 +22,11 @@ from tinsmith.data.images import ImageSource
 from tinsmith.errors import DataError, FormatError, RuntimeFault
 from tinsmith.graph import GraphBuilder
 from tinsmith.models import family
-from tinsmith.runtime.vision import FindControl, control_of, filled, marked
+from tinsmith.runtime.vision import FindControl, filled, marked
 from tinsmith.spec import Spec, Vision
 from tinsmith.tasks import Message
+from tinsmith.train.vision import ImageAttention, PromptTile
 from tinsmith.train.vision.graph import GraphModule
-from tinsmith.train.vision.tiles import ImageAttention, PromptTile
 from tinsmith.vision import pixels
 from tinsmith.vision.parts import parts_of
 from tinsmith.vision.pixels import Cut, Tile
@@ -114,23 +113,20 @@ def weights(vision: Vision, prefix: str = "") -> dict[str, Tensor]:
 
 
 class ImagePrompts:
-    """Renders prompts with images, as at run time: each image's number of tokens, and the text around them."""
+    """Renders prompts with images, as at run time: each image's number of tokens, and the text around them.
+    control: finds a control token in a text."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, control: FindControl) -> None:
         assert spec.vision
         self.preprocessor = Preprocessor(spec.vision)
         self.projector = parts_of(spec.vision)[1]
         self.image = spec.vision.tokens["image"]
         self.texts = {word: spec.tokenizer.tokens[token] for word, token in spec.vision.tokens.items()}
-        self._tokenizer, self._template = spec.tokenizer, spec.chat_template
+        self._tokenizer, self._template, self._control = spec.tokenizer, spec.chat_template, control
 
     @cached_property
     def _table(self) -> TurnTable:
         return turns_of(self._tokenizer, self._template).default
-
-    @cached_property
-    def _control(self) -> FindControl:
-        return control_of(control_texts(self._tokenizer))
 
     def written(
         self, messages: Sequence[Message], images: Sequence[ImageSource], answer: str
