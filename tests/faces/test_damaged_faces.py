@@ -114,7 +114,7 @@ def answered(path: Path) -> None:
     user = [{"role": "user", "content": "hi"}]
     tried(
         lambda: model.info,
-        lambda: model.templates,
+        lambda: model.skill.templates,
         lambda: model.constraint,
         lambda: model.tool_format,
         lambda: model.end_token,

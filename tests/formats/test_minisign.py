@@ -333,10 +333,10 @@ def test_a_signature_is_as_new_as_is_asked(
     comment: str, least: int, now: date | None, message: str | None
 ) -> None:
     """By the C core; nothing asked, every comment will do."""
-    asked = minisign.Freshness(least, now)
+    seconds = minisign.freshness(None, now)[1]
     text = KEY.sign(b"message", comment).encode()
     _core.minisign_verify(b"message", text, KEY.public.encode())
-    arguments = (b"message", text, KEY.public.encode(), asked.min_version, asked.seconds)
+    arguments = (b"message", text, KEY.public.encode(), least, seconds)
     if message is None:
         _core.minisign_verify(*arguments)
         return
@@ -352,7 +352,7 @@ def test_days_are_those_of_pythons_calendar() -> None:
     days += [date.fromordinal(rng.randrange(days[0].toordinal(), date.max.toordinal())) for _ in range(60)]
     for day in days:
         text = KEY.sign(b"m", f"tinsmith not-after={day}").encode()
-        last = minisign.Freshness(now=day).seconds
+        last = minisign.freshness(None, day)[1]
         assert last == int(datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC).timestamp())
         _core.minisign_verify(b"m", text, KEY.public.encode(), 0, last)
         with pytest.raises(RuntimeFault, match=f"good until {day}"):
@@ -376,9 +376,9 @@ def test_minisign_reads_a_version_and_a_day(tin: Path, tmp_path: Path) -> None:
     theirs = "tinsmith version=9 not-after=2027-01-31"
     command = [program, "-Sm", manifest, "-x", beside, "-s", secret, "-t", theirs]
     subprocess.run(command, check=True, capture_output=True, input="\n", text=True)
-    assert minisign.require(tin, Tin(tin), public, required=minisign.Freshness(9, DAY)) == theirs
+    assert minisign.require(tin, Tin(tin), public, required=minisign.freshness(9, DAY)) == theirs
     with pytest.raises(SignatureError, match="of version 9, and 10 is the least"):
-        minisign.require(tin, Tin(tin), public, required=minisign.Freshness(10, DAY))
+        minisign.require(tin, Tin(tin), public, required=minisign.freshness(10, DAY))
 
 
 def test_an_older_file_of_the_same_owner_is_refused_when_asked(tin: Path) -> None:

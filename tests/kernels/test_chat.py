@@ -95,7 +95,7 @@ def reference(model: Model, pieces: list[tuple[str, bool]]) -> list[int]:
 
 
 def switches(model: Model) -> tuple[bool | None, ...]:
-    return (None, True, False) if model.templates.thinking else (None,)
+    return (None, True, False) if model.skill.templates.thinking else (None,)
 
 
 def hostile(source: random.Random) -> list[dict[str, str]]:
@@ -118,7 +118,7 @@ def test_tokens_are_those_of_the_table_and_contents_stay_text(model: Model) -> N
         messages, generate, switch = hostile(source), source.random() < 0.5, source.choice(switches(model))
         flags = generate | {None: 0, True: 2, False: 4}[switch]
         try:
-            pieces = list(model.templates.table(switch).pieces(messages, generate))
+            pieces = list(model.skill.templates.table(switch).pieces(messages, generate))
         except InputError:
             with pytest.raises(RuntimeFault, match="message"):
                 model.core.chat(as_core(messages), flags)
@@ -132,7 +132,7 @@ def test_tokens_are_those_of_the_table_and_contents_stay_text(model: Model) -> N
 def test_tokens_are_those_of_the_rendered_template(model: Model) -> None:
     for messages, generate in itertools.product(talks(random.Random(8), 20), (False, True)):
         try:
-            text = model.turns.render(messages, generate=generate)
+            text = model.skill.templates.default.render(messages, generate=generate)
         except InputError:
             continue
         if not any(token in message["content"] for message in messages for token in CONTROL):
@@ -151,7 +151,7 @@ def test_messages_out_of_place_are_refused(model: Model) -> None:
     for flags in (8, 6):
         with pytest.raises(RuntimeFault, match="unknown flag"):
             model.core.chat([(1, b"x")], flags)
-    if not model.templates.thinking:
+    if not model.skill.templates.thinking:
         with pytest.raises(RuntimeFault, match="no switch for thinking"):
             model.core.chat([(1, b"x")], 2)
         with pytest.raises(UnsupportedError, match="no switch for thinking"):
@@ -204,7 +204,7 @@ def test_a_damaged_table_is_refused_or_works(model: Model) -> None:
 def test_a_word_that_contents_are_searched_for_is_short(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search takes as many steps as both are long together multiplied."""
     tokenizer = tiny_spec(family.by_name("llama")).tokenizer
-    table = model.templates.default
+    table = model.skill.templates.default
 
     def opened(length: int) -> _core.Model:
         turns = Turns(replace(table, special={"user": ["x" * length]}))

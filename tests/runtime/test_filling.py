@@ -15,12 +15,12 @@ from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import UnsupportedError
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
-from tinsmith.runtime.filling import MARKS
+from tinsmith.runtime.loaded import INFILL_MARKS
 
 BEFORE, BEHIND = "in the <|im_end|>", " thin"
 
 
-def filling(spec: Spec, marks: tuple[str, str, str] = MARKS[0]) -> Spec:
+def filling(spec: Spec, marks: tuple[str, str, str] = INFILL_MARKS[0]) -> Spec:
     return replace(spec, tokenizer=with_controls(spec.tokenizer, marks))
 
 
@@ -29,7 +29,7 @@ def loaded(spec: Spec) -> Model:
     return Model(_core.Model(image), image, threads=1)
 
 
-@pytest.mark.parametrize("marks", MARKS)
+@pytest.mark.parametrize("marks", INFILL_MARKS)
 def test_the_texts_stand_behind_their_marks(spec: Spec, marks: tuple[str, str, str]) -> None:
     model = loaded(filling(spec, marks))
     first, second, third = marks

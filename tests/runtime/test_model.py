@@ -236,7 +236,7 @@ def test_render_is_the_tokenized_template(model: Model) -> None:
         {"role": "assistant", "content": "in"},
         {"role": "user", "content": " again"},
     ]
-    text = model.turns.render(messages)
+    text = model.skill.templates.default.render(messages)
     assert text.startswith("<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\n\n the  thin")
     assert model.render(messages) == model.tokenize(text, special=True)
 

@@ -136,7 +136,7 @@ def test_a_date_is_stated_when_a_file_is_opened(spec: Spec, tmp_path: Path) -> N
     ):
         tinsmith.load(file).render(ASKED)
     model = tinsmith.load(file, date=DAY.isoformat())
-    assert "Today: 25 Nov 2026" in model.turns.start
+    assert "Today: 25 Nov 2026" in model.skill.templates.default.start
     with pytest.raises(InputError, match=r"'25\.11\.' is not a date"):
         tinsmith.load(file, date="25.11.")
     models.save_gguf(replace(spec, chat_template=SMOLLM), file)
@@ -165,4 +165,4 @@ def test_building_takes_a_date(spec: Spec, tmp_path: Path, capsys: pytest.Captur
     assert "the tins can't chat" in capsys.readouterr().err
     assert cli.main([*build, "--date", "2026-11-25"]) == 0
     for file in ("m-f16.tin", "m-f16.gguf"):
-        assert "Today: 25 Nov 2026" in tinsmith.load(tmp_path / file).turns.start
+        assert "Today: 25 Nov 2026" in tinsmith.load(tmp_path / file).skill.templates.default.start

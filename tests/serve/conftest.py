@@ -22,7 +22,7 @@ from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.formats.router import ENTRY, Router
 from tinsmith.models import family
-from tinsmith.runtime.filling import MARKS
+from tinsmith.runtime.loaded import INFILL_MARKS
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     router = Router(("a", "b"), 64, weights, [0.0] * rows, [0.2, 0.2])
     build_tin(spec, tiny, entries={**skills, ENTRY: router.pack()})
     thinking = replace(spec, chat_template=THINKING + "{# <tool_call> tells the format of calls #}")
-    build_tin(replace(thinking, tokenizer=with_controls(spec.tokenizer, MARKS[0])), thinker)
+    build_tin(replace(thinking, tokenizer=with_controls(spec.tokenizer, INFILL_MARKS[0])), thinker)
     return [tiny, thinker]
 
 

@@ -35,9 +35,11 @@ GGUF_HEADER = "gguf.bin"
 MTP_PROGRAM = "mtp/program.bin"  # the layer for multi-token prediction
 
 
-def compile_graph(spec: Spec) -> Graph:
+def compile_graph(spec: Spec, *, mtp: bool = False) -> Graph:
+    """The lowered graph of the model, or of its layer for multi-token prediction."""
     builder = GraphBuilder(spec.tensors, images=spec.vision is not None)
-    family.by_name(spec.family).graph(spec.hyper, builder)
+    own = family.by_name(spec.family)
+    (own.mtp_graph if mtp else own.graph)(spec.hyper, builder)
     lower(builder.graph)
     return builder.graph
 
@@ -107,29 +109,19 @@ def _programs(spec: Spec) -> tuple[Graph, dict[str, bytes]]:
     vocab = len(spec.tokenizer.tokens)
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
-    graph = compile_graph(spec)
-    layer = _mtp_graph(spec, graph)
-    context = family.by_name(spec.family).context(spec.hyper)
-    tensors = list(dict.fromkeys([*tensors_of(graph), *(tensors_of(layer) if layer else ())]))
-    program = write_program(graph, vocab=vocab, context=context, chunk=_chunk(graph), tensors=tensors)
-    if layer is None:
-        return graph, {"program.bin": program}
-    one_token = write_program(layer, vocab=vocab, context=context, chunk=1, tensors=tensors)
-    return graph, {"program.bin": program, MTP_PROGRAM: one_token}
-
-
-def _mtp_graph(spec: Spec, graph: Graph) -> Graph | None:
-    """The graph of the layer for multi-token prediction, with the same weights; adds its tensors to the model's
-    graph. None for a spec without such a layer."""
-    if not family.by_name(spec.family).predicts(spec.hyper):
-        return None
-    builder = GraphBuilder(spec.tensors, images=spec.vision is not None)
-    family.by_name(spec.family).mtp_graph(spec.hyper, builder)
-    lower(builder.graph)
-    own = tensors_of(graph)
-    more = {name: builder.graph.tensors[name] for name in tensors_of(builder.graph) if name not in own}
-    builder.graph.tensors = graph.tensors = graph.tensors | more
-    return builder.graph
+    graph, own = compile_graph(spec), family.by_name(spec.family)
+    graphs, tensors = {"program.bin": (graph, _chunk(graph))}, tensors_of(graph)
+    if own.predicts(spec.hyper):
+        layer = compile_graph(spec, mtp=True)
+        more = [name for name in tensors_of(layer) if name not in tensors]
+        graph.tensors |= {name: layer.tensors[name] for name in more}
+        layer.tensors = graph.tensors  # one file has the weights of both
+        graphs[MTP_PROGRAM], tensors = (layer, 1), tensors + more
+    context = own.context(spec.hyper)
+    return graph, {
+        entry: write_program(one, vocab=vocab, context=context, chunk=chunk, tensors=tensors)
+        for entry, (one, chunk) in graphs.items()
+    }
 
 
 def programs_of(spec: Spec) -> dict[str, bytes]:

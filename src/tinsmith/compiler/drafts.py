@@ -35,7 +35,7 @@ def learn(model: _core.Model, answers: Sequence[Answer], most: int = MOST) -> by
         key for key, counts in _counted(model, answers, frozenset()).items() if _is_settled(counts)
     )
     plain = _counted(model, answers, settled)
-    cued = frozenset(key for key, counts in plain.items() if _is_open(counts))
+    cued = frozenset(k for k, counts in plain.items() if _cases(counts) >= _FEW and not _is_settled(counts))
     rules, parents = {}, {}
     for key, counts in plain.items():
         if _cases(counts) >= _LEAST:
@@ -63,10 +63,6 @@ def _cases(counts: Counter[int]) -> int:
 def _is_settled(counts: Counter[int]) -> bool:
     _, right, cases = _most_common(counts)
     return cases >= _FEW and right >= _SETTLED * cases
-
-
-def _is_open(counts: Counter[int]) -> bool:
-    return not _is_settled(counts) and _cases(counts) >= _FEW
 
 
 def _most_common(counts: Counter[int]) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -24,8 +24,7 @@ from tinsmith.system.parallel import in_order
 _HEADER = struct.Struct("<8s10I2Q")
 _TENSOR = struct.Struct("<4I2Q")
 _VALUE = struct.Struct("<2HIQ")
-_CACHE = struct.Struct("<4I")
-_STATE = struct.Struct("<4I")
+_SHAPE = struct.Struct("<3I4x")  # of a cache or a state
 _OP = struct.Struct("<2I4I4I6I1I3I4f")
 _MAGIC = b"TINPROG\0"
 _NONE = 0xFFFFFFFF
@@ -80,8 +79,8 @@ def write_program(graph: Graph, *, vocab: int, context: int, chunk: int, tensors
 
 def state_shapes(caches: Sequence[Cache], states: Sequence[State]) -> bytes:
     """The shapes of a program's caches and recurrent states, as in program.bin."""
-    parts = [_CACHE.pack(cache.heads, cache.head_dim, cache.window, 0) for cache in caches]
-    return b"".join(parts + [_STATE.pack(state.heads, state.rows, state.columns, 0) for state in states])
+    shapes: tuple[Cache | State, ...] = (*caches, *states)
+    return b"".join(_SHAPE.pack(*astuple(one)) for one in shapes)
 
 
 class Step(NamedTuple):
@@ -151,8 +150,8 @@ def read_program(data: Buffer) -> Listing:
         return Listing(
             dict(_packed(fields, names) for fields in take(_TENSOR, tensors)),
             [(types[number], width) for number, _, width, _ in take(_VALUE, values)],
-            [Cache(*fields[:3]) for fields in take(_CACHE, caches)],
-            [State(*fields[:3]) for fields in take(_STATE, states)],
+            [Cache(*fields) for fields in take(_SHAPE, caches)],
+            [State(*fields) for fields in take(_SHAPE, states)],
             [_step(fields) for fields in take(_OP, ops)],
             vocab,
             context,

@@ -149,6 +149,11 @@ class Gguf:
     metadata: dict[str, Value]
     tensors: dict[str, Tensor]
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The metadata as plain values."""
+        return {key: entry.value for key, entry in self.metadata.items()}
+
     def get(self, key: str, default: Any = None) -> Any:
         entry = self.metadata.get(key)
         return default if entry is None else entry.value

@@ -195,30 +195,14 @@ def read_public(key: str | Path) -> str:
     return str(map_file(key), "latin-1")
 
 
-@dataclass(frozen=True)
-class Freshness:
-    """Requirements on a signature's comment. min_version: its least version; 0 for any. now: a day on which its
-    not-after, if any, must not be over; None for any."""
-
-    min_version: int = 0
-    now: date | None = None
-
-    def __post_init__(self) -> None:
-        check_version(self.min_version, least=0)
-
-    @property
-    def seconds(self) -> int:
-        """For tin_freshness: the last second of the day, in UTC."""
-        if self.now is None:
-            return 0
-        return (self.now.toordinal() - date(1970, 1, 1).toordinal() + 1) * 86400 - 1
-
-
-def freshness(min_version: int | None, now: date | None) -> Freshness:
-    """Requires both or nothing; `now` defaults to today (UTC)."""
+def freshness(min_version: int | None, now: date | None) -> tuple[int, int]:
+    """As tin_freshness: a signature's least version, and the last second (UTC) of the day on which its
+    not-after must not be over; `now` defaults to today. Without arguments zeros, which require nothing."""
     if min_version is None and now is None:
-        return Freshness()
-    return Freshness(min_version or 0, now or datetime.now(UTC).date())
+        return 0, 0
+    least, day = min_version or 0, now or datetime.now(UTC).date()
+    check_version(least, least=0)
+    return least, (day.toordinal() - date(1970, 1, 1).toordinal() + 1) * 86400 - 1
 
 
 def check_version(version: int, least: int = 1) -> None:
@@ -231,13 +215,13 @@ def require(
     tin: Tin | None,
     key: str | Path,
     signature: str | Path | None = None,
-    required: Freshness = Freshness(),
+    required: tuple[int, int] = (0, 0),
 ) -> str:
     """Verifies that the owner of `key` signed the file at `path`; returns the signature's trusted comment.
 
     tin: the open tin, whose manifest is signed; None for any other file, which is signed as a whole. signature:
-    its file; by default the one beside `path`. Raises SignatureError for a missing, wrong or stale signature,
-    FormatError for a tin whose bytes do not match the signed manifest.
+    its file; by default the one beside `path`. required: from `freshness`. Raises SignatureError for a missing,
+    wrong or stale signature, FormatError for a tin whose bytes do not match the signed manifest.
     """
     beside = Path(signature) if signature is not None else Path(f"{path}{SUFFIX}")
     public = read_public(key)
@@ -246,7 +230,7 @@ def require(
     text = bytes(map_file(beside))
     message = map_file(path) if tin is None else tin.entry(MANIFEST)
     try:
-        _core.minisign_verify(message, text, public.encode("latin-1"), required.min_version, required.seconds)
+        _core.minisign_verify(message, text, public.encode("latin-1"), *required)
     except RuntimeFault as fault:
         if fault.status == "TIN_ERR_ARGUMENT":
             raise InputError(f"{key}: {fault}") from None

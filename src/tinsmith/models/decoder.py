@@ -124,25 +124,19 @@ def attend(
     q: Value,
     k: Value,
     v: Value,
-    table: Value,
+    table: Value | None,
     *,
     scale: float | None = None,
     window: int = 0,
     cap: float = 0.0,
     images: bool = False,
 ) -> Value:
-    """Rotates queries and keys, and attends to a new cache; scale: 1 / √head_dim without one."""
+    """Rotates queries and keys by the table, if any, and attends to a new cache; scale: 1 / √head_dim without
+    one."""
     cache = g.cache(h.kv_heads, h.head_dim, window)
-    g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-    scale = h.head_dim**-0.5 if scale is None else scale
-    return g.attention(cache, g.rope(q, table, h.heads), h.heads, scale, cap, images=images)
-
-
-def attend_rotated(h: Hyper, g: GraphBuilder, q: Value, k: Value, v: Value, scale: float = 0.0) -> Value:
-    """As `attend`, for queries and keys that are rotated already, or need no rotation."""
-    cache = g.cache(h.kv_heads, h.head_dim)
-    g.kv_append(cache, k, v)
-    return g.attention(cache, q, h.heads, scale or h.head_dim**-0.5)
+    g.kv_append(cache, k if table is None else g.rope(k, table, h.kv_heads), v)
+    q = q if table is None else g.rope(q, table, h.heads)
+    return g.attention(cache, q, h.heads, scale or h.head_dim**-0.5, cap, images=images)
 
 
 def fused_gate_and_up(h: Hyper, g: GraphBuilder, layer: str, y: Value) -> tuple[Value, ...]:

@@ -41,13 +41,9 @@ def load_gguf(path: str | Path, *, mtp: bool = False) -> Spec:
     return Spec(family.name, hyper, tensors, tokenizer, template, general_of(file), notes, source_of(file))
 
 
-def _values(file: gguf.Gguf) -> dict[str, Any]:
-    return {key: entry.value for key, entry in file.metadata.items()}
-
-
 def general_of(file: gguf.Gguf) -> dict[str, Any]:
     """Spec.general."""
-    named = ((key.partition("."), value) for key, value in _values(file).items())
+    named = ((key.partition("."), value) for key, value in file.values.items())
     return {key: value for (part, _, key), value in named if part == "general" and key not in _OF_THE_FILE}
 
 
@@ -60,7 +56,7 @@ def source_of(file: gguf.Gguf) -> str | None:
 
 
 def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
-    meta = _values(file) | _vectors(file)
+    meta = file.values | _vectors(file)
     architecture = meta.get("general.architecture")
     if not isinstance(architecture, str):
         raise FormatError(f"{file.path}: no general.architecture; the file is not a language model")
@@ -73,9 +69,8 @@ def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
 
 def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
     """The tokenizer and the chat template, if any; the file's family may be an unsupported one."""
-    meta = _values(file)
     with errors_at(file.path):
-        return gguf_keys.read(meta), gguf_keys.text(meta, TEMPLATE)
+        return gguf_keys.read(file.values), gguf_keys.text(file.values, TEMPLATE)
 
 
 def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
@@ -129,11 +124,9 @@ class Encode(Protocol):
     @property
     def file_type(self) -> int: ...
 
-    def __call__(
-        self, spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
-    ) -> Iterable[tuple[str, Iterable[Buffer]]]:
-        """The format of each tensor, and its data in pieces to be consumed in order. Each name comes with the
-        file's row order: row i of each run of len(order) rows is the tensor's row order[i]."""
+    def __call__(self, spec: Spec, names: Sequence[TensorName]) -> Iterable[tuple[str, Iterable[Buffer]]]:
+        """The format of each tensor, and its data in the file's row order, in pieces to be consumed in
+        order."""
 
 
 def save_gguf(spec: Spec, path: str | Path, encode: Encode | None = None) -> None:
@@ -194,9 +187,7 @@ def _metadata(spec: Spec, file_type: int) -> dict[str, gguf.Value]:
 
 def _stored(spec: Spec, encode: Encode | None = None) -> list[gguf.Tensor]:
     names = names_of(spec)
-    if encode is None:
-        return stored_tensors(spec.tensors, names)
-    return _in_gguf(names, encode(spec, [(name, name.file_order) for name in names]))
+    return _in_gguf(names, encode(spec, names)) if encode else stored_tensors(spec.tensors, names)
 
 
 def stored_tensors(tensors: Mapping[str, Tensor], names: Sequence[TensorName]) -> list[gguf.Tensor]:

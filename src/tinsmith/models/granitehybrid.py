@@ -147,7 +147,7 @@ class GraniteHybrid(Granite):
         q, k, v = decoder.heads(h, g, layer, y)
         if table is not None:
             q, k = g.rope(q, table, h.heads), g.rope(k, table, h.kv_heads)
-        return decoder.attend_rotated(h, g, q, k, v, h.attention_scale)
+        return decoder.attend(h, g, q, k, v, None, scale=h.attention_scale)
 
     def gate_and_up(self, h: Hyper, g: GraphBuilder, layer: str, y: Value) -> tuple[Value, ...]:
         return decoder.fused_gate_and_up(h, g, layer, y)

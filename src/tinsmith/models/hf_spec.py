@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ def load_hf(folder: Path, *, mtp: bool = False) -> Spec:
         raise UnsupportedError(f"{path}: quantization_config is not supported; give the float model or a GGUF")
     whole, architecture = config, str(architectures[0])
     family = _family_of(config, architecture, str(path))
-    config = _config_of(config)
+    if isinstance(text := config.get("text_config"), dict):
+        config = {**config, **text}
     stand_in = family.stand_in(config)
     if stand_in:
         family, config = stand_in.family, stand_in.config
@@ -74,12 +75,6 @@ def _family_of(config: Mapping[str, Any], architecture: str, where: str) -> Fami
         return by_text_model(text["model_type"], f"{where}: {architecture}")
 
 
-def _config_of(config: dict[str, Any]) -> dict[str, Any]:
-    """The language model's config: text_config over the whole config."""
-    text = config.get("text_config")
-    return {**config, **text} if isinstance(text, dict) else config
-
-
 def _names_of(stored: Iterable[str]) -> tuple[dict[str, str], set[str]]:
     """The folder's tensor names of the language model, by its names without the prefix; and all others."""
     names = list(stored)
@@ -92,12 +87,6 @@ def _names_of(stored: Iterable[str]) -> tuple[dict[str, str], set[str]]:
     elif "lm_head.weight" in names:
         own["lm_head.weight"] = "lm_head.weight"
     return own, set(names) - set(own.values())
-
-
-def _notes_of(left_out: Collection[str], *, vision: bool) -> tuple[str, ...]:
-    """Notes for the user. vision: whether the vision model is kept."""
-    kept, only = ("language model and vision model", "") if vision else ("language model", ": text only")
-    return (f"all but the {kept} is left out{only} ({len(left_out)} tensors)",) if left_out else ()
 
 
 def _tensors(
@@ -118,7 +107,9 @@ def _tensors(
         if missing is not None:
             raise FormatError(f"{folder}: tensor {missing!r} is missing; the folder is incomplete")
     present, notes = without_ignored([*stored, *others], family.ignored_in_folder(hyper))
-    notes += _notes_of(others.intersection(present), vision=vision)
+    if left_out := others.intersection(present):
+        kept, only = ("language model and vision model", "") if vision else ("language model", ": text only")
+        notes += (f"all but the {kept} is left out{only} ({len(left_out)} tensors)",)
     present = [name for name in present if name not in others]
     known = {part for name in names for part in name.folder_names}
     surplus = sorted(name for name in set(present) - known if not _DERIVED.fullmatch(name))

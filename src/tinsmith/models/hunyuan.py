@@ -58,7 +58,7 @@ class Hunyuan(Family):
         q, k, v = decoder.heads(h, g, layer, y)
         q = g.norm(g.rope(q, table, h.heads), f"{layer}.q_norm", h.norm_eps, heads=h.heads)
         k = g.norm(g.rope(k, table, h.kv_heads), f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-        return decoder.attend_rotated(h, g, q, k, v)
+        return decoder.attend(h, g, q, k, v, None)
 
 
 family = Hunyuan()

@@ -45,7 +45,7 @@ _WIDE = ("patch", "positions", "projector.project_t")
 def load(path: str | Path, hyper: Hyper, tokenizer: Tokenizer) -> Vision:
     """hyper, tokenizer: of the file's language model. Raises FormatError and UnsupportedError."""
     file = gguf.read(path)
-    meta = {key: entry.value for key, entry in file.metadata.items()}
+    meta = file.values
     if meta.get("general.architecture") != ARCHITECTURE:
         raise FormatError(f"{path}: general.architecture is not {ARCHITECTURE!r}; give a vision model (mmproj)")
     clip_type = next((meta[key] for key in _PROJECTORS if key in meta), None)

@@ -41,7 +41,10 @@ class Qwen3Vl(Qwen3):
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         vision = fields.get("vision_config")
-        deep = len(_encoder_layers(fields, vision)) if vision is not None else fields.count_or_0(_DEEP)
+        layers = vision.get(_DEEP_LAYERS) if isinstance(vision, Mapping) else None
+        if vision is not None and not isinstance(layers, list):
+            raise FormatError(f"{fields.named('vision_config')}; it must be a table with a list {_DEEP_LAYERS}")
+        deep = fields.count_or_0(_DEEP) if layers is None else len(layers)
         return {"sections": sections_of(rope, "mrope_section", 3, _SECTIONS), "deep": deep}
 
     def more_to_hf(self, h: Qwen3VlHyper) -> dict[str, Any]:
@@ -79,14 +82,6 @@ class Qwen3Vl(Qwen3):
     def block(self, h: Qwen3VlHyper, g: GraphBuilder, i: int, x: Value, table: Value) -> Value:
         x = super().block(h, g, i, x, table)
         return g.given(x, i + 1) if i < h.deep else x
-
-
-def _encoder_layers(fields: Fields, vision: Any) -> list[Any]:
-    """The encoder layers whose states are added."""
-    layers = vision.get(_DEEP_LAYERS) if isinstance(vision, Mapping) else None
-    if not isinstance(layers, list):
-        raise FormatError(f"{fields.named('vision_config')}; it must be a table with a list {_DEEP_LAYERS}")
-    return layers
 
 
 family = Qwen3Vl()

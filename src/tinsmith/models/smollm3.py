@@ -47,7 +47,7 @@ class SmolLM3(Family):
         q, k, v = decoder.heads(h, g, f"layers.{i}", y)
         if rotates(i):
             q, k = g.rope(q, table, h.heads), g.rope(k, table, h.kv_heads)
-        return decoder.attend_rotated(h, g, q, k, v)
+        return decoder.attend(h, g, q, k, v, None)
 
 
 def rotates(layer: int) -> bool:

@@ -34,10 +34,8 @@ class Encoder:
         factor = self.feedback(name.role) if self.feedback else None
         return Job(name.role, tensor, self.formats[name.role], weights, max(name.experts, 1), order, factor)
 
-    def __call__(
-        self, spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
-    ) -> Iterable[tuple[str, Iterable[Buffer]]]:
-        jobs = [self.job(spec, name, order) for name, order in names]
+    def __call__(self, spec: Spec, names: Sequence[TensorName]) -> Iterable[tuple[str, Iterable[Buffer]]]:
+        jobs = [self.job(spec, name, name.file_order) for name in names]
         return zip([job.format for job in jobs], stream(jobs, self.threads, self.advance), strict=True)
 
 

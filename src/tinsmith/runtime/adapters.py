@@ -180,8 +180,7 @@ class Adapters(Mapping[str, AdapterInfo]):
             return self._base
         self.opened(name)
         one = self._entries[name]
-        if one.skill is None:
-            one.skill = self._skill(name, one.template)
+        one.skill = one.skill or self._skill(name, one.template)
         return one.skill
 
     def alone(self, chosen: Chosen) -> Skill | None:

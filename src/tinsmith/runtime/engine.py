@@ -29,11 +29,6 @@ def is_onnx(path: Path) -> bool:
     return (path / "genai_config.json").exists() if path.is_dir() else path.suffix == ".onnx"
 
 
-def backend_for(path: Path) -> str:
-    """The name of the back end that opens a file or folder of this kind by default."""
-    return "onnxruntime" if is_onnx(path) else NATIVE
-
-
 class OutsideAdapter:
     """An adapter that a back end holds. handle: the runtime's own; matrices, rank, bytes: as AdapterInfo's."""
 

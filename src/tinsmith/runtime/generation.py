@@ -239,21 +239,20 @@ def stop_texts(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 class Answer:
-    """An answer that grows by tokens: its text, and whether it has reached a stop text."""
+    """The answer to a request as it grows by tokens: its text, and whether it has reached a stop text."""
 
-    def __init__(self, model: _core.Model, stop: Sequence[str]) -> None:
+    def __init__(self, model: _core.Model, request: TokenRequest) -> None:
         self._model = model
-        self._stop = [_Stop(text) for text in stop if text]
+        self.request = request
+        self._stop = [_Stop(text) for text in request.stop if text]
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._shown: list[str] = []
         self._pending = ""  # text after it that may be the beginning of a stop text
         self.tokens: list[int] = []
+        self.choices: list[TokenChoice] = []  # where the request records them
+        self.started = time.perf_counter()
         self.stopped = False
         self.healed = 0  # bytes at the answer's beginning that repeat the prompt's text; not shown
-
-    @property
-    def text(self) -> str:
-        return "".join(self._shown)
 
     def add(self, token: int) -> str:
         """The text that can be shown with this token: never half a character or a stop text's beginning."""
@@ -270,6 +269,23 @@ class Answer:
         self._shown.append(self._pending)
         self._pending = ""
         return rest
+
+    def completion(
+        self, finish: Finish, evaluations: int, log_probability: float, end: int | None = None
+    ) -> Completion:
+        """The answer as it is now. log_probability: of its tokens, if the request measures it."""
+        return Completion(
+            text="".join(self._shown),
+            token_ids=self.tokens,
+            prompt_tokens=len(self.request.tokens),
+            seconds=time.perf_counter() - self.started,
+            finish=finish,
+            evaluations=evaluations,
+            log_probability=log_probability if self.request.sampling.confidence else None,
+            least=self.request.least,
+            choices=tuple(self.choices),
+            end=end,
+        )
 
     def _take(self, text: str) -> str:
         """Adds text; returns what can be shown of it now."""
@@ -310,7 +326,7 @@ class Generation:
                 "leave out the draft, or these"
             )
         sampling.check(model.info()["vocab"])
-        self._started = time.perf_counter()
+        self._answer = Answer(model, request)
         self._model = model
         self.request = request
         self._prompt = request.tokens
@@ -320,10 +336,8 @@ class Generation:
         self._evaluations = 0
         self._log_probability = 0.0
         self._context = model.info()["context"] - prefix_of(request.applied)
-        self._choices: list[TokenChoice] = []
         self._lease = sessions.open(self._prompt, self._max_tokens + 1, request.applied)
         record(self.session, request.record, request.tops)
-        self._answer = Answer(model, request.stop)
         self.finish: Finish = "length"
 
     @property
@@ -331,17 +345,7 @@ class Generation:
         return self._lease.session
 
     def completion(self) -> Completion:
-        return Completion(
-            text=self._answer.text,
-            token_ids=self._answer.tokens,
-            prompt_tokens=len(self._prompt),
-            seconds=time.perf_counter() - self._started,
-            finish=self.finish,
-            evaluations=self._evaluations,
-            log_probability=self._log_probability if self.request.sampling.confidence else None,
-            least=self.request.least,
-            choices=tuple(self._choices),
-        )
+        return self._answer.completion(self.finish, self._evaluations, self._log_probability)
 
     def pieces(self) -> Generator[str, None, None]:
         """The answer's text, piece by piece."""
@@ -405,7 +409,7 @@ class Generation:
             token = self.session.token()
             if self.request.recorded:
                 constrained = self.request.constraint is not None or self._heal
-                self._choices.append(choice_of(self.session, token, constrained))
+                self._answer.choices.append(choice_of(self.session, token, constrained))
             yield token
 
     def _budget(self) -> int:

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
-from tinsmith.chat.turns import ROLES, Turns, TurnTable
+from tinsmith.chat.turns import ROLES
 from tinsmith.checks import token_ids, whole
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 # Recurrent states that a conversation keeps beside the newest: at the prompt's end, and at a shared prefix.
 CHECKPOINTS = 2
+# Control tokens before the text before a gap, before the text after it, and before the middle (fill in the
+# middle: Bavarian et al., arXiv 2207.14255).
+INFILL_MARKS = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen2.5 and later, CodeGemma, Granite 4
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite 3
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # DeepSeek Coder
+    ("<|prefix|>", "<|suffix|>", "<|middle|>"),  # Falcon-H1's coders
+)
 _CACHED_CONSTRAINTS = 64
 
 
@@ -134,9 +142,17 @@ class Loaded:
         """The prompt for the text between two texts, such as code at a cursor: for `generate`, `stream` and
         `generate_many`. Control tokens written in the texts stay text. A file's constraint does not suit such
         answers: give `constraint=None`. Raises UnsupportedError for a vocabulary without the tokens."""
-        from tinsmith.runtime.filling import infill_prompt
-
-        return infill_prompt(self.tokenize, before, behind)
+        for marks in INFILL_MARKS:
+            ids = [self.tokenize(mark, special=True) for mark in marks]
+            if all(len(one) == 1 for one in ids):
+                (first,), (second,), (third,) = ids
+                start = self.tokenize("", bos=True)
+                return [*start, first, *self.tokenize(before), second, *self.tokenize(behind), third]
+        known = ", ".join(marks[0] for marks in INFILL_MARKS)
+        raise UnsupportedError(
+            f"the model can't fill in a middle: its vocabulary has none of {known}; take a base that has one, "
+            "such as Qwen2.5-Coder"
+        )
 
     def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
         """The text of tokens, with invalid UTF-8 replaced. special: with the text of control tokens."""
@@ -233,16 +249,6 @@ class Loaded:
         return self.adapters.skill(adapter)
 
     @property
-    def templates(self) -> Turns:
-        """The chat template. Raises UnsupportedError, with the reason, for one that could not be compiled."""
-        return self.skill.templates
-
-    @property
-    def turns(self) -> TurnTable:
-        """The chat template used when thinking is left unset."""
-        return self.templates.default
-
-    @property
     def can_chat(self) -> bool:
         """Whether the file has a chat template."""
         return self.skill.can_chat
@@ -296,9 +302,7 @@ class Loaded:
         table, given = skill.templates.table(thinking), written(messages, skill.tool_format)
         conversation = texts_of(given)
         if conversation is None:
-            from tinsmith.runtime.vision import rendered
-
-            return rendered(self.vision, given, table, generate)
+            return self.vision.rendered(given, table, generate)
         table.check(conversation, generate)
         turns = [
             (ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,13 @@ from tinsmith import _core
 from tinsmith.checks import UINT64, whole
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.formats.tin import Tin
-from tinsmith.runtime.engine import NATIVE, backend_for, is_onnx, open_engine
+from tinsmith.runtime.engine import NATIVE, is_onnx, open_engine
 from tinsmith.runtime.model import Model
 from tinsmith.system.cores import usable_cores
 from tinsmith.system.files import map_file
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Callable
 
     from tinsmith.spec import Buffer
 
@@ -74,7 +72,7 @@ def load(
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf, an .onnx or a Hugging Face folder")
     if backend is None:
-        backend = backend_for(path)
+        backend = "onnxruntime" if is_onnx(path) else NATIVE
     if gpu_layers and backend != "llama.cpp":
         raise InputError(f"gpu_layers is for the back end llama.cpp; this is {backend}")
     if duty_cycle < 100 and backend != NATIVE:
@@ -84,9 +82,14 @@ def load(
     if key is None and (min_version is not None or now is not None):
         raise InputError("min_version and now check a signature; give its key too")
     if backend == NATIVE:
-        check = None if key is None else partial(_check_signature, key, min_version, now)
+        image = map_file(path) if _is_tin(path) else None
+        if image is not None and key is not None:
+            from tinsmith.formats import minisign
+
+            # Of the mapped bytes that the model then computes from.
+            minisign.require(path, Tin(image), key, required=minisign.freshness(min_version, now))
         options = {"duty_cycle": duty_cycle, "conversations": conversations, "most_bytes": most_bytes}
-        return _native(path, date, check, threads=threads, isa=isa, kv=kv, **options)
+        return _native(path, image, date, threads=threads, isa=isa, kv=kv, **options)
     if isa is not None or kv != "f16" or most_bytes:
         raise InputError(f"isa, kv and most_bytes are for the native runtime; leave them out for {backend}")
     return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {}, date)
@@ -111,19 +114,13 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
     )
 
 
-def _native(
-    path: Path, date: str | None, check: Callable[[Path, memoryview], None] | None, **options: Any
-) -> Model:
-    """options: of of_image."""
+def _native(path: Path, image: Buffer | None, date: str | None, **options: Any) -> Model:
+    """image: the bytes of a tin; None for other files. options: of of_image."""
     if is_onnx(path):
         raise InputError(f"{path}: the native runtime reads no ONNX; take the back end onnxruntime")
-    if _is_tin(path):
-        if date is not None:
-            raise InputError(_DATED.format(path))
-        image = map_file(path)
-        if check is not None:
-            check(path, image)
-    else:
+    if image is not None and date is not None:
+        raise InputError(_DATED.format(path))
+    if image is None:
         from tinsmith import models
         from tinsmith.chat import jinja_process
         from tinsmith.chat.chat_template import dated
@@ -168,18 +165,5 @@ def of_image(
     return Model(core, image, threads, kv_type=KV_TYPES[kv], **options)
 
 
-def _check_signature(
-    key: str | Path, min_version: int | None, now: datetime.date | None, path: Path, image: memoryview
-) -> None:
-    """Checks the mapped bytes that the model then computes from."""
-    from tinsmith.formats import minisign
-
-    minisign.require(path, Tin(image), key, required=minisign.freshness(min_version, now))
-
-
 def _is_tin(path: Path) -> bool:
-    if not path.is_file() or path.suffix == ".tin":
-        return path.is_file()
-    import zipfile  # a third of this package's import time
-
-    return zipfile.is_zipfile(path)
+    return path.is_file() and (path.suffix == ".tin" or bytes(map_file(path)[:4]) == b"PK\3\4")

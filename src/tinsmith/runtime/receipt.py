@@ -10,7 +10,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from tinsmith import _core
@@ -85,7 +85,8 @@ def question(model: Loaded, request: TokenRequest) -> Question:
     for adapter, scale in request.applied:
         lines.append(("adapter", f"{model.adapters.digest(adapter)} {_bits(scale)}"))
     lines.append(("template", skill.digest or _NONE))
-    lines.append(("constraint", _sha256(request.constraint.data) if request.constraint else _NONE))
+    constraint = request.constraint and hashlib.sha256(request.constraint.data).hexdigest()
+    lines.append(("constraint", constraint or _NONE))
     lines += _sampling(request.sampling)
     lines.append(("max_tokens", str(int(request.max_tokens))))
     lines += [("stop", text.encode("utf-8", "surrogatepass").hex()) for text in sorted({*request.stop} - {""})]
@@ -176,8 +177,3 @@ def _bits(value: float) -> str:
 def _tokens(tokens: Sequence[int]) -> str:
     ids = tokens.ids if isinstance(tokens, ImagePrompt) else tokens
     return hashlib.sha256(struct.pack(f"<{len(ids)}i", *ids)).hexdigest()
-
-
-@lru_cache(maxsize=64)
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

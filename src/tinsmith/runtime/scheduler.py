@@ -12,7 +12,7 @@ from tinsmith import _core
 from tinsmith.checks import real, whole
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
 from tinsmith.runtime.adapters import prefix_of, rank_of
-from tinsmith.runtime.choice import MOST_TOPS, TokenChoice, choice_of, record
+from tinsmith.runtime.choice import MOST_TOPS, choice_of, record
 from tinsmith.runtime.generation import FINISH, Answer, Completion, Finish, TokenRequest, check_max_tokens
 from tinsmith.runtime.image_prompt import begin, checked, rows_in
 from tinsmith.runtime.loaded import CHECKPOINTS, Loaded
@@ -30,13 +30,12 @@ class Job:
     def __init__(self, request: TokenRequest, tokens: list[int], answer: Answer) -> None:
         self.request = request
         self.tokens = tokens
-        self.choices: list[TokenChoice] = []  # where the request records them
+        self.choices = answer.choices
         self.cached_tokens = 0  # of the prompt, computed for an earlier request
         self.completion: Completion | None = None  # once done
         self.error: TinsmithError | None = None  # once failed
         self._answer = answer
         self._pieces: list[str] = []
-        self._started = time.perf_counter()
 
     @property
     def done(self) -> bool:
@@ -147,7 +146,7 @@ class Scheduler:
             )
         if rank > self.rank:
             raise InputError(f"adapters of rank {rank}; there is room for {self.rank}: give a higher rank")
-        job = Job(request, tokens, Answer(self._model.core, request.stop))
+        job = Job(request, tokens, Answer(self._model.core, request))
         self._queue.append(job)
         return job
 
@@ -207,7 +206,7 @@ class Scheduler:
             job = self._queue.popleft()
             slot = self._slots.free(job.tokens, job.request.applied, job.request.scope)
             slot.job = job
-            job._started = time.perf_counter()
+            job._answer.started = time.perf_counter()
         failed = []
         for slot in self._slots.all:
             waiting = slot.job
@@ -256,19 +255,8 @@ class Scheduler:
 
     def _end(self, slot: Slot[Job], job: Job, finish: Finish, end: int | None = None) -> None:
         job._pieces.append(job._answer.end())
-        request, answer, session = job.request, job._answer, slot.session
-        job.completion = Completion(
-            text=answer.text,
-            token_ids=answer.tokens,
-            prompt_tokens=len(job.tokens),
-            seconds=time.perf_counter() - job._started,
-            finish=finish,
-            evaluations=session.passes(),
-            log_probability=session.log_probability() if request.sampling.confidence else None,
-            least=request.least,
-            choices=tuple(job.choices),
-            end=end,
-        )
+        session = slot.session
+        job.completion = job._answer.completion(finish, session.passes(), session.log_probability(), end)
 
     def _free(self, slot: Slot[Job]) -> None:
         try:

@@ -52,13 +52,11 @@ class Skill:
 
         return hashlib.sha256(self._template_owner._entries[TURNS]).hexdigest() if self.can_chat else None
 
-    @property
+    @cached_property
     def templates(self) -> Turns:
         """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""
-        return self._template_owner._templates
-
-    @cached_property
-    def _templates(self) -> Turns:
+        if self._template_owner is not self:
+            return self._template_owner.templates
         if not self.can_chat:
             reason = self._facts.get(_REFUSED, "the file has no chat template")
             raise UnsupportedError(f"this model can't chat: {reason}; use raw prompts")

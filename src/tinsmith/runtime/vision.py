@@ -95,10 +95,6 @@ class VisionModel:
     def _rule(self) -> bytes:
         return pixels.rules(self.vision, self._encoder.patches)
 
-    def tokenize(self, text: str) -> list[int]:
-        """Reads control tokens written in the text as such."""
-        return self._core.tokenize(text.encode("utf-8", "surrogatepass"), _core.TEXT_SPECIAL)
-
     @cached_property
     def control(self) -> FindControl:
         tokens = map(self._core.token, range(self._core.info()["vocab"]))
@@ -156,13 +152,13 @@ class VisionModel:
             raise FormatError(f"{self.word['image']!r} is no token of this tokenizer's")
         return parts
 
-
-def rendered(model: VisionModel, messages: Sequence[Message], table: TurnTable, generate: bool) -> list[int]:
-    """Renders the conversation to tokens. Raises InputError as `marked`."""
-    contents, parts = marked(messages, table, model.control)
-    images = [model.tiles(image_of(part, where)) for where, part in parts]
-    text = filled(table.pieces(contents, generate), [text for text, _ in images], model.projector.dropped)
-    return ImagePrompt(model.placed(model.tokenize(text), [tile for _, tiles in images for tile in tiles]))
+    def rendered(self, messages: Sequence[Message], table: TurnTable, generate: bool) -> list[int]:
+        """Renders the conversation to tokens. Raises InputError as `marked`."""
+        contents, parts = marked(messages, table, self.control)
+        images = [self.tiles(image_of(part, where)) for where, part in parts]
+        text = filled(table.pieces(contents, generate), [text for text, _ in images], self.projector.dropped)
+        ids = self._core.tokenize(text.encode("utf-8", "surrogatepass"), _core.TEXT_SPECIAL)
+        return ImagePrompt(self.placed(ids, [tile for _, tiles in images for tile in tiles]))
 
 
 def marked(
