@@ -17,7 +17,7 @@ from tinsmith.compiler import build_tin
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
-from tinsmith.runtime.generation import Answer, Generation
+from tinsmith.runtime.generation import Answer, Generation, TokenRequest
 from tinsmith.runtime.messages import written
 from tinsmith.runtime.sessions import Sessions
 
@@ -182,12 +182,12 @@ def test_a_long_stop_text_takes_work_by_its_length(model: Model) -> None:
     stop = "a" * 2000 + "b"
     for text in ("a" * 3000 + "b" + "c", "ab" * 50, "a" * 1999 + "b" + "a" * 2500):
         Counted.looks = 0
-        answer = Answer(model.core, [Counted(stop)])
+        answer = Answer(model.core, TokenRequest(tokens=(), stop=[Counted(stop)]))
         tokens, pieces = iter(model.tokenize(text)), [""]
         while not answer.stopped and (token := next(tokens, None)) is not None:
             pieces.append(answer.add(token))
         pieces.append(answer.end())
-        assert "".join(pieces) == answer.text == text.partition(stop)[0]
+        assert "".join(pieces) == answer.completion("stop", 0, 0.0).text == text.partition(stop)[0]
         assert answer.stopped == (stop in text)
         assert 0 < Counted.looks <= 4 * (len(stop) + len(text))
 
@@ -198,17 +198,17 @@ def test_stop_texts_are_found_as_a_search_finds_them(model: Model, seed: int) ->
     source = random.Random(seed)
     text = "".join(source.choices("ab ", k=60))
     stops = ["".join(source.choices("ab ", k=source.randint(1, 6))) for _ in range(3)]
-    answer, shown = Answer(model.core, stops), ""
+    answer, shown = Answer(model.core, TokenRequest(tokens=(), stop=stops)), ""
     for token in model.tokenize(text):
         shown += answer.add(token)
-        assert shown == answer.text
+        assert shown == answer.completion("length", 0, 0.0).text
         if answer.stopped:
             break
     shown += answer.end()
     read = model.detokenize(answer.tokens)
     begins = [read.find(stop) for stop in stops if stop in read]
     assert answer.stopped == bool(begins)
-    assert shown == answer.text == read[: min(begins, default=len(read))]
+    assert shown == answer.completion("stop", 0, 0.0).text == read[: min(begins, default=len(read))]
     assert answer.stopped or read == text
 
 

@@ -48,13 +48,13 @@ class CachedAnswer:
             return "has a wrong length"
         if not all(0 <= token < model.info.vocab for token in tokens):
             return "has unknown tokens"
-        answer = Answer(model.core, request.stop)
+        answer, text = Answer(model.core, request), ""
         for token in tokens:
             if answer.stopped:
                 return "continues after a stop text"
-            answer.add(token)
-        answer.end()
-        if answer.text != completion.text or (answer.stopped and completion.finish != "stop"):
+            text += answer.add(token)
+        text += answer.end()
+        if text != completion.text or (answer.stopped and completion.finish != "stop"):
             return "has a text that is not its tokens'"
         ended = completion.finish == "stop" and not answer.stopped
         if request.constraint and not model.constraints.allows(request.constraint, tokens, ended=ended):
