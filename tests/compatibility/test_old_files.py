@@ -50,7 +50,7 @@ def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def unpacked(name: str, folder: Path) -> Path:
     with tarfile.open(HERE / "files" / f"{name}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     return folder
 
 
