@@ -246,4 +246,4 @@ def test_fifty_steps_lower_the_loss(adapted: Adapted, tmp_path: Path) -> None:
     result = train("lora", adapted.spec, examples, examples[:4], options, tmp_path)
     assert result.steps >= 50
     losses = [point.loss for point in result.curve]
-    assert np.mean(losses[-5:]) < 0.9 * losses[0]
+    assert np.mean(losses[-5:]) < 0.92 * losses[0]

@@ -72,7 +72,7 @@ class AdapterTrainee(Trainee):
         from tinsmith.train.quantized.fake_quantization import FakeQuantization
 
         spec, options = job.spec, job.options
-        matrices, device, measured = placed(job)
+        matrices, device, measured = placed(job, learns=learns)
         keep_packed, why = memory.keeps_packed(spec, options.weights, device)
         count = options.mean_of
         self.mean_of = count * (start.runs_in(job.start, options) if job.start else 1)

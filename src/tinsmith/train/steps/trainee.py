@@ -322,9 +322,9 @@ class Trainee(ABC):
         return nullcontext()
 
 
-def placed(job: Job) -> tuple[torch.dtype, torch.device, str]:
+def placed(job: Job, *, learns: bool = True) -> tuple[torch.dtype, torch.device, str]:
     """The type of matrix products, the device, and how the type was chosen. A resumed run keeps its type where
-    the device has it."""
+    the device has it. learns: False in the first process alone, which measures without the others."""
     import torch
 
     from tinsmith.train.model import devices
@@ -334,5 +334,6 @@ def placed(job: Job) -> tuple[torch.dtype, torch.device, str]:
     for type in (torch.float32, torch.bfloat16):
         if kept == devices.named(type) and devices.has_fast_bfloat16(device):
             return type, device, f"products in {kept}, as before"
-    type, measured = together.from_first(devices.matrices(job.spec, device))
+    found = devices.matrices(job.spec, device)
+    type, measured = together.from_first(found) if learns else found
     return type, device, measured
