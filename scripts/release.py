@@ -127,7 +127,7 @@ class Release:
         """A small .tin with the digest of its logits: the newest of those that versions are held to."""
         newest = max((ROOT / "tests" / "compatibility" / "files").iterdir())
         with tarfile.open(newest) as archive:
-            archive.extractall(self.work, filter="data")
+            archive.extractall(self.work)
         sys.path[:0] = [str(ROOT)]
         import json
 
