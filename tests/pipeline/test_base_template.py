@@ -11,8 +11,9 @@ import tinsmith
 from tests.models.tiny_models import tiny_spec
 from tests.models.tiny_recipes import SMALL, parity, write_home
 from tinsmith import cli, models
+from tinsmith.chat.chat_template import DIGEST
 from tinsmith.chat.own_templates import FORMATS
-from tinsmith.errors import InputError
+from tinsmith.errors import FormatError, InputError
 from tinsmith.pipeline import engine, recipe
 from tinsmith.system import progress
 
@@ -75,14 +76,24 @@ def test_a_changed_file_starts_the_run_anew(tmp_path: Path) -> None:
     assert "<assistant>" in (models.load(out / "base" / "model.gguf").chat_template or "")
 
 
+def test_a_model_keeps_the_template_of_its_training(tmp_path: Path) -> None:
+    path = written(tmp_path, "plain")
+    bare = models.load(tmp_path / "base.gguf")
+    models.save_gguf(replace(bare, general={**bare.general, DIGEST: "0" * 64}), tmp_path / "base.gguf")
+    with pytest.raises(FormatError, match="was trained under the chat template 000000000000 and has another"):
+        made(path, "data")
+
+
 @pytest.mark.parametrize(
     ("stated", "reason"),
     [
+        ("empty.jinja", "empty.jinja: is empty; write a Jinja template"),
         ("gemma", '"gemma" needs <start_of_turn>, which the base does not have; give "chatml" or "plain"'),
         ("none.jinja", "none.jinja: no such file; check the path"),
     ],
 )
 def test_another_template_is_refused(stated: str, reason: str, tmp_path: Path) -> None:
     path = written(tmp_path, stated)
+    (tmp_path / "empty.jinja").write_text("\n")
     with pytest.raises(InputError, match=rf"home.toml: \[base\] template: .*{reason}"):
         made(path, "data")

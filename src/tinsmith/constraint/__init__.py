@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
 from tinsmith.checks import real, whole
@@ -77,6 +78,13 @@ class Constraint:
         header = _Header(*HEADER.unpack_from(data))
         depth = None if header.depth == NO_END else header.depth
         return cls(known, data, header.states, depth, header.shortest)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of constraint.bin; computed once, for the receipts of all requests."""
+        import hashlib
+
+        return hashlib.sha256(self.data).hexdigest()
 
     @property
     def _header(self) -> _Header:

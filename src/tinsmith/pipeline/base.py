@@ -50,13 +50,12 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
     # mtp is refused here where it is not possible: before anything is trained.
     spec = models.load(path, mtp=recipe.build.mtp)
     check_context(recipe, spec)
-    if template := own_template(recipe, spec):
-        spec = dataclasses.replace(spec, chat_template=template)
+    stated = base_template(recipe, spec)
+    spec = dataclasses.replace(spec, chat_template=stated)
+    chat_template.check(spec, str(path))
+    if given.template:
         path = templated(recipe, spec, path, folder / NEW_BASE)
-    else:
-        chat_template.check(spec, str(path))
-    assert spec.chat_template
-    template = settled(recipe, spec.chat_template)
+    template = settled(recipe, stated)
     tools = read_tools(recipe) if recipe.data.show_tools else None
     sha256 = model_digest(path)
     trained_on = dataclasses.replace(spec, chat_template=template, source=spec.source or sha256)
@@ -72,22 +71,25 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
     )
 
 
-def own_template(recipe: Recipe, spec: Spec) -> str | None:
-    """The chat template that the recipe states for its base; None where the base's own is taken. Raises
-    InputError for a base without one."""
+def base_template(recipe: Recipe, spec: Spec) -> str:
+    """The base's chat template, or the one that the recipe states for it. Raises InputError without either."""
     assert recipe.base
     stated, where = recipe.base.template, f"{recipe.path}: [base] template"
     if stated is None:
         if spec.chat_template is None:
             known = ", ".join(own_templates.fitting(spec.tokenizer))
             raise InputError(f"{where}: the base has no chat template; give {known} or a Jinja file")
-        return None
+        return spec.chat_template
     try:
         if stated in own_templates.FORMATS:
             return own_templates.named(stated, spec.tokenizer)
-        return reading.read_text(recipe.resolve(stated), InputError)
+        path = recipe.resolve(stated)
+        text = reading.read_text(path, InputError)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    if not text.strip():
+        raise InputError(f"{where}: {path}: is empty; write a Jinja template")
+    return text
 
 
 def templated(recipe: Recipe, spec: Spec, path: Path, folder: Path) -> Path:

@@ -51,12 +51,13 @@ def planned(whole: Prepared, tasks: Mapping[str, tuple[Prepared, TrainOptions]])
     session's adapter_rank: before they are trained."""
     spec = models.load(whole.base.path)
     program, template = read_program(compiler.programs_of(spec)["program.bin"]), spec.chat_template
+    assert template  # the data stage refuses a base without one
     sizes, highest = {ENTRY: Router.bytes_of(list(tasks), spec.hyper.dim)}, 0
     for name, (data, train) in tasks.items():
         method = methods.by_name(data.recipe.train.method)
         sizes[entry(name)], rank = method.beside(spec, train, program)
         brought = dict(extra(data, {}).entries)
-        own, base = (settled(one.recipe, template) for one in (data, whole)) if template else ("", "")
+        own, base = (settled(one.recipe, template) for one in (data, whole))
         if own != base:
             brought |= compiler.template_entries(spec.tokenizer, own, name)[0]
         sizes |= {f"{folder(name)}{at}": len(part) for at, part in brought.items()}

@@ -10,7 +10,7 @@ from tinsmith.data.shapes import Named
 from tinsmith.data.splits import LEARNED
 from tinsmith.errors import DataError, OfflineError
 from tinsmith.pipeline import constraint, prepared
-from tinsmith.pipeline.base import own_template
+from tinsmith.pipeline.base import base_template
 from tinsmith.pipeline.examples import columns, split_paths
 from tinsmith.pipeline.recipe.tables import Constraint as Table
 from tinsmith.pipeline.recipe.values import Recipe
@@ -81,7 +81,5 @@ def _base(recipe: Recipe) -> Base | None:
         path = hub.pull(recipe.base_source)
     except OfflineError:
         return None
-    spec = models.load(path)
-    template = own_template(recipe, spec) or spec.chat_template
-    settled = prepared.settled(recipe, template) if template else None
+    settled = prepared.settled(recipe, base_template(recipe, models.load(path)))
     return Base.read(path, recipe.data.system, settled)

@@ -79,10 +79,9 @@ def context_of(recipe: Recipe, spec: Spec) -> int:
 def check_asked(data: Prepared, spec: Spec, encode: Encode) -> None:
     """Raises DataError for a test example whose prompt fills a session of the built files. spec: with the chat
     template of its prompt."""
-    if spec.chat_template is not None:  # else nothing can be asked
-        stated, context = data.recipe.data, context_of(data.recipe, spec) or spec.hyper.context
-        asking = Tokenization(spec, encode, stated.task, stated.system, context, "context")
-        asking.check_asked(data.examples("test"), context)
+    stated, context = data.recipe.data, context_of(data.recipe, spec) or spec.hyper.context
+    asking = Tokenization(spec, encode, stated.task, stated.system, context, "context")
+    asking.check_asked(data.examples("test"), context)
 
 
 def entries(data: Prepared) -> dict[str, bytes]:

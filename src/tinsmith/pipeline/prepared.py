@@ -48,7 +48,7 @@ class Base:
     bytes: int
     family: str
     license: str | None
-    template: str | None
+    template: str
     parameters: int | None = None
 
 
@@ -196,8 +196,7 @@ def read_texts(path: Path) -> list[str]:
 def load_base(recipe: Recipe, base: str | Path, *, mtp: bool = False) -> Spec:
     """The base with the chat template for training and shipping."""
     spec = models.load(base, mtp=mtp)
-    if spec.chat_template is None:
-        return spec
+    assert spec.chat_template  # the data stage refuses a base without one
     return dataclasses.replace(spec, chat_template=settled(recipe, spec.chat_template))
 
 

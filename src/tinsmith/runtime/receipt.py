@@ -85,8 +85,7 @@ def question(model: Loaded, request: TokenRequest) -> Question:
     for adapter, scale in request.applied:
         lines.append(("adapter", f"{model.adapters.digest(adapter)} {_bits(scale)}"))
     lines.append(("template", skill.digest or _NONE))
-    constraint = request.constraint and hashlib.sha256(request.constraint.data).hexdigest()
-    lines.append(("constraint", constraint or _NONE))
+    lines.append(("constraint", request.constraint.sha256 if request.constraint else _NONE))
     lines += _sampling(request.sampling)
     lines.append(("max_tokens", str(int(request.max_tokens))))
     lines += [("stop", text.encode("utf-8", "surrogatepass").hex()) for text in sorted({*request.stop} - {""})]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 from tinsmith.constraint.automata.dfa import CODE_POINTS
 
@@ -109,7 +109,7 @@ def _cases() -> dict[int, tuple[int, ...]]:
     return {code: tuple(group) for group in groups.values() for code in group if len(group) > 1}
 
 
-@cache
+@lru_cache(maxsize=256)
 def any_case(of: Ranges) -> Ranges:
     """Adds characters that differ only by case (simple folding)."""
     others = (group for code, group in _cases().items() if any(low <= code <= high for low, high in of))

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinsmith import models
 from tinsmith.formats.model_files import model_digest, model_files, remove_model
-from tinsmith.pipeline.prepared import Prepared, settled
+from tinsmith.pipeline.prepared import Prepared, load_base
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.spec import Spec
 from tinsmith.train.adapters import peft_folder
@@ -57,7 +57,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Merged]:
             spec = models.load(base, mtp=True)
             whole = dataclasses.replace(whole, hyper=spec.hyper, tensors=spec.tensors | whole.tensors)
         return Made(*_saved(whole, recipe.name, out))
-    spec = models.load(base, mtp=mtp)
+    spec = load_base(recipe, base, mtp=mtp)
     outputs, merged = merge(inputs.data, spec, inputs.trained, out, reporter)
     if inputs.qat is None:
         return Made(outputs, merged)
@@ -68,13 +68,12 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Merged]:
 def merge(
     data: Prepared, base: Spec, trained: Path, out: Path, reporter: Reporter
 ) -> tuple[list[Path], Merged]:
-    """The base with an adapter."""
+    """The base, with the chat template of training, and an adapter."""
     from tinsmith.train import merge
 
-    template = None if base.chat_template is None else settled(data.recipe, base.chat_template)
-    peft_folder.check_template(trained, template)
+    peft_folder.check_template(trained, base.chat_template)
     # An adapter that another program trained does not say under which template.
-    spec = merge.merge(dataclasses.replace(base, chat_template=template), trained)
+    spec = merge.merge(base, trained)
     for note in spec.notes[len(base.notes) :]:
         reporter.note(f"merge: {note}")
     return _saved(spec, data.recipe.name, out)

@@ -99,7 +99,7 @@ class GrpoTrainee(AdapterTrainee):
         self.questions = [tokenize.prompt(example) for example in self.judged]
         self.labels = by_name(job.options.task).labels(example.output for example in job.examples)
         if self.constraint:
-            self.digest += hashlib.sha256(self.constraint.data).hexdigest()
+            self.digest += self.constraint.sha256
         # An example's data for rewards, besides the prompt's tokens.
         given = [asdict(replace(one, where=None)) for one in (*self.asked.values(), *self.judged)]
         self.digest += hashlib.sha256(json.dumps(given, default=str).encode()).hexdigest() + job.reward_digest

@@ -59,9 +59,9 @@ def moments(path: Path, digest: str) -> set[str]:
     return {name.rpartition("|")[2] for name in names or () if "|" in name}
 
 
-def matrices(path: Path) -> str | None:
+def matrices(folder: Path) -> str | None:
     """The type of a run's matrix products in its checkpoint; None without one."""
-    return _read(path, lambda file, state: state.get("matrices"))
+    return _read(folder / NAME, lambda file, state: state.get("matrices"))
 
 
 def _read(path: Path, take: Callable[[Any, dict[str, Any]], Read]) -> Read | None:

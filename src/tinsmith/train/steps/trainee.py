@@ -329,11 +329,11 @@ def placed(job: Job, *, learns: bool = True) -> tuple[torch.dtype, torch.device,
 
     from tinsmith.train.model import devices
 
-    device = devices.choose(job.options.device)
-    kept = checkpoint.matrices(job.out_dir / checkpoint.NAME)
-    for type in (torch.float32, torch.bfloat16):
-        if kept == devices.named(type) and devices.has_fast_bfloat16(device):
-            return type, device, f"products in {kept}, as before"
-    found = devices.matrices(job.spec, device)
+    device, known = devices.choose(job.options.device), (torch.float32, torch.bfloat16)
+    kept = {devices.named(type): type for type in known}.get(checkpoint.matrices(job.out_dir) or "")
+    if kept and devices.has_fast_bfloat16(device):
+        found = kept, f"products in {devices.named(kept)}, as before"
+    else:
+        found = devices.matrices(job.spec, device)
     type, measured = together.from_first(found) if learns else found
     return type, device, measured
