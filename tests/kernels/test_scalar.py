@@ -503,7 +503,7 @@ def test_plain_delta_is_the_selective_state_update_of_transformers(lib, rng):
     def one_head(values):
         return torch.from_numpy(values)[None, :, None]
 
-    want, final = granite.mamba2_chunk_scan.__wrapped__(
+    want, final = granite.mamba2_chunk_scan(
         one_head(x), torch.from_numpy(steps)[None, :, None], torch.tensor([rate]), one_head(b), one_head(c), 16,
         D=torch.tensor([skip]), return_final_states=True,
     )  # fmt: skip

@@ -69,6 +69,9 @@ class States:
         """For single tokens after others, which training does not have."""
         return None
 
+    def get_recurrent_states_to_keep(self, layer_idx: int | None = None) -> int:
+        return 0  # of the tokens before the last
+
     def is_recording_past(self, layer: int) -> bool:
         return True  # a row of one token is computed like any other
 
