@@ -1,4 +1,4 @@
-/* Timing loops for benchmarks/kernels.py: matmuls, and what the processor can do at best. */
+/* Timing loops for benchmarks/matmul.py: matmuls, and what the processor can do at best. */
 #define _POSIX_C_SOURCE 199309L
 #include <string.h>
 #include <time.h>

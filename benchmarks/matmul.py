@@ -7,7 +7,7 @@ decoding; more rows use one copy. `machine` holds the read bandwidth of one core
 8-bit operations, measured in the same run. Every figure is the best of several rounds, which alternate over
 all cases so that a busy spell of the machine hits them alike.
 
-    python benchmarks/kernels.py --isa avx512vnni --format q4_0,q8_0 --rows 1,64
+    python benchmarks/matmul.py --isa avx512vnni --format q4_0,q8_0 --rows 1,64
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def build(folder: Path, compiler: str) -> Library:
     ]
     flags = ["-std=c11", "-O3", "-ffp-contract=off", "-shared", "-fPIC"]
     path = folder / "kernels.so"
-    command = [compiler, *flags, *map(str, sources), str(ROOT / "benchmarks/kernels.c"), "-o", str(path)]
+    command = [compiler, *flags, *map(str, sources), str(ROOT / "benchmarks/matmul.c"), "-o", str(path)]
     subprocess.run(command, check=True)
     library = Library(path)
     for name in ("bench_matmul", "bench_read", "bench_int8_peak"):
