@@ -7,6 +7,7 @@ TinsmithError             one line for the user; the command line prints it with
 │   ├── RecipeError       a recipe: file, table, key, what was given, what is allowed
 │   ├── TargetError       a target: file, table, key, what was given, what is allowed
 │   ├── DataError         an example: file, line, what was expected
+│   ├── FaultsError       several faults of a recipe and its data, a line each
 │   └── ConstraintError   a schema, tool, grammar or pattern: where in it, and what can't be enforced
 ├── UnsupportedError      a family, format or feature that tinsmith does not have; lists those it has
 ├── MissingExtraError     an optional dependency that is not installed: names the pip command
@@ -15,6 +16,8 @@ TinsmithError             one line for the user; the command line prints it with
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class TinsmithError(Exception):
@@ -51,6 +54,14 @@ MOST_MESSAGE = 1000  # characters
 def one_line(text: str) -> str:
     """With an escape for each character that is not printable, as \\n is."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+class FaultsError(InputError):
+    """Several faults of a recipe and its data at once. lines: one each, with its place."""
+
+    def __init__(self, subject: str, lines: Sequence[str]) -> None:
+        self.subject, self.lines = f"{subject}: {len(lines):,} faults", list(lines)
+        super().__init__(f"{self.subject}: {'; '.join(lines)}")
 
 
 class ConstraintError(InputError):

@@ -85,7 +85,7 @@ def missing(tiny: Path) -> list[str]:
 
 
 def malformed_line(tiny: Path) -> list[str]:
-    good = json.dumps({"input": "a", "output": "b"})
+    good = json.dumps({"input": "a", "output": {"name": "b", "arguments": {}}})
     tiny.with_name("train.jsonl").write_text(f"{good}\n{good}\n{{'input'\n")
     tiny.with_name("home.toml").write_text(RECIPE)
     return ["make", "--until", "train", str(tiny.with_name("home.toml"))]

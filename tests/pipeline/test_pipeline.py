@@ -23,7 +23,7 @@ from tests.models.tiny_models import tiny_spec
 from tests.models.transformers_models import CHATML
 from tinsmith import cli, models
 from tinsmith.chat import chat_template
-from tinsmith.errors import DataError, FormatError, InputError
+from tinsmith.errors import DataError, FaultsError, FormatError, InputError
 from tinsmith.formats.tin import Tin
 from tinsmith.models import family
 from tinsmith.pipeline import engine, prepared, recipe
@@ -180,7 +180,7 @@ def test_a_constraint_is_sealed_with_what_it_comes_from(made: Path, folder: Path
     assert {"kind", "states", "depth"} <= set(stated)
 
 
-def test_an_output_that_the_constraint_forbids(folder: Path, tmp_path: Path) -> None:
+def test_an_output_that_the_constraint_forbids(made: Path, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "home", ignore=shutil.ignore_patterns("run"))
     rows = (tmp_path / "home" / "data" / "train.jsonl").read_text().replace('\\"n\\": 7', '\\"n\\": \\"7\\"')
     (tmp_path / "home" / "data" / "train.jsonl").write_text(rows)
@@ -475,5 +475,5 @@ def test_an_output_that_the_task_does_not_have(folder: Path, tmp_path: Path) -> 
     (tmp_path / "sample.py").write_text(SAMPLE.replace('"arguments"', '"args"'))
     path = tmp_path / "home.toml"
     path.write_text(RECIPE.replace("base.gguf", str(folder / "base.gguf")))
-    with pytest.raises(DataError, match=r"train\.jsonl:1: not a valid output of the task call"):
+    with pytest.raises(FaultsError, match=r"train\.jsonl:1: the output is not an object of \"name\""):
         engine.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")

@@ -161,7 +161,7 @@ def test_rewards_that_teach_nothing_are_said(folder: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("keys", "fault"),
     [
-        ("max_length = 8", r"train.jsonl:1: the example has \d+ tokens, more than max_length = 8"),
+        ("max_length = 8", r"train.jsonl:1: \d+ tokens, of at most 8"),
         ("[build]\ncontext = 8", r"the example asks with \d+ tokens, and a session holds 8 "),
         ('method = "distill"\nteacher = "none.gguf"', r"\[train\] teacher: .*none.gguf: no such file"),
         (f'device = "{MISSING}"', f'device = "{MISSING}"'),

@@ -48,7 +48,10 @@ def test_images_are_compared_by_what_they_show(tmp_path: Path) -> None:
     tested = {"0.png": "Which colours are there?"}
     tested |= dict.fromkeys(("scaled.jpg", "turned.png", "3.png", "4.png"), asked)
     rows, faults = read([write(tmp_path, "train", learned), write(tmp_path, "test", tested)], CLASSIFY)
-    found = check.run(Data(rows, faults, CLASSIFY), ("unreadable", "image", "leak", "image_leak")).findings
+    found = check.run(
+        Data(rows, faults, CLASSIFY),
+        [check.by_name(name) for name in ("unreadable", "image", "leak", "image_leak")],
+    ).findings
     train, test = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
     assert [(one.where, one.message.partition("; ")[0]) for one in found["unreadable"]] == [
         (f"{train}:6", f'"image": {tmp_path}/text.png: Pillow can\'t read this image')
@@ -67,5 +70,7 @@ def test_one_question_of_many_images_is_no_near_duplicate(tmp_path: Path) -> Non
     data = Data(
         *read([write(tmp_path, "train", dict.fromkeys(names, "what colour is it"))], CLASSIFY), CLASSIFY
     )
-    found = check.run(data, ("duplicate", "near_duplicate", "contradiction")).findings
+    found = check.run(
+        data, [check.by_name(name) for name in ("duplicate", "near_duplicate", "contradiction")]
+    ).findings
     assert not found

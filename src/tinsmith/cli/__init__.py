@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tinsmith.cli._group import FAILED, SECTIONS, call, root, verbs
 from tinsmith.cli._terminal import shown
-from tinsmith.errors import TinsmithError
+from tinsmith.errors import FaultsError, TinsmithError
 
 __all__ = ["COMPLETE", "FAILED", "INTERRUPTED", "SECTIONS", "main", "root", "verbs"]
 
@@ -40,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = call(arguments)
         sys.stdout.flush()
         return code
+    except FaultsError as error:
+        _fail(f"{error.subject}:")
+        print(*(shown(f"  {line}", sys.stderr) for line in error.lines), sep="\n", file=sys.stderr)
+        return FAILED
     except TinsmithError as error:
         return _fail(str(error))
     except KeyboardInterrupt:

@@ -47,15 +47,11 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
         )
     if given.mmproj:
         path = paired(recipe, path, recipe.resolve(given.mmproj), folder / NEW_BASE)
-    # mtp is refused here where it is not possible: before anything is trained.
-    spec = models.load(path, mtp=recipe.build.mtp)
-    check_context(recipe, spec)
-    stated = base_template(recipe, spec)
-    spec = dataclasses.replace(spec, chat_template=stated)
-    chat_template.check(spec, str(path))
+    spec = stated(recipe, path)
     if given.template:
         path = templated(recipe, spec, path, folder / NEW_BASE)
-    template = settled(recipe, stated)
+    assert spec.chat_template  # stated() refuses a base without one
+    template = settled(recipe, spec.chat_template)
     tools = read_tools(recipe) if recipe.data.show_tools else None
     sha256 = model_digest(path)
     trained_on = dataclasses.replace(spec, chat_template=template, source=spec.source or sha256)
@@ -69,6 +65,16 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
         license=spec.general.get("license"),
         template=chat_template.digest(template),
     )
+
+
+def stated(recipe: Recipe, path: Path) -> Spec:
+    """The base as the recipe states it, with its chat template. Raises InputError for a context, a template or
+    MTP layers that it can't have."""
+    spec = models.load(path, mtp=recipe.build.mtp)
+    check_context(recipe, spec)
+    spec = dataclasses.replace(spec, chat_template=base_template(recipe, spec))
+    chat_template.check(spec, str(path))
+    return spec
 
 
 def base_template(recipe: Recipe, spec: Spec) -> str:

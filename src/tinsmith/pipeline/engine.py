@@ -38,7 +38,7 @@ from tinsmith.chat.own_templates import FORMATS
 from tinsmith.data.splits import SPLITS
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate.naming import TOGETHER, TUNED, shipped
-from tinsmith.pipeline import beside, contents, formats, measuring, pages, update
+from tinsmith.pipeline import beside, checking, contents, formats, measuring, pages, update
 from tinsmith.pipeline.base import MODEL, PAIRED, TEMPLATE
 from tinsmith.pipeline.measuring import FREE, Measured
 from tinsmith.pipeline.prepared import Data, Learned, Model, Prepared, split_name
@@ -445,6 +445,11 @@ def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: 
 def _make_data(run: Run) -> None:
     """Prepares the data of all tasks. Raises DataError where a router can't be fitted on it, and InputError
     where the file of all tasks would not fit the target."""
+    if not all(one.is_current(DATA) for one in task_runs(run).values()):
+        given = list(run.recipe.tasks.values())
+        if any(one.data.command for one in given):  # one command may make the files of all
+            given = [one for one in given if not checking.lacks_files(one)]
+        checking.refuse(given)
     for name, one in run.recipe.tasks.items():
         make(one, task_folder(run.folder, name), run.display, DATA.name)
     run.update(STAGES_OF_TASKS, [DATA_TASKS.name])

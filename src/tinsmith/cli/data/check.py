@@ -12,6 +12,8 @@ from tinsmith.cli._types import File, Labels, Whole, Word, base_names, tasks
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
+    from tinsmith.pipeline.recipe import Recipe
+    from tinsmith.prepare.check import Report
     from tinsmith.prepare.check.rows import Data
 
 HELP = "find faults in examples, with file, line, severity and advice"
@@ -58,7 +60,10 @@ def run(args: Args) -> int:
 
     for kind in args.allow:
         check.by_name(kind)
-    report = check.run(_data(args))
+    loaded = _recipe(args)
+    if loaded is not None and loaded.tasks:
+        return _tasks(args, loaded)
+    report = check.run(_data(args, loaded))
     if args.fix:
         mending.outputs(report.data, args.fix)  # refused before anything is written
     found = reporting.as_json(report)
@@ -74,25 +79,61 @@ def run(args: Args) -> int:
         print("\n" + "\n".join(reporting.fixed(*mending.write(report, args.fix, args.allow))))
     elif args.fix:
         mending.write(report, args.fix, args.allow)
+    return _code(args, report)
+
+
+def _tasks(args: Args, loaded: Recipe) -> int:
+    """Checks each task of a recipe with several."""
+    from tinsmith.pipeline import checking
+    from tinsmith.prepare import check
+    from tinsmith.prepare.check import reporting
+
+    for name in ("json", "html", "fix"):
+        if getattr(args, name) is not None:
+            raise InputError(
+                f"--{name}: is of one task, and {loaded.path} has several; check a task's files alone"
+            )
+    codes = []
+    for name, one in loaded.tasks.items():
+        report = check.run(checking.of_recipe(one))
+        print("\n".join([f"task {name}:", *reporting.lines(report, shown), ""]))
+        codes.append(_code(args, report))
+    return max(codes)
+
+
+def _code(args: Args, report: Report) -> int:
     bad = ("error", "warning") if args.strict else ("error",)
     findings = [one for found in report.findings.values() for one in found]
     return int(any(one.severity in bad and one.kind not in args.allow for one in findings))
 
 
-def _data(args: Args) -> Data:
-    from tinsmith.pipeline import checking, recipe
-    from tinsmith.pipeline.recipe import tables as recipe_tables
+def _recipe(args: Args) -> Recipe | None:
+    """The recipe that is checked, or whose data the files are."""
+    from tinsmith.pipeline import recipe
 
-    recipes = [file for file in args.files if file.endswith(".toml")]
-    files = [("train", Path(file)) for file in args.files]
-    more = [(split, Path(file)) for split in ("validation", "test") for file in getattr(args, split)]
-    if recipes and (len(args.files) > 1 or more or args.recipe):
-        raise InputError(f"{recipes[0]}: a recipe names its own data; give it alone, or files with --recipe")
-    if not recipes and not args.recipe:
-        table = recipe_tables.Constraint(schema=args.schema, tools=args.tools)
-        return checking.of_files([*files, *more], args.task, table, args.labels, args.base, args.length)
+    path = next((file for file in args.files if file.endswith(".toml")), args.recipe)
+    if path is None:
+        return None
+    if path != args.recipe and (len(args.files) > 1 or args.validation or args.test or args.recipe):
+        raise InputError(f"{path}: a recipe names its own data; give it alone, or files with --recipe")
     for name in ("task", "schema", "tools", "labels", "base"):
         if getattr(args, name) is not None:
             raise InputError(f"--{name}: is stated by the recipe; leave it out")
-    loaded = recipe.load(recipes[0] if recipes else args.recipe)
-    return checking.of_recipe(loaded, () if recipes else [*files, *more])
+    loaded = recipe.load(path)
+    if loaded.tasks and args.recipe:
+        raise InputError(
+            f"--recipe {path}: has several tasks, each with its own data; give one of a single task"
+        )
+    return loaded
+
+
+def _data(args: Args, loaded: Recipe | None) -> Data:
+    from tinsmith.pipeline import checking
+    from tinsmith.pipeline.recipe import tables as recipe_tables
+
+    given = {"train": args.files, "validation": args.validation, "test": args.test}
+    files = [(split, Path(file)) for split, paths in given.items() for file in paths]
+    if loaded is None:
+        table = recipe_tables.Constraint(schema=args.schema, tools=args.tools)
+        return checking.of_files(files, args.task, table, args.labels, args.base, args.length)
+    return checking.of_recipe(loaded, files if args.recipe else ())

@@ -42,11 +42,11 @@ def mend(report: Report, kept: Collection[str] = ()) -> tuple[list[Row], list[Ch
     ]
     data, found = replace(report.data, faults=[]), report.findings
     for repeats in (False, True):
-        names = [check.name for check in checks() if check.repeats == repeats and check.name not in kept]
+        chosen = [check for check in checks() if check.repeats == repeats and check.name not in kept]
         for _ in range(_ROUNDS):
             if found is not report.findings:
-                found = run(data, names).findings
-            rows, done = _once(data, [one for name in names for one in found.get(name, ())])
+                found = run(data, chosen).findings
+            rows, done = _once(data, [one for check in chosen for one in found.get(check.name, ())])
             found = {}
             if not done:
                 break

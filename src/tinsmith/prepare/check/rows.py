@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tinsmith import _core, models, tasks
 from tinsmith.compiler import build_words
 from tinsmith.data.readers import Example
 from tinsmith.data.shapes import Named, open_examples
-from tinsmith.errors import DataError
+from tinsmith.errors import DataError, InputError
 from tinsmith.prepare.check._texts import fold
 from tinsmith.prepare.check.rules import Rules
 from tinsmith.runtime.model import Model
@@ -68,7 +68,8 @@ class Base:
         return cls(Model(_core.Model(image), image, 1), tuple(sorted(special)), system)
 
     def tokens(self, example: Example, task: Task) -> int:
-        """The number of tokens of prompt and answer, with the end token."""
+        """The number of tokens of prompt and answer, with the end token and without those of images."""
+        example = replace(example, images=())
         if self.model.can_chat:
             prompt = len(self.model.render(task.messages(example, self.system)))
         else:
@@ -78,7 +79,8 @@ class Base:
 
 @dataclass(eq=False)  # hashable, for caches of results that several checks share
 class Data:
-    """rules: the constraint of answers. base: the model to train. length: most tokens of a row."""
+    """rules: the constraint of answers. base: the model to train. length: most tokens of a row. refused:
+    faults of the recipe and of files that can't be read, in messages that begin with the place."""
 
     rows: list[Row]
     faults: list[Fault]
@@ -86,6 +88,7 @@ class Data:
     rules: Rules | None = None
     base: Base | None = None
     length: int = 512
+    refused: Sequence[InputError] = ()
 
     @property
     def places(self) -> Sequence[Row | Fault]:

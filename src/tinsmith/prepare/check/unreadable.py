@@ -1,4 +1,4 @@
-"""Rows that are no examples, lack an input or an output, or have more tokens than training takes."""
+"""Files that can't be read, and rows that are no examples or have more tokens than training takes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from typing import ClassVar
 from tinsmith.prepare.check import DROP, Check, Finding
 from tinsmith.prepare.check._texts import quoted_input
 from tinsmith.prepare.check.rows import Data
+
+
+class Refused(Check):
+    name, severity = "refused", "error"
+    title = "files and recipe keys that can't be used"
+    advice = "correct each as its message says"
+
+    def find(self, data: Data) -> Iterator[Finding]:
+        for error in data.refused:
+            where, _, fault = str(error).partition(": ")
+            yield Finding(self.name, self.severity, where, fault)
 
 
 class Unreadable(Check):
@@ -46,4 +57,4 @@ class TooLong(Check):
                 yield self.at(data, i, message, DROP)
 
 
-CHECKS = (Empty(), Unreadable(), TooLong())
+CHECKS = (Refused(), Empty(), Unreadable(), TooLong())

@@ -14,9 +14,9 @@ from tinsmith.data.readers import Example
 from tinsmith.data.splits import SPLITS, shared_inputs
 from tinsmith.errors import DataError, InputError
 from tinsmith.formats.model_files import model_files
-from tinsmith.pipeline import constraint, prepared, routing, update
+from tinsmith.pipeline import checking, constraint, prepared, routing, update
 from tinsmith.pipeline.base import find_base, new_base
-from tinsmith.pipeline.examples import DIVISION, beside, columns_of, named_paths, read_examples, write_examples
+from tinsmith.pipeline.examples import DIVISION, beside, columns_of, read_examples, write_examples
 from tinsmith.pipeline.measuring import test_items
 from tinsmith.pipeline.prepared import (
     ANSWER,
@@ -44,8 +44,9 @@ Wanted = Mapping[Path, Sequence[Example]]  # by file, outputs that it teaches be
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
     """Gets the base, makes missing data, and writes the run's own copies of the examples."""
     recipe = inputs.recipe
-    found = find_base(recipe, folder, reporter) if recipe.base else None
     fill_in(recipe, reporter)
+    checking.refuse([recipe])
+    found = find_base(recipe, folder, reporter) if recipe.base else None
     read = division.read(recipe, folder, reporter)
     given, wanted = {"train": [], **read.examples}, wanted_outputs(recipe)
     if recipe.data.limit:
@@ -84,9 +85,8 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
 
 def fill_in(recipe: Recipe, reporter: Reporter) -> None:
     """Runs the recipe's command where a file that the recipe names is missing."""
-    named = [*named_paths(recipe).values(), *beside(recipe).values(), constraint.source_file(recipe)]
-    named.append(augmentation.without_file(recipe))
-    if recipe.data.command and any(path is not None and not path.exists() for path in named):
+    if recipe.data.command and checking.lacks_files(recipe):
+        checking.base_here(recipe)  # raises before a command that may take minutes
         run_command(recipe, recipe.data.command, reporter)
 
 
