@@ -19,6 +19,7 @@ from tinsmith.train.options import TrainOptions
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.quant.model import Feedback
+    from tinsmith.runtime.model import Model
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Job:
     feedback_of: digest of the text behind it; start: folder of the adapter to continue; base_sha256: of the
     base's files, empty if unknown; known: examples that the adapter has learned, for replay; constraint: of
     answers; reward_digest: of the files with the functions in options.reward; context: tokens of a session with
-    the built model, 0 for the base's; method: its name."""
+    the built model, 0 for the base's; runtime: the base in it, which training is compared with; method: its
+    name."""
 
     spec: Spec
     examples: Sequence[Example]
@@ -54,6 +56,7 @@ class Job:
     constraint: Constraint | None = None
     reward_digest: str = ""
     context: int = 0
+    runtime: Model | None = None
     method: str = ""
 
     @property

@@ -38,7 +38,8 @@ class PrefixTrainee(Trainee):
         from tinsmith.train.model import prefix
 
         matrices, device, measured = placed(job)
-        built = prefix.build(job.spec, matrices, device, first_tokens(job))
+        self.first = first_tokens(job)
+        built = prefix.build(job.spec, matrices, device, self.first)
         self.built, self.template, self.base_sha256 = built, job.spec.chat_template, job.base_sha256
         self.config = described(job, built)
         super().__init__(job, built, job.out_dir / FOLDER, default_prefix_rate)
@@ -57,7 +58,7 @@ class PrefixTrainee(Trainee):
         return tensors.load(folder / WEIGHTS)
 
 
-def first_tokens(job: Job) -> list[int]:
+def first_tokens(job: Job) -> tuple[int, ...]:
     """The first tokens of the training conversations, the prefix's initial text, one after the other and
     cyclically if too few."""
     length = job.options.prefix_length
@@ -67,7 +68,7 @@ def first_tokens(job: Job) -> list[int]:
             tokens += [*sequence.prompt, *sequence.answer]
             if len(tokens) >= length:
                 break
-    return tokens[:length]
+    return tuple(tokens[:length])
 
 
 def described(job: Job, built: Any) -> dict[str, Any]:

@@ -60,7 +60,8 @@ class Trainee(ABC):
     resumed; result: the folder that `keep` writes the best to; marker: the file that identifies this folder;
     splits: whether a batch's loss is the mean of its parts' with their weights; importance: mean squares of the
     layers' inputs in the latest validation, by role; text_loss: of held-out plain text in it; part_tokens: the
-    most tokens in a pass, None for whole batches; replay: of earlier examples; chosen: the examples replayed in
+    most tokens in a pass, None for whole batches; replay: of earlier examples; first: tokens that
+    stand before every sequence; chosen: the examples replayed in
     the epochs that have begun, which a checkpoint keeps."""
 
     marker: ClassVar[str]
@@ -71,6 +72,7 @@ class Trainee(ABC):
     text_loss: float | None = None
     part_tokens: int | None = None
     replay: Replay | None = None
+    first: tuple[int, ...] = ()
 
     def __init__(self, job: Job, network: Network, result: Path, rule: Rule) -> None:
         """rule: the default learning rate."""

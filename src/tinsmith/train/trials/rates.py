@@ -28,7 +28,7 @@ from tinsmith.train.events import Event, Preparing, Trial, Trying, Validated
 from tinsmith.train.job import Job
 from tinsmith.train.methods import Method
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.steps import together
+from tinsmith.train.steps import agreement, together
 from tinsmith.train.steps.loop import Loop
 from tinsmith.train.steps.trainee import Trainee
 
@@ -80,6 +80,9 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
     middle = replace(job, options=replace(job.options, learning_rate=None))
     torch.manual_seed(job.options.seed)
     trainee = method.trainee(middle)
+    if job.runtime:
+        agreement.check(trainee, job.spec, job.runtime)
+        job = replace(job, runtime=None)
     plan = rungs(sum(map(len, trainee.epochs)), budget)
     rates = candidates(trainee.rate, plan[0].candidates)
     # Another version of tinsmith may train differently.

@@ -17,7 +17,7 @@ from tinsmith.system.files import atomic_folder
 from tinsmith.train.events import Event, Seeded, Started, TrainResult
 from tinsmith.train.job import Job
 from tinsmith.train.methods import Method
-from tinsmith.train.steps import together
+from tinsmith.train.steps import agreement, together
 from tinsmith.train.steps.loop import Loop
 from tinsmith.train.steps.trainee import Trainee
 from tinsmith.train.trials import finished
@@ -34,6 +34,8 @@ def _begun(method: Method, job: Job) -> Trainee:
     """All runs of a job start with the same weights; their random numbers differ from then on."""
     torch.manual_seed(job.options.seed)
     trainee = method.trainee(job)
+    if job.runtime and not job.options.offset:
+        agreement.check(trainee, job.spec, job.runtime)
     torch.manual_seed(job.options.run_seed)
     return trainee
 

@@ -45,10 +45,10 @@ def job_of(data: Prepared, spec: Spec, folder: Path, preparation: Preparation | 
     from tinsmith.train.job import Job
 
     recipe, base = data.recipe, data.base
-    tokenizer = tinsmith.load(base.path)
+    runtime = tinsmith.load(base.path)
 
     def encode(text: str) -> list[int]:
-        return tokenizer.tokenize(text, special=True)
+        return runtime.tokenize(text, special=True)
 
     preset = preparation.preset if preparation else None
     job = Job(
@@ -69,6 +69,7 @@ def job_of(data: Prepared, spec: Spec, folder: Path, preparation: Preparation | 
         base_sha256=(spec.source or base.sha256) if recipe.base else "",
         constraint=compiled(data),
         context=contents.context_of(recipe, spec),
+        runtime=runtime,
         reward_digest="".join(files.sha256_file(path) for path in reward_files(recipe)),
     )
     contents.check_asked(data, spec, encode)
