@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from tinsmith.train.model import devices, network
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.quantized.importance import recorded
 from tinsmith.train.run import train
-from tinsmith.train.steps.loop import Loop
+from tinsmith.train.steps.trainee import Trainee
 
 META = torch.device("meta")  # has shapes and no values: what any other device has to be told, it has too
 
@@ -159,27 +160,21 @@ def test_a_types_speed_is_its_least_time(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("method", ["lora", "full", "prefix"])
-def test_a_resumed_run_keeps_its_type(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_runs_of_a_job_have_one_type(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each measures what a process of its own might, begun after a kill."""
     examples = [Example("a", "1"), Example("b", "2")]
     job = Job(make_spec(), examples, examples, TrainOptions(prefix_length=2), tmp_path, encode)
     speeds = {torch.float32: 1.0, torch.bfloat16: 9.0}
     monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: True)
     monkeypatch.setattr(devices, "_speeds", lambda sizes, threads: speeds)
 
-    def begun() -> Loop:
-        return Loop(by_name(method).trainee(job), job.options, tmp_path, lambda event: None)
+    def begun(**changed: Any) -> Trainee:
+        return by_name(method).trainee(replace(job, **changed))
 
-    loop = begun()
-    assert (loop.trainee.network.matrices, "products in bfloat16 (measured" in loop.note) == (
-        torch.bfloat16,
-        True,
-    )
-    loop._save()
+    measured = "products in bfloat16 (measured, float32 1 GFLOP/s, bfloat16 9)"
+    assert measured in begun().note
     speeds[torch.float32] = 99.0
-    loop = begun()
-    assert (loop.trainee.network.matrices, "products in bfloat16, as before" in loop.note) == (
-        torch.bfloat16,
-        True,
-    )
+    others = begun(), begun(out_dir=tmp_path / "qat", kept_dir=tmp_path)
+    assert [(one.network.matrices, measured in one.note) for one in others] == [(torch.bfloat16, True)] * 2
     monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
-    assert begun().trainee.network.matrices == torch.float32
+    assert begun().network.matrices == torch.float32

@@ -59,11 +59,6 @@ def moments(path: Path, digest: str) -> set[str]:
     return {name.rpartition("|")[2] for name in names or () if "|" in name}
 
 
-def matrices(folder: Path) -> str | None:
-    """The type of a run's matrix products in its checkpoint; None without one."""
-    return _read(folder / NAME, lambda file, state: state.get("matrices"))
-
-
 def _read(path: Path, take: Callable[[Any, dict[str, Any]], Read]) -> Read | None:
     """The result of `take` on an open checkpoint, whose tensors are read on demand, and its state."""
     from safetensors import SafetensorError, safe_open

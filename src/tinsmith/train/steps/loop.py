@@ -256,7 +256,6 @@ class Loop:
             {
                 "digest": self.trainee.digest,
                 "chosen": self.trainee.chosen,
-                "matrices": devices.named(self.trainee.network.matrices),
                 **asdict(self.progress),
             },
         )

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.data.augment import origin
 from tinsmith.errors import UnsupportedError
+from tinsmith.system import files
 from tinsmith.tasks import by_name
 from tinsmith.train.batches.replay import Replay
 from tinsmith.train.batches.sequences import TokenSequence, batches, cut, dealt, shared_prefix, some
 from tinsmith.train.events import Replayed, Rolled
 from tinsmith.train.quantized.importance import recorded
 from tinsmith.train.rules import SHORT_RUN, Rule
-from tinsmith.train.steps import checkpoint, together
+from tinsmith.train.steps import together
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 Made = Sequence[tuple["Example", TokenSequence]]
 BETAS = 0.9, 0.99  # of AdamW
+PRODUCTS = "products.txt"  # in a job's folder: the type of its matrix products
 SHARE = 256  # tokens enough for a thread: with fewer, products are slow
 
 
@@ -325,17 +327,21 @@ class Trainee(ABC):
 
 
 def placed(job: Job, *, learns: bool = True) -> tuple[torch.dtype, torch.device, str]:
-    """The type of matrix products, the device, and how the type was chosen. A resumed run keeps its type where
-    the device has it. learns: False in the first process alone, which measures without the others."""
+    """The type of matrix products, the device, and how the type was chosen: once for all runs of a job, also
+    after a kill, where the device has the type. learns: False in the first process alone, which measures
+    without the others."""
     import torch
 
     from tinsmith.train.model import devices
 
-    device, known = devices.choose(job.options.device), (torch.float32, torch.bfloat16)
-    kept = {devices.named(type): type for type in known}.get(checkpoint.matrices(job.out_dir) or "")
-    if kept and devices.has_fast_bfloat16(device):
-        found = kept, f"products in {devices.named(kept)}, as before"
+    device, record = devices.choose(job.options.device), job.kept / PRODUCTS
+    types = {devices.named(type): type for type in (torch.float32, torch.bfloat16)}
+    kept, _, words = record.read_text("utf-8").partition("\n") if record.exists() else ("", "", "")
+    if kept in types and devices.has_fast_bfloat16(device):
+        found = types[kept], words
     else:
         found = devices.matrices(job.spec, device)
+        if together.number() == 0:
+            files.write_text(record, f"{devices.named(found[0])}\n{found[1]}")
     type, measured = together.from_first(found) if learns else found
     return type, device, measured

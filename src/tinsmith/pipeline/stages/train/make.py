@@ -12,12 +12,14 @@ from tinsmith.pipeline.stages.train import progress
 from tinsmith.pipeline.stages.train.job import job_of
 from tinsmith.pipeline.stages.train.outputs import Qat, Trained
 from tinsmith.pipeline.stages.train.plan import Inputs, decisive, plan, untested
+from tinsmith.system import files
 from tinsmith.system.from_json import digest_of
 from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import Event, Updated
 from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.steps import logs
+from tinsmith.train.steps.trainee import PRODUCTS
 from tinsmith.train.trials import finished
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Trained]:
             "train: warning: nothing was learned, since in no step a prompt had answers that were worth more "
             "than others; teach the base with examples first and go on from there, or reward parts of an answer"
         )
+    files.remove(folder / PRODUCTS)  # another training is measured anew
     facts = Trained(**result.facts, update=outcome, qat=qat)
     qat_folder = folder / qat_adapter.FOLDER / result.folder.name
     folders = [result.folder, *([qat_folder] if qat else [])]
