@@ -108,6 +108,19 @@ def test_keyboard_navigates_tokens(desk: Desk) -> None:
     expect(desk.page.locator("#alternatives")).to_be_hidden()
 
 
+def test_keyboard_shows_alternatives_of_an_answer_scrolled_away(desk: Desk) -> None:
+    """The focus scrolls the slider into view, and its box stays."""
+    desk.shape("any")
+    page, walk = desk.page, desk.ask("hello").get_by_role("slider", name="Walk through the tokens")
+    page.locator("#turns").evaluate("turns => turns.style.paddingBottom = '3000px'")
+    page.locator("#view").evaluate("view => view.scrollTop = view.scrollHeight")
+    expect(walk).not_to_be_in_viewport()
+    walk.focus()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(walk).to_be_in_viewport()
+    expect(page.locator("#alternatives")).to_be_in_viewport(ratio=1)
+
+
 def test_without_tokens_the_text_is_plain(desk: Desk) -> None:
     desk.page.locator("[name=tokens]").uncheck()
     answer = desk.ask("hello")

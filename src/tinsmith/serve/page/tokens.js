@@ -107,6 +107,8 @@ const popover = {
     const choice = tokens.choices[at];
     const line = make("p", { class: "masked" });
     this.of = tokens.spans[at];
+    this.row = tokens.row;
+    this.pointer = pointer;
     this.mark("current");
     this.box.replaceChildren(
       make("p", { class: "what" }, make("code", {}, quoted(choice.text)), ` ${at + 1} of ${tokens.choices.length}`),
@@ -114,9 +116,9 @@ const popover = {
       ...(choice.forced ? [] : [alternatives(choice)]),
       line,
     );
-    this.asking = setTimeout(() => tokens.kept(at, line).then(() => this.place(tokens, pointer)), 150); // ms: not for tokens that the pointer only crosses
+    this.asking = setTimeout(() => tokens.kept(at, line).then(() => this.place()), 150); // ms: not for tokens that the pointer only crosses
     this.box.hidden = false;
-    this.place(tokens, pointer);
+    this.place();
   },
 
   build() {
@@ -125,17 +127,24 @@ const popover = {
     box.addEventListener("pointerleave", () => this.leave());
     document.body.append(box);
     addEventListener("keydown", (event) => event.key === "Escape" && this.close());
-    addEventListener("scroll", (event) => event.target !== box && this.close(), true);
+    addEventListener("scroll", (event) => event.target !== box && this.scrolled(), true);
     addEventListener("pointerdown", (event) => !event.target.closest?.(".token, #alternatives, .walk") && this.close());
     return box;
   },
 
+  // A scroll takes the token from under the pointer; the slider's focus itself scrolls it into view.
+  scrolled() {
+    if (this.box.hidden) return;
+    if (this.pointer) this.close();
+    else this.place();
+  },
+
   // Below the pointer's line of a token, which may span two; below the slider if that opened it.
-  place(tokens, pointer) {
+  place() {
     const rects = [...this.of.getClientRects()];
-    const near = rects.find((one) => pointer && pointer.clientY <= one.bottom) ?? rects[0] ?? this.of.getBoundingClientRect();
+    const near = rects.find((one) => this.pointer && this.pointer.clientY <= one.bottom) ?? rects[0] ?? this.of.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = this.box;
-    const bottom = (pointer ? near : tokens.row.getBoundingClientRect()).bottom + 6;
+    const bottom = (this.pointer ? near : this.row.getBoundingClientRect()).bottom + 6;
     this.box.style.left = `${Math.max(8, Math.min(near.left, document.documentElement.clientWidth - width - 8))}px`;
     this.box.style.top = `${bottom + height < innerHeight ? bottom : Math.max(8, near.top - height - 6)}px`;
   },
