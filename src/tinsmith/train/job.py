@@ -27,8 +27,8 @@ class Job:
     """spec: the base, or a new model; encode: text to token ids, special tokens recognized; variants: augmented
     examples, one set per epoch in turn, each example's original numbered by data.augment.origin; texts: plain
     text, for methods that learn it; preferences: pairs or rated outputs; validation_preferences: empty to hold
-    some out; teacher: path of the model to distill; kept_dir: for results that are computed once, None for
-    out_dir; is_new: whether weights are random; feedback: as in quant.encoder, if options.qat uses it;
+    some out; teacher: path of the model to distill; kept_dir: of several jobs, for what is computed once; None
+    for out_dir; is_new: whether weights are random; feedback: as in quant.encoder, if options.qat uses it;
     feedback_of: digest of the text behind it; start: folder of the adapter to continue; base_sha256: of the
     base's files, empty if unknown; known: examples that the adapter has learned, for replay; constraint: of
     answers; reward_digest: of the files with the functions in options.reward; context: tokens of a session with

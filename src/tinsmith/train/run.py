@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tinsmith.errors import MissingExtraError
+from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.events import Event, TrainResult
 from tinsmith.train.job import Job
+from tinsmith.train.steps import together
+from tinsmith.train.steps.trainee import PRODUCTS
 
 
 def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event: None) -> TrainResult:
@@ -37,4 +40,6 @@ def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event:
         result = replace(runs(method, job, on_event), trials=trials)
     if not trials:
         rates.forget(job)
+    if job.kept_dir is None and together.number() == 0:
+        files.remove(job.out_dir / PRODUCTS)  # another training is measured anew
     return result

@@ -57,6 +57,7 @@ def job_of(data: Prepared, spec: Spec, folder: Path, preparation: Preparation | 
         validation=data.examples("validation"),
         options=options(recipe, data.counts["train"], preset, made=data.is_augmented, goes_on=data.new is None),
         out_dir=folder,
+        kept_dir=folder,
         encode=encode,
         variants=data.augmented(),
         texts=data.texts(),
