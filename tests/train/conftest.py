@@ -16,9 +16,9 @@ from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a bfloat16 product rounds is another where a part is another."""
+    """Of products: which type is measured faster depends on the machine's other work."""
     from tinsmith.train.model import devices
 
     monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)

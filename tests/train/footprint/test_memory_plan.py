@@ -52,7 +52,6 @@ def gradients(trainee: Trainee, options: TrainOptions, folder: Path) -> tuple[fl
     return loss, held
 
 
-@pytest.mark.usefixtures("float32")
 @pytest.mark.parametrize("method", ["lora", "full", "prefix", "distill", "continue"])
 def test_the_gradients_of_parts_add_up_to_the_batchs(
     method: str, spec: Spec, examples: list[Example], tmp_path: Path
@@ -79,7 +78,6 @@ def test_the_gradients_of_parts_add_up_to_the_batchs(
         torch.testing.assert_close(parts[name], value, atol=1e-5 * float(value.abs().max()), rtol=0, msg=name)
 
 
-@pytest.mark.usefixtures("float32")
 @pytest.mark.parametrize("method", ["lora", "continue"])
 def test_validation_goes_through_in_parts_too(
     method: str, spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -172,7 +170,6 @@ def test_what_a_batch_may_take_at_most(case: str) -> None:
     assert taken < memory.Predictor(built, 0).most([*built.trunk.layers], batch) < 8 * taken  # type: ignore[misc]
 
 
-@pytest.mark.usefixtures("float32")
 @pytest.mark.parametrize("method", ["full", "prefix"])
 def test_what_is_predicted_is_what_a_step_takes(method: str, tmp_path: Path, monkeypatch: Any) -> None:
     """Also where activations are computed again, with the same gradients."""
@@ -197,7 +194,6 @@ def test_what_is_predicted_is_what_a_step_takes(method: str, tmp_path: Path, mon
             assert torch.equal(gradients[level][name], value), (level, name)
 
 
-@pytest.mark.usefixtures("float32")
 @pytest.mark.parametrize("method", ["distill", "grpo", "constrained grpo"])
 def test_what_is_predicted_of_logits_is_what_a_step_takes(method: str, tmp_path: Path) -> None:
     """Methods that look at all of a token's logits: a vocabulary so large that these are most of a step."""
@@ -301,7 +297,6 @@ def scarce(monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
     monkeypatch.setattr(memory, "plan", lambda *given: memory.Plan("", None, limit))
 
 
-@pytest.mark.usefixtures("float32")
 def test_a_resumed_run_goes_on_with_the_parts_that_it_began_with(
     spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ from tinsmith.train.distillation import divergences
 from tinsmith.train.events import Preparing
 from tinsmith.train.job import Job
 from tinsmith.train.methods import distill
-from tinsmith.train.model import devices, network
+from tinsmith.train.model import network
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.steps import checkpoint
@@ -56,11 +56,6 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "large.gguf"
     models.save_gguf(make_spec(dim=96, ffn_dim=128, heads=6, head_dim=16, kv_heads=2, layers=3), path)
     return path
-
-
-@pytest.fixture
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
 
 
 def trainee_of(spec: Spec, examples: list[Example], path: Path, folder: Path, **options: Any) -> Any:
@@ -108,7 +103,6 @@ def test_loss_and_gradient_are_those_of_all_logits(case: str) -> None:
     torch.testing.assert_close(found, torch.autograd.grad((wanted * weights).sum(), states)[0])
 
 
-@pytest.mark.usefixtures("exact")
 def test_the_teacher_is_let_go_of_before_the_first_step(
     spec: Spec, teacher: Path, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +121,7 @@ def test_the_teacher_is_let_go_of_before_the_first_step(
 
 
 def test_the_teacher_is_asked_what_the_network_is(
-    spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path, exact: None
+    spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path
 ) -> None:
     trainee = trainee_of(spec, examples, teacher, tmp_path)
     runtime = tinsmith.load(teacher, threads=1)
@@ -141,7 +135,7 @@ def test_the_teacher_is_asked_what_the_network_is(
 
 
 def test_neighbours_that_ask_alike_are_each_taught_their_own_answer(
-    spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path, exact: None
+    spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path
 ) -> None:
     rows = [examples[0], replace(examples[0], output="65"), *examples[1:3]]
     trainee = trainee_of(spec, rows, teacher, tmp_path)

@@ -77,9 +77,7 @@ def test_losses_and_gradients_are_transformers_own(case: str, changes: dict[str,
 
 
 @pytest.mark.parametrize("case", ["gemma2", "lfm2", "qwen2", "qwen35"])
-def test_what_is_left_is_what_was_trained(
-    case: str, examples: list[Example], tmp_path: Path, float32: None
-) -> None:
+def test_what_is_left_is_what_was_trained(case: str, examples: list[Example], tmp_path: Path) -> None:
     spec = base_of(case, tmp_path / "base")
     result = train("full", spec, examples, examples[:6], OPTIONS, tmp_path)
     left = transformers_own(result.folder)

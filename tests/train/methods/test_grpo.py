@@ -20,7 +20,6 @@ from tinsmith.spec import Spec
 from tinsmith.train import methods
 from tinsmith.train.events import Rolled
 from tinsmith.train.job import Job
-from tinsmith.train.model import devices
 from tinsmith.train.options import TrainOptions
 
 OPTIONS = TrainOptions(
@@ -40,11 +39,6 @@ OPTIONS = TrainOptions(
 @pytest.fixture
 def asked() -> list[Example]:
     return [Example(first + second, f"{n % 7}") for n, (first, second) in enumerate(PAIRS)]
-
-
-@pytest.fixture
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
 
 
 def trainee_of(spec: Spec, asked: list[Example], folder: Path, constraint: Any = None, **options: Any) -> Any:
@@ -90,7 +84,7 @@ def test_a_killed_run_ends_with_the_same_bits(spec: Spec, asked: list[Example], 
 
 @pytest.mark.parametrize("held", [False, True])
 def test_what_was_drawn_is_as_likely_in_torch(
-    held: bool, spec: Spec, asked: list[Example], tmp_path: Path, exact: None
+    held: bool, spec: Spec, asked: list[Example], tmp_path: Path
 ) -> None:
     """So the adapter that the sampler has is the network's, and what the constraint leaves open is what it left
     when answers were drawn, the end by any of the tokens that end one."""
@@ -127,9 +121,7 @@ def test_a_policys_answers_differ_by_seed_and_come_again(
     ]
 
 
-def test_the_loss_of_a_batch_is_the_mean_of_its_parts(
-    spec: Spec, asked: list[Example], tmp_path: Path, exact: None
-) -> None:
+def test_the_loss_of_a_batch_is_the_mean_of_its_parts(spec: Spec, asked: list[Example], tmp_path: Path) -> None:
     trainee = trainee_of(spec, asked, tmp_path, digits(), batch_tokens=30)
     rolled = trainee.items(trainee.epochs[0][0], 0)
     parts = trainee.parts(rolled)

@@ -17,18 +17,12 @@ from tinsmith.train import methods
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.job import Job
 from tinsmith.train.methods.grpo import CAP, Rollout, advantages
-from tinsmith.train.model import devices
 from tinsmith.train.options import TrainOptions
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 pytest.importorskip("trl")
 
 BATCHES = 30
-
-
-@pytest.fixture(autouse=True)
-def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
 
 
 def rollouts(source: random.Random) -> list[Rollout]:

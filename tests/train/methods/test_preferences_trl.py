@@ -22,7 +22,6 @@ from tinsmith.train import methods
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.job import Job
 from tinsmith.train.methods._preferences import Judged
-from tinsmith.train.model import devices
 from tinsmith.train.options import TrainOptions
 
 # Before TRL is imported: nothing is asked of the network, nothing is told to it.
@@ -32,11 +31,6 @@ pytest.importorskip("trl")
 BATCHES = 100
 BETA = 0.3
 OPTIONS = TrainOptions(rank=4, alpha=8.0, beta=BETA, qat=None, threads=1)
-
-
-@pytest.fixture(autouse=True)
-def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
 from tinsmith.train.batches.sequences import TokenSequence
-from tinsmith.train.model import devices, prefix
+from tinsmith.train.model import prefix
 from tinsmith.train.model.devices import CPU
 from tinsmith.train.options import TrainOptions
 
@@ -35,11 +35,6 @@ def own(folder: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-
-
-@pytest.fixture(autouse=True)
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
 
 
 @pytest.mark.parametrize(

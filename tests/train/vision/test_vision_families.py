@@ -52,8 +52,6 @@ OPTIONS = TrainOptions(
     threads=1,
 )
 
-pytestmark = pytest.mark.usefixtures("float32")
-
 
 @dataclass(frozen=True)
 class Seeing:

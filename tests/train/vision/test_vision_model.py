@@ -47,9 +47,6 @@ OPTIONS = TrainOptions(
 )
 
 
-pytestmark = pytest.mark.usefixtures("float32")
-
-
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
     """A dark square, in one of four corners, which the answer names."""
