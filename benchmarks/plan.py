@@ -55,9 +55,9 @@ def make(name: str, folder: Path) -> Path:
 
 
 def anonymous() -> int:
-    """Bytes of this process's own memory."""
-    kilobytes = re.findall(r"^Anonymous:\s+(\d+) kB", Path("/proc/self/smaps").read_text(), re.M)
-    return 1024 * sum(map(int, kilobytes))
+    """Bytes of this process's own memory. The kernel adds them up, since a listing of all mappings takes memory too."""
+    (kilobytes,) = re.findall(r"^Anonymous:\s+(\d+) kB", Path("/proc/self/smaps_rollup").read_text(), re.M)
+    return 1024 * int(kilobytes)
 
 
 def resident(path: Path) -> int:
