@@ -55,7 +55,7 @@ def make(name: str, folder: Path) -> Path:
 
 
 def anonymous() -> int:
-    """Bytes of this process's own memory. The kernel adds them up, since a listing of all mappings takes memory too."""
+    """Bytes of this process's own memory, added up by the kernel: reading all mappings takes memory too."""
     (kilobytes,) = re.findall(r"^Anonymous:\s+(\d+) kB", Path("/proc/self/smaps_rollup").read_text(), re.M)
     return 1024 * int(kilobytes)
 
