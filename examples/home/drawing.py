@@ -17,7 +17,7 @@ from hassil.intents import IntentData, Intents, RangeSlotList, TextSlotList, Tex
 from hassil.numbers import get_rbnf_engine
 from hassil.recognize import recognize_all
 
-# Where a call's arguments stand; every argument that the English intents have is listed.
+# Where a call's arguments stand; every argument that the intents have is listed.
 ARGUMENT_ORDER = (
     "name", "area", "floor", "domain", "device_class", "state", "item", "message", "search_query",
     "media_class", "brightness", "color", "temperature", "fan_mode", "percentage", "position", "volume_level",
@@ -60,9 +60,9 @@ class Home:
     unseen: set[Value]
 
     @classmethod
-    def read(cls, path: Path, rng: random.Random) -> Home:
-        """Of a file such as home.toml; numbers may be missing."""
-        table = tomllib.loads(path.read_text())
+    def read(cls, path: Path, rng: random.Random, numbers: dict[str, list[float]]) -> Home:
+        """Of a file such as home.toml. numbers: by list, those that are said."""
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
         lists: dict[str, list[tuple[str, Any, str | None]]] = {
             "area": [(area, area, None) for area in table["areas"]],
             "floor": [(floor, floor, None) for floor in table["floors"]],
@@ -74,9 +74,9 @@ class Home:
             hold_out([("name", name) for name in names], unseen, rng)
         for name in ("area", "floor", *table["words"]):
             hold_out([(name, text) for text, _, _ in lists[name]], unseen, rng)
-        for name, numbers in table.get("numbers", {}).items():
-            lists[name] = [(f"{number:g}", number, None) for number in numbers]
-            hold_out([("number", f"{number:g}") for number in numbers], unseen, rng)
+        for name, values in numbers.items():
+            lists[name] = [(f"{value:g}", value, None) for value in values]
+            hold_out([("number", f"{value:g}") for value in values], unseen, rng)
         return cls(lists, unseen)
 
 
@@ -105,6 +105,7 @@ class Sampler:
     home: Home
     rng: random.Random
     seed: int
+    language: str
     recognized: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -131,7 +132,11 @@ class Sampler:
         """Every call that hassil's recognizer gives for `text`."""
         if text not in self.recognized:
             results = recognize_all(
-                text, self.intents, slot_lists=self.lists, intent_context={"area": HERE_AREA}, language="en"
+                text,
+                self.intents,
+                slot_lists=self.lists,
+                intent_context={"area": HERE_AREA},
+                language=self.language,
             )
             self.recognized[text] = frozenset(
                 call_json(result.intent.name, {name: entity.value for name, entity in result.entities.items()})
@@ -186,7 +191,7 @@ class Sampler:
         key = (kind, text)
         if isinstance(slot_list, RangeSlotList):
             if isinstance(value, int) and self.rng.random() < 0.1:
-                text = get_rbnf_engine("en").format_number(value).text
+                text = get_rbnf_engine(self.language).format_number(value).text
             if slot_list.multiplier is not None:
                 value *= slot_list.multiplier
         return text, value, key

@@ -1,10 +1,10 @@
 """Samples a voice assistant's commands with their function calls.
 
-Sentences are drawn from the English templates of `home-assistant-intents`; the words for rooms, devices and
-numbers come from home.toml beside this file. Each call is checked with `hassil`, the recognizer that Home
-Assistant itself uses: an example whose call the recognizer does not give is dropped.
+Sentences are drawn from the templates of `home-assistant-intents`; the words for rooms and devices come from
+home.toml beside this file, or from another language's file in languages/. Each call is checked with `hassil`,
+the recognizer that Home Assistant itself uses: an example whose call the recognizer does not give is dropped.
 
-    python sample.py --out data [--seed 1] [--closed N] [--others N]
+    python sample.py --out data [--language de] [--seed 1] [--closed N] [--others N]
 
 writes train.jsonl (3,000), train-1000.jsonl (its first 1,000), validation.jsonl (200), test.jsonl (500),
 held-out.txt (the words that the test has and the 1,000 have not), tools.json (every function with its
@@ -24,16 +24,17 @@ import json
 import math
 import random
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from drawing import Command, Home, Sampler, Template, read_templates, with_others
 from functions import tools
-from hassil.intents import Intents
+from hassil.intents import Intents, TextSlotList
 from home_assistant_intents import get_intents
 
 HERE = Path(__file__).parent
@@ -110,11 +111,11 @@ class Splitter:
 
     def others(self, known: set[str], count: int) -> list[dict[str, Any]]:
         """Rows of `count` further commands of these templates, each with a word that none before had."""
-        words = Home.read(HERE / "others.toml", random.Random(0))
+        words = Home.read(HERE / "others.toml", random.Random(0), {})
         home = with_others(self.sampler.home, words)
         fresh = {(name, text) for name in words.lists for text, _, _ in words.lists[name]}
         splitter = copy(self)
-        splitter.sampler = Sampler(self.sampler.intents, home, self.rng, self.sampler.seed)
+        splitter.sampler = replace(self.sampler, home=home, recognized={})
         templates = [template for template in self.templates if template.name in known]
         commands = splitter._fill(templates, count, lambda command: not fresh.isdisjoint(command.values))
         return list(rows(commands, splitter.sampler, "others"))
@@ -161,7 +162,7 @@ class Splitter:
             if command and accept(command) and (words := plain_words(command.text)) not in self.taken:
                 self.taken.add(words)
                 commands.append(command)
-        raise RuntimeError(f"only {len(commands)} of {count} commands found; give home.toml more words")
+        raise RuntimeError(f"only {len(commands)} of {count} commands found; give the home more words")
 
 
 def plain_words(text: str) -> str:
@@ -172,6 +173,7 @@ def plain_words(text: str) -> str:
 def sample(
     seed: int,
     *,
+    language: str = "en",
     train: int = 3000,
     subset: int = 1000,
     validation: int = 200,
@@ -180,8 +182,14 @@ def sample(
     others: int = 0,
 ) -> tuple[Splits, Sampler]:
     rng = random.Random(seed)
-    intents = Intents.from_dict(get_intents("en") or {})
-    sampler = Sampler(intents, Home.read(HERE / "home.toml", rng), rng, seed)
+    intents = Intents.from_dict(get_intents(language) or {})
+    for slots in intents.slot_lists.values():
+        if isinstance(slots, TextSlotList):  # an argument is one value: French's "store" stands for two classes
+            slots.values = [entry for entry in slots.values if not isinstance(entry.value_out, list)]
+    english = HERE / "home.toml"
+    numbers = tomllib.loads(english.read_text(encoding="utf-8"))["numbers"]
+    words = english if language == "en" else HERE / "languages" / f"{language}.toml"
+    sampler = Sampler(intents, Home.read(words, rng, numbers), rng, seed, language)
     splitter = Splitter(sampler, read_templates(intents))
     splits = splitter.splits(train, subset, validation, part)
     splits.closed = splitter.closed(closed)
@@ -223,11 +231,17 @@ def licenses() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    languages = ["en", *sorted(file.stem for file in (HERE / "languages").glob("*.toml"))]
+    parser.add_argument("--language", choices=languages, default="en")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--closed", type=int, default=0, metavar="N", help="also N commands of all words")
     parser.add_argument("--others", type=int, default=0, metavar="N", help="also N commands of further words")
     options = parser.parse_args(arguments)
-    splits, sampler = sample(options.seed, closed=options.closed, others=options.others)
+    if options.others and options.language != "en":
+        parser.error("--others: its words, of others.toml, are English")
+    splits, sampler = sample(
+        options.seed, language=options.language, closed=options.closed, others=options.others
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     train = list(rows(splits.train, sampler))
     write_jsonl(options.out / "train.jsonl", train)

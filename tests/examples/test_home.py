@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.models.kept import digest, kept
 from tinsmith.data.readers import Example, read_jsonl
@@ -251,3 +252,24 @@ def test_the_tiny_recipe_makes_the_closed_set() -> None:
     assert loaded.data.command == ("python", "../home/sample.py", "--out", "data", "--closed", "20000")
     assert loaded.resolve(loaded.data.train).name == "train-closed.jsonl"
     assert loaded.constraint.tools == "data/tools.json"
+
+
+@pytest.mark.parametrize("language", ["de", "es", "fr", "nl"])
+def test_each_language_has_calls_that_its_schema_allows(sampler: ModuleType, language: str) -> None:
+    splits, drawn = sampler.sample(1, language=language, train=400, subset=390, validation=5, part=3)
+    schemas = {
+        tool["function"]["name"]: Draft202012Validator(tool["function"]["parameters"])
+        for tool in sampler.tools(drawn, sampler.read_templates(drawn.intents))
+    }
+    for command in splits.train:
+        assert command.call in drawn.recognize(command.text)
+        call = json.loads(command.call)
+        schemas[call["name"]].validate(call["arguments"])
+
+
+def test_further_words_are_english(
+    sampler: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        sampler.main(["--out", str(tmp_path), "--language", "de", "--others", "5"])
+    assert "--others: its words, of others.toml, are English" in capsys.readouterr().err
