@@ -6,7 +6,7 @@
 Of the recipe's examples those of the functions are new and the others old. For each seed an adapter is trained
 on the first --old old examples, then it learns the first --new new ones, with old ones replayed, and beside it
 another one is trained on all of them together. A lever is another way to go on from the first adapter: a name
-and settings as benchmarks/levers.py takes them; with `update.retrain = "never"` it is not trained together
+and settings as benchmarks/quality.py takes them; with `update.retrain = "never"` it is not trained together
 again. Every run is `tinsmith make --until train` in --work: interrupted runs resume, finished ones are skipped.
 
 Prints one line of JSON: by lever the shares of exact answers of the float model, of each seed and as the mean,
@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from levers import AS_IT_IS, change, opened, toml
+from quality import AS_IT_IS, change, opened, toml
 from report import add_out, percent, report
 
 SPLITS = ("train", "validation", "test")

@@ -1,0 +1,71 @@
+"""The quality matrix, on a tiny model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.models.tiny_recipes import SMALL, parity, write_home
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "quality.py"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    return write_home(tmp_path, SMALL, parity, name="parity")
+
+
+def ended(recipe: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    bases = f"tiny={recipe.parent / 'base.gguf'}"
+    words = [sys.executable, str(SCRIPT), "--work", str(recipe.parent / "out"), "--bases", bases, *more]
+    return subprocess.run(words, capture_output=True, text=True, cwd=SCRIPT.parents[1])
+
+
+def cells(recipe: Path, *more: str) -> tuple[list[dict[str, Any]], str]:
+    run = ended(recipe, "--tasks", str(recipe), *more)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)["cells"], run.stderr
+
+
+@pytest.mark.slow
+def test_each_cell_is_measured_once(recipe: Path) -> None:
+    options = ("--seeds", "0,1", "--lever", "large=train.learning_rate = 0.01")
+    found, _ = cells(recipe, *options)
+    assert [(cell["Seed"], cell["Setting"]) for cell in found] == [
+        (0, "as it is"),
+        (0, "large"),
+        (1, "as it is"),
+        (1, "large"),
+    ]
+    for cell in found:
+        assert cell["Base"] == "tiny"
+        assert cell["Items"] == 3
+        assert {"Exact, unconstrained, %", "Exact, constrained, %"} <= set(cell)
+    again, said = cells(recipe, *options)
+    assert again == found
+    assert said.count("train: up to date") == 4
+
+
+@pytest.mark.slow
+def test_a_cell_that_is_not_measured_is_empty(recipe: Path) -> None:
+    [measured] = cells(recipe)[0]
+    first, second = cells(recipe, "--budget-minutes", "0", "--seeds", "0,1")[0]
+    assert first == measured
+    assert "Items" not in second
+    recipe.write_text(SMALL.replace("epochs = 1", "epochs = 2"))
+    [changed] = cells(recipe, "--budget-minutes", "0")[0]
+    assert "Items" not in changed
+
+
+def test_a_changed_test_set_is_refused(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import quality
+
+    monkeypatch.setitem(quality.TASKS, "parity", quality.Task(str(recipe), {"en": "00000000"}))
+    with pytest.raises(SystemExit, match="parity, en: the test set is [0-9a-f]{8}, not the frozen 00000000"):
+        quality.stated(quality.Cell("tiny", "parity", "en", 0, quality.AS_IT_IS), "", "Q8_0")
