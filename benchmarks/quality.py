@@ -4,9 +4,9 @@
         [--tasks home,home-300,extract] [--languages en,de] [--seeds 0,1,2]
         [--lever NAME='train.epochs = 3; data.augment = false' ...] [--budget-minutes 60] [--format Q8_0]
 
-A task is one of TASKS, or the path of a recipe. A base without a chat template is given ChatML. A lever is a
-name and settings `table.key = value` in TOML, separated by `;`, their paths absolute; each cell is measured as
-it is and with each lever.
+A task is one of TASKS, or the path of a recipe. A base without a chat template gets the first format whose
+tokens its vocabulary has. A lever is a name and settings `table.key = value` in TOML, separated by `;`, their
+paths absolute; each cell is measured as it is and with each lever.
 
 Each cell is a run of its own in --work, without baselines: `tinsmith make` resumes a run that was interrupted
 and skips a finished one, so the matrix can be stopped and continued; once the budget is spent, no cell begins.
@@ -33,6 +33,7 @@ from typing import Any
 from report import add_out, percent, report
 
 from tinsmith import models
+from tinsmith.chat import own_templates
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 AS_IT_IS = "as it is"
@@ -120,8 +121,8 @@ def stated(cell: Cell, settings: str, weights: str) -> dict[str, dict[str, Any]]
     if "base" in recipe:  # a recipe with [scratch] has none
         name, _, path = cell.base.partition("=")
         recipe["base"] |= {"model": str(Path(path).resolve()) if path else name}
-        if path and models.load(Path(path)).chat_template is None:
-            recipe["base"].setdefault("template", "chatml")
+        if path and (base := models.load(Path(path))).chat_template is None:
+            recipe["base"].setdefault("template", own_templates.fitting(base.tokenizer)[0])
     recipe.setdefault("train", {})["seed"] = cell.seed
     recipe.setdefault("build", {})["formats"] = [weights]
     recipe.setdefault("eval", {})["baselines"] = []

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.models.tiny_models import tiny_spec, with_controls
 from tests.models.tiny_recipes import SMALL, parity, write_home
+from tinsmith import models
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "quality.py"
 
@@ -60,6 +63,21 @@ def test_a_cell_that_is_not_measured_is_empty(recipe: Path) -> None:
     recipe.write_text(SMALL.replace("epochs = 1", "epochs = 2"))
     [changed] = cells(recipe, "--budget-minutes", "0")[0]
     assert "Items" not in changed
+
+
+def test_a_base_without_a_template_gets_one_of_its_tokens(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import quality
+
+    base, spec = recipe.parent / "base.gguf", tiny_spec("llama")
+    no_chatml = replace(spec.tokenizer, types=["normal"] * len(spec.tokenizer.types))
+    tokenizer = with_controls(no_chatml, ["<start_of_turn>", "<end_of_turn>"])
+    models.save_gguf(replace(spec, tokenizer=tokenizer, chat_template=None), base)
+    cell = quality.Cell(f"tiny={base}", str(recipe), "en", 0, quality.AS_IT_IS)
+    assert quality.stated(cell, "", "Q8_0")["base"]["template"] == "gemma"
+    assert quality.stated(cell, "base.template = 'plain'", "Q8_0")["base"]["template"] == "plain"
 
 
 def test_a_changed_test_set_is_refused(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:

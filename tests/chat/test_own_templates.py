@@ -49,8 +49,8 @@ def test_a_conversation_in_each_format(name: str, begins: bool) -> None:
 
 def test_a_format_needs_its_tokens() -> None:
     tokenizer = tiny_tokenizer(320)
-    assert fitting(tokenizer) == ['"chatml"', '"plain"']
+    assert fitting(tokenizer) == ["chatml", "plain"]
     with pytest.raises(InputError, match=r'"gemma" needs <start_of_turn>, .* give "chatml" or "plain"'):
         named("gemma", tokenizer)
     normal = replace(tokenizer, types=["normal"] * len(tokenizer.types))
-    assert fitting(normal) == ['"plain"']  # text that looks like a token is none
+    assert fitting(normal) == ["plain"]  # text that looks like a token is none

@@ -77,14 +77,14 @@ def named(name: str, tokenizer: Tokenizer) -> str:
     """The template of a format. Raises InputError for a vocabulary that lacks a token of it."""
     template, tokens = FORMATS[name]
     if missing := _missing(tokens, tokenizer):
-        fits = " or ".join(fitting(tokenizer))
+        fits = " or ".join(f'"{fit}"' for fit in fitting(tokenizer))
         raise InputError(f'"{name}" needs {missing}, which the base does not have; give {fits}')
     return _BOS + template if tokenizer.add_bos else template
 
 
 def fitting(tokenizer: Tokenizer) -> list[str]:
-    """Names of the formats whose tokens the vocabulary has, in quotes."""
-    return [f'"{name}"' for name, (_, tokens) in FORMATS.items() if not _missing(tokens, tokenizer)]
+    """Names of the formats whose tokens the vocabulary has; never empty, since "plain" needs none."""
+    return [name for name, (_, tokens) in FORMATS.items() if not _missing(tokens, tokenizer)]
 
 
 def _missing(tokens: tuple[str, ...], tokenizer: Tokenizer) -> str | None:

@@ -83,7 +83,7 @@ def base_template(recipe: Recipe, spec: Spec) -> str:
     stated, where = recipe.base.template, f"{recipe.path}: [base] template"
     if stated is None:
         if spec.chat_template is None:
-            known = ", ".join(own_templates.fitting(spec.tokenizer))
+            known = ", ".join(f'"{name}"' for name in own_templates.fitting(spec.tokenizer))
             raise InputError(f"{where}: the base has no chat template; give {known} or a Jinja file")
         return spec.chat_template
     try:
