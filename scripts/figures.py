@@ -17,6 +17,7 @@ FIGURES, PAGE = ROOT / "benchmarks" / "figures", ROOT / "docs" / "benchmarks.md"
 
 SECTIONS = {
     "Answers": (
+        "quality",
         "home",
         "home-default",
         "home-formats",
