@@ -37,7 +37,7 @@ from tinsmith.chat import own_templates
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 AS_IT_IS = "as it is"
-PARTS = "Exact by part, %"  # of the test set; each task has its own, which a table of all has no room for
+PARTS = "Exact by part, %"  # not in the table: each test set has parts of its own
 WAYS = {"": "unconstrained", "_constrained": "constrained"}  # by the end of a system's name in report.json
 
 
@@ -160,9 +160,8 @@ def row(cell: Cell, recipe: dict[str, dict[str, Any]], folder: Path, weights: st
             found[f"95 % interval, {way}"] = f"{percent(low)}–{percent(high)}"
             if system["equivalent"] is not None:
                 found[f"Same, {way}, %"] = percent(system["equivalent"])
-            found.setdefault(PARTS, {})[way] = {
-                name: percent(part["exact"]) for name, part in system["parts"].items()
-            }
+            if parts := {name: percent(part["exact"]) for name, part in system["parts"].items()}:
+                found.setdefault(PARTS, {})[way] = parts
     return {**found, "Training, s": round(document["train"]["seconds"])}
 
 

@@ -55,6 +55,24 @@ def test_each_cell_is_measured_once(recipe: Path) -> None:
 
 
 @pytest.mark.slow
+def test_parts_of_a_test_set_are_in_its_cell_and_not_in_the_table(recipe: Path) -> None:
+    test = recipe.parent / "test.jsonl"
+    rows = [json.loads(line) for line in test.read_text().splitlines()]
+    parts = ("seen", "seen", "unseen")
+    test.write_text(
+        "".join(json.dumps(row | {"part": part}) + "\n" for row, part in zip(rows, parts, strict=True))
+    )
+    out = recipe.parent / "figures.json"
+    [cell] = cells(recipe, "--out", str(out))[0]
+    part = cell.pop("Exact by part, %")
+    assert set(part) == {"unconstrained", "constrained"}
+    for way, found in part.items():
+        assert set(found) == {"seen", "unseen"}
+        assert (2 * found["seen"] + found["unseen"]) / 3 == pytest.approx(cell[f"Exact, {way}, %"], abs=0.1)
+    assert json.loads(out.read_text())["records"][0]["rows"] == [cell]
+
+
+@pytest.mark.slow
 def test_a_cell_that_is_not_measured_is_empty(recipe: Path) -> None:
     [measured] = cells(recipe)[0]
     first, second = cells(recipe, "--budget-minutes", "0", "--seeds", "0,1")[0]
