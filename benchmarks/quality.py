@@ -37,7 +37,7 @@ from tinsmith.chat import own_templates
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 AS_IT_IS = "as it is"
-PARTS = "Exact by part, %"  # not in the table: each test set has parts of its own
+PARTS = "Exact by part, %"
 WAYS = {"": "unconstrained", "_constrained": "constrained"}  # by the end of a system's name in report.json
 
 
@@ -97,8 +97,7 @@ def main() -> int:
             measure(recipe, folder)
         rows.append(row(cell, recipe, folder, args.format.lower()))
     seeds = [int(seed) for seed in args.seeds.split(",")]
-    shown = [{name: value for name, value in one.items() if name != PARTS} for one in rows]
-    report(args.out, {"format": args.format, "cells": rows}, shown, seeds)
+    report(args.out, {"format": args.format, "cells": rows}, map(shown, rows), seeds)
     return 0
 
 
@@ -163,6 +162,20 @@ def row(cell: Cell, recipe: dict[str, dict[str, Any]], folder: Path, weights: st
             if parts := {name: percent(part["exact"]) for name, part in system["parts"].items()}:
                 found.setdefault(PARTS, {})[way] = parts
     return {**found, "Training, s": round(document["train"]["seconds"])}
+
+
+def shown(cell: dict[str, Any]) -> dict[str, Any]:
+    """The cell's row in the table."""
+    found = {name: cell[name] for name in ("Base", "Task", "Language", "Seed", "Setting", "Test set")}
+    if found["Setting"] == AS_IT_IS:
+        del found["Setting"]
+    if "Items" in cell:
+        found["Items"] = cell["Items"]
+        for way in WAYS.values():
+            if (exact := cell.get(f"Exact, {way}, %")) is not None:
+                found[f"{way.capitalize()}, %"] = f"{exact} ({cell[f'95 % interval, {way}']})"
+        found["Training, s"] = cell["Training, s"]
+    return found
 
 
 def opened(path: Path, language: str = "en") -> dict[str, dict[str, Any]]:

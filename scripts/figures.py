@@ -29,7 +29,6 @@ SECTIONS = {
     ),
     "Training": (
         "home-without",
-        "quoted-input",
         "originals-once",
         "continual",
         "learning-rate",
@@ -44,7 +43,6 @@ SECTIONS = {
         "serving",
         "batch",
         "vision",
-        "vision-attention",
     ),
     "Devices": ("frames", "hosts", "plan", "cortex", "sealing"),
     "Weight formats": ("formats", "few-bits", "auto", "perplexity"),
