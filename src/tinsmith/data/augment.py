@@ -13,9 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
-from typing import Any
 
 from tinsmith.data.classes import is_value
 from tinsmith.data.filling import Fill, cased, decimals, filled, neighbours, written
@@ -127,7 +125,7 @@ class _Place:
 
 class _Numbers:
     """Sorted numbers of an argument, of one sign. grid: scaled to whole numbers; empty for too many decimals.
-    step: their common divisor. between: neighbours on the grid, by the classes that numbers determine."""
+    step: their common divisor. between: neighbours on the grid."""
 
     def __init__(self, numbers: list[int | float]) -> None:
         self.numbers = numbers
@@ -135,7 +133,7 @@ class _Numbers:
         self.grid = [round(one * 10**self.digits) for one in numbers] if self.digits <= FINEST else []
         self.step = math.gcd(*self.grid) or 1
         self.has_whole = any(isinstance(one, int) for one in numbers)
-        self.between: dict[frozenset[Any], list[tuple[int, int]]] = {}
+        self.between = list(pairwise(self.grid))
 
 
 class _Maker:
@@ -212,7 +210,7 @@ class _Maker:
         for _ in range(TRIES if slots else 0):
             chosen = [slot for slot in slots if rng.random() < SUBSTITUTED] or [rng.choice(slots)]
             fills = {slot: fill for slot in chosen if (fill := self._fill(i, slot, rng)) is not None}
-            new = filled(example, fills, partial(self.ties.keep_order, i))
+            new = filled(example, fills)
             if new is not None and normalize(new.input) not in taken:
                 return new
         return None
@@ -221,7 +219,7 @@ class _Maker:
         if self.ties.stays(i, slot):
             return None
         if not isinstance(slot.value, str):
-            number = self._number(i, slot, rng)
+            number = self._number(slot, rng)
             return None if number is None else Fill(number, NUMBER)
         place = self.places[i, slot]
         like = self._alike(place, rng)
@@ -231,43 +229,22 @@ class _Maker:
                 return Fill(text, NEW_WORDS)
         return None if like is None else Fill(like.text, SEEN)
 
-    def _number(self, i: int, slot: Slot, rng: random.Random) -> int | float | None:
-        """A number between two known neighbours with the example's classes, on their grid. 1 stays, and no
-        number becomes 1, since words around it differ ("1 hour")."""
+    def _number(self, slot: Slot, rng: random.Random) -> int | float | None:
+        """A number between two known neighbours, on their grid. 1 stays, and no number becomes 1, since words
+        around it differ ("1 hour")."""
         value = slot.value
         assert not isinstance(value, str)
         ranges = [self._numbers(argument(leaf), value < 0) for leaf in slot.leaves]
-        if not all(seen.numbers for seen in ranges) or not ranges[0].grid:
-            return None
         seen = ranges[0]
-        between = self._between(i, slot, seen)
-        if not between:
+        if not all(one.numbers for one in ranges) or len(seen.grid) < 2:
             return None
-        low, high = rng.choice(between)
+        low, high = rng.choice(seen.between)
         drawn = rng.randrange(low, high + 1, seen.step)
         number: int | float = drawn / 10**seen.digits if seen.digits else drawn
         if float(number).is_integer() and seen.has_whole:
             number = int(number)
-        is_seen = all(seen.numbers[0] <= number <= seen.numbers[-1] for seen in ranges)
+        is_seen = all(one.numbers[0] <= number <= one.numbers[-1] for one in ranges)
         return number if is_seen and number != value and 1 not in (abs(number), abs(value)) else None
-
-    def _between(self, i: int, slot: Slot, seen: _Numbers) -> list[tuple[int, int]]:
-        """Neighbours on the grid that both have the example's classes, and its company if each has its own
-        order."""
-        deciding = self.ties.deciding(i, slot)
-        if deciding not in seen.between:
-            tables = [(self.ties.ordered[name].classes[company], value) for name, value, company in deciding]
-            apart = [
-                self.ties.ordered[name].classes[company] for name, _, company in deciding if company is not None
-            ]
-            points = [
-                (point, all(value in table.get(one, ()) for table, value in tables))
-                for one, point in zip(seen.numbers, seen.grid, strict=True)
-                if all(one in table for table in apart)
-            ]
-            pairs = pairwise(points)
-            seen.between[deciding] = [(low, high) for (low, fit), (high, fits) in pairs if fit and fits]
-        return seen.between[deciding]
 
     def _numbers(self, name: Argument, negative: bool) -> _Numbers:
         if (name, negative) not in self.numbers:

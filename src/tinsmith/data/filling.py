@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import cycle
 
-from tinsmith.data.leaves import Leaf, replaced
+from tinsmith.data.leaves import replaced
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import GAP, Slot, Value, pattern, title, words
 
@@ -33,11 +33,9 @@ def cased(like: str, word: str) -> str:
     return word[:1].upper() + word[1:] if like[:1].isupper() else word
 
 
-def filled(
-    example: Example, fills: dict[Slot, Fill], fit: Callable[[Mapping[Leaf, Value]], bool]
-) -> Example | None:
+def filled(example: Example, fills: dict[Slot, Fill]) -> Example | None:
     """The example with new values. None if no value can be written, if one would be ambiguous in the input, or
-    after turns, which may contain it too. fit: whether the new values are compatible."""
+    after turns, which may contain it too."""
     if any(turn.role != "system" for turn in example.turns):
         return None
     texts = {slot: _in_style(example.input, slot, fill.value) for slot, fill in fills.items()}
@@ -52,8 +50,6 @@ def filled(
     if not chosen:
         return None
     values = {leaf: fills[slot].value for slot in chosen for leaf in slot.leaves}
-    if not fit(values):
-        return None
     output = replaced(example.output, values)
     substituted = [
         {

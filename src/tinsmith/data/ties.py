@@ -1,59 +1,43 @@
-"""Ties: classes of an output that depend on its copied values, learned from the training data.
+"""Ties: copied values that classes of the output, or its other values, depend on, found in the training data.
 
-An augmented example must not contradict them: if cities determine countries, a new city can't keep the old
-country; if a number decides between "high" and "low", it stays on its side.
+An augmented example must not contradict them. If cities determine countries, a new city must have the old one's
+country. A number on which a class depends stays, and so does a number that another one is never above.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from itertools import chain, combinations, pairwise
-from operator import add, mul, sub
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from itertools import combinations, pairwise
 from typing import Any
 
-from tinsmith.data.chance import TOLERATED, determine, differ, differing, vary
+from tinsmith.data.chance import EVIDENT, TOLERATED, depends, determine, differing, in_runs, vary
 from tinsmith.data.classes import classes_of
-from tinsmith.data.features import deciders, features
 from tinsmith.data.leaves import Leaf, Path, beside, lists_in
-from tinsmith.data.orders import (
-    LONG,
-    Order,
-    Sighting,
-    amount,
-    amount_of,
-    below,
-    beyond,
-    chosen_lists,
-    decide,
-    lists_of,
-    pairs_of,
-    same_order,
-    sorted_lists,
-)
 from tinsmith.data.readers import Example
-from tinsmith.data.slots import Argument, Slot, Slots, argument, key
+from tinsmith.data.slots import ENOUGH, Argument, Slot, Slots, argument, key
 
 LETTERS = 4  # most letters at a text's beginning or end that may determine a class
+LONG = 16  # characters from which digits are no number
+WIDE = 8  # texts of an output, up to which pairs of them are examined
 FIRST, LAST = "first", "last"
 
 Name = tuple[Argument, Path]  # an argument, and the path of a class that may depend on it
 
 
-def _over(a: float, b: float) -> float:
-    return a / b if b else 0.0
+_Pair = tuple[Argument, Argument, Path]
 
 
 class Ties:
     """classes: by example.
 
     by_text: arguments of texts that determine a class: by which word, or None for the whole text.
-    ordered: arguments of numbers that determine a class by their order.
-    unexplained: paths of classes that vary although everything but the copied values is equal.
-    decisive: arguments that determine a class by each single value, or together with others.
-    compared: pairs of arguments of numbers with a fixed order, or whose order determines a class.
-    ranked: arguments of numbers that keep their order in a list."""
+    fixed: arguments whose values stay, since a class depends on each, or on two together.
+    ordered: arguments of numbers that stay, since they have an order among them.
+    unexplained: paths of classes that vary although everything but the copied values is equal, or that numbers
+    determine in part. All copied values beside them stay, where there are several."""
 
     def __init__(
         self,
@@ -63,119 +47,71 @@ class Ties:
         labels: Sequence[str | None],
         carriers: Sequence[frozenset[str]],
     ) -> None:
-        self.slots = slots
-        self._outputs = [values(example.output, literals=True) for example in train]
-        self.classes = classes_of(self._outputs, labels, slots)
-        self._several = [sum(argument(leaf) in slots.copied for leaf in own) > 1 for own in self._outputs]
-        self._amounts = [
-            [leaf for leaf in own if argument(leaf) in slots.copied and amount(leaf.value) is not None]
-            for own in self._outputs
-        ]
-        self.decisive: set[Name] = set()
-        self._learn_values()
-        self.compared = below(self._amounts)
-        chosen = chosen_lists(self._outputs)
-        self.ranked = sorted_lists(self._amounts) | {
-            one
-            for one in {argument(leaf) for own in self._amounts for leaf in own}
-            if not chosen.isdisjoint(lists_in(one[0]))
-        }
-        self._learn_several({path for _, path in (*self.by_text, *self.ordered, *self.decisive)})
-        explained = self._learn_pairs() | {path for _, path in (*self.by_text, *self.ordered, *self.decisive)}
+        outputs = [values(example.output, literals=True) for example in train]
+        self.classes = classes_of(outputs, labels, slots)
+        copied = [[leaf for leaf in own if argument(leaf) in slots.copied] for own in outputs]
+        self._has_several = [len(own) > 1 for own in copied]
+        self.ordered = _ordered(copied) | _ranked(outputs)
+        self.by_text: dict[Name, str | None] = {}
+        self.fixed: set[Name] = set()
+        in_part = self._learn_values(slots)
+        explained = {path for _, path in (*self.by_text, *self.fixed)} - in_part
+        explained |= self._learn_pairs(copied, explained)
         alike: dict[Path, list[tuple[Hashable, str]]] = defaultdict(list)
         for own, classes, carrier in zip(slots.of, self.classes, carriers, strict=True):
             keys = tuple(sorted(key(leaf.path) for slot in own for leaf in slot.leaves))
             for one in classes if own else ():
                 alike[one.path].append(((carrier, keys), one.value))
-        self.unexplained = {path for path, pairs in alike.items() if path not in explained and vary(pairs)}
+        self.unexplained = {path for path, pairs in alike.items() if vary(pairs)} | in_part
+        self.unexplained -= explained
 
-    def _learn_values(self) -> None:
-        """Finds classes that depend on one value, by itself or in the company of another one."""
+    def _learn_values(self, slots: Slots) -> set[Path]:
+        """Finds classes that depend on one value. Returns the paths of those that a number tells in part."""
         texts: dict[Name, list[tuple[str, str]]] = defaultdict(list)
-        numbers: dict[Name, list[Sighting]] = defaultdict(list)
-        within: dict[Name, list[Sighting]] = defaultdict(list)  # the first number in texts
-        for i, own in enumerate(self.slots.of):
-            texts_once = (slot.leaves[:1] if isinstance(slot.value, str) else slot.leaves for slot in own)
-            for leaf in chain.from_iterable(texts_once):
-                company = self._company(i, leaf)
-                for path, value in self.of_leaf(i, leaf):
-                    name = argument(leaf), path
-                    if not isinstance(leaf.value, str):
-                        numbers[name].append((leaf.value, value, company))
-                        continue
-                    texts[name].append((leaf.value.casefold(), value))
-                    if digits := re.search(r"\d+(?:\.\d+)?", leaf.value[:LONG]):
-                        within[name].append((float(digits[0]), value, company))
+        numbers: dict[Name, list[tuple[float, str]]] = defaultdict(list)
+        for i, own in enumerate(slots.of):
+            for slot in own:
+                for leaf in slot.leaves[:1] if isinstance(slot.value, str) else slot.leaves:
+                    number = _first_number(leaf.value)
+                    for path, value in self.of_leaf(i, leaf):
+                        if isinstance(leaf.value, str):
+                            texts[argument(leaf), path].append((leaf.value.casefold(), value))
+                        if number is not None:
+                            numbers[argument(leaf), path].append((number, value))
         self.by_text = {name: kept[0] for name, pairs in texts.items() if (kept := _decisive_words(pairs))}
-        self.ordered: dict[Name, Order] = {}
-        for name, seen in numbers.items():
-            if order := Order.of(seen, name[1]):
-                self.ordered[name] = order
-                self.decisive |= {(order.company, name[1])} if order.company else set()
-            elif determine((number, value) for number, value, _ in seen):
-                self.decisive.add(name)
-        for name, seen in within.items():
-            order = Order.of(seen, name[1])
-            self.decisive |= {name, (order.company, name[1])} if order and order.company else set()
+        in_part = set()
+        for name, pairs in numbers.items():
+            if name in self.by_text:
+                continue
+            if determine(pairs) or in_runs(pairs):
+                self.fixed.add(name)
+            elif depends(pairs):
+                self.fixed.add(name)
+                in_part.add(name[1])
+        return in_part
 
-    def _learn_pairs(self) -> set[Path]:
-        """Finds classes that depend on two numbers: on their order, sum, difference, product or quotient.
-        Returns their paths."""
-        found = set()
-        seen: dict[tuple[Argument, Argument, Path], list[tuple[Any, Any, str]]] = defaultdict(list)
-        for i, own in enumerate(self._amounts):
-            classes = {leaf: frozenset(self.of_leaf(i, leaf)) for leaf in own}
-            for first, second in pairs_of(own):
-                two = amount_of(first), amount_of(second)
-                for path, value in classes[first] & classes[second]:
-                    seen[argument(first), argument(second), path].append((*two, value))
-        for (one, other, path), rows in seen.items():
-            apart = [[(row[place], row[2]) for row in rows] for place in (0, 1)]
-            signs = [((a > b) - (a < b), value) for a, b, value in rows]
-            alone = min(beyond([pairs])[0] for pairs in apart)
-            is_alone = any(map(decide, apart))
-            if determine(signs) and (not is_alone or differing(signs)[1] <= TOLERATED * alone >= 1):
-                self.compared.add((one, other))
-                found.add(path)
-            elif not is_alone and any(
-                decide([(do(a, b), value) for a, b, value in rows]) for do in (add, sub, mul, _over)
-            ):
-                self.decisive |= {(one, path), (other, path)}
-                found.add(path)
-        return found
-
-    def _learn_several(self, known: set[Path]) -> None:
-        """Finds other classes that depend on several values together."""
-        rows: dict[Path, list[tuple[int, str]]] = defaultdict(list)
-        for i, own in enumerate(self.classes):
-            for one in own:
-                if not one.place and one.path not in known:
-                    rows[one.path].append((i, one.value))
-        rows = {path: classes for path, classes in rows.items() if differ(value for _, value in classes)}
-        pairs = zip(self._outputs, self._amounts, strict=True)
-        found = [list(features(own, amounts, self.slots.copied)) for own, amounts in pairs] if rows else []
-        for path, classes in rows.items():
-            for several in deciders(classes, path, found):
-                self.compared.update(combinations(several.compared, 2))
-                self.decisive |= {(one, path) for one in several.stay}
-
-    def _company(self, i: int, leaf: Leaf) -> dict[Argument, str]:
-        """The values beside a leaf, without nulls."""
-        return {
-            argument(one): str(one.value).casefold()
-            for one in self._outputs[i]
-            if one is not leaf and one.value is not None and beside(leaf, one)
-        }
-
-    def deciding(self, i: int, slot: Slot) -> frozenset[tuple[Name, str, str | None]]:
-        """The classes that the order of a slot's numbers determines: name in `ordered`, class, and company."""
-        return frozenset(
-            (name, value, self._company(i, leaf).get(company, "") if company else None)
-            for leaf in slot.leaves
-            for path, value in self.of_leaf(i, leaf)
-            if (name := (argument(leaf), path)) in self.ordered
-            for company in [self.ordered[name].company]
-        )
+    def _learn_pairs(self, copied: Sequence[Sequence[Leaf]], known: set[Path]) -> set[Path]:
+        """Finds classes that depend on two texts together, or on the difference of two numbers. Returns their
+        paths."""
+        texts: dict[_Pair, list[tuple[tuple[str, str], str]]] = defaultdict(list)
+        differences: dict[_Pair, list[tuple[float, str]]] = defaultdict(list)
+        for own, classes in zip(copied, self.classes, strict=True):
+            outer = sorted((argument(leaf), leaf.value) for leaf in own if not leaf.place)
+            others = [(one.path, one.value) for one in classes if not one.place and one.path not in known]
+            for (one, first), (other, second) in combinations(outer if len(outer) <= WIDE else (), 2):
+                low, high = _amount(first), _amount(second)
+                for path, value in others:
+                    if low is not None and high is not None:
+                        differences[one, other, path].append((low - high, value))
+                    elif isinstance(first, str) and isinstance(second, str):
+                        texts[one, other, path].append(((first.casefold(), second.casefold()), value))
+        found = {names for names, pairs in differences.items() if depends(pairs)}
+        for names, pairs in texts.items():
+            alone = min(differing((key[place], value) for key, value in pairs)[1] for place in (0, 1))
+            if determine(pairs) and alone >= EVIDENT and differing(pairs)[1] <= TOLERATED * alone:
+                found.add(names)
+        self.fixed |= {(name, path) for one, other, path in found for name in (one, other)}
+        return {path for _, _, path in found}
 
     def of_leaf(self, i: int, leaf: Leaf) -> list[tuple[Path, str]]:
         """The example's classes that may depend on a leaf: not those of other elements of its list."""
@@ -191,36 +127,13 @@ class Ties:
         return [self.by_text.get(name) for name in names if name in self.by_text or name[1] in self.unexplained]
 
     def stays(self, i: int, slot: Slot) -> bool:
-        """Whether a class depends on the slot's exact value, or may depend on it and other copied values."""
-        names = [(argument(leaf), path) for leaf in slot.leaves for path, _ in self.of_leaf(i, leaf)]
-        if any(name in self.decisive for name in names):
+        """Whether another value could contradict a class, or another value of the output."""
+        if not self.ordered.isdisjoint(slot.arguments):
             return True
-        return self._several[i] and any(path in self.unexplained for _, path in names)
-
-    def keep_order(self, i: int, filled: Mapping[Leaf, Any]) -> bool:
-        """Whether the example's numbers keep their order with the new ones in `filled`."""
-        own = self._amounts[i]
-
-        def after(leaf: Leaf) -> float:
-            new = amount(filled.get(leaf, leaf.value))
-            return amount_of(leaf) if new is None else new
-
-        beside_each_other = (
-            pair
-            for pair in pairs_of(own if self.compared else ())
-            for one, other in [map(argument, pair)]
-            if not self.compared.isdisjoint(((one, other), (other, one)))
-        )
-        in_lists = (
-            pair
-            for several in lists_of(own if self.ranked else ())
-            if argument(several[0]) in self.ranked
-            for pair in pairwise(sorted(several, key=amount_of))
-        )
-        return all(
-            same_order((amount_of(one), amount_of(other)), (after(one), after(other)))
-            for one, other in chain(beside_each_other, in_lists)
-        )
+        names = [(argument(leaf), path) for leaf in slot.leaves for path, _ in self.of_leaf(i, leaf)]
+        if any(name in self.fixed for name in names):
+            return True
+        return self._has_several[i] and any(path in self.unexplained for _, path in names)
 
 
 def _decisive_words(pairs: Sequence[tuple[str, str]]) -> list[str | None]:
@@ -244,6 +157,88 @@ def _is_decisive_in_part(pairs: Collection[tuple[str, str]]) -> bool:
     for count in range(1, LETTERS + 1):
         keys += [[text[:count] for text, _ in pairs], [text[-count:] for text, _ in pairs]]
     values = [value for _, value in pairs]
-    first = [next((part for part in own if part.isdecimal()), None) for own in parts]
-    numbers = [(int(one), value) for one, value in zip(first, values, strict=True) if one and len(one) < LONG]
-    return any(determine(zip(one, values, strict=True)) for one in keys) or decide(numbers)
+    numbers = [(number, value) for text, value in pairs if (number := _first_number(text)) is not None]
+    return any(determine(zip(one, values, strict=True)) for one in keys) or in_runs(numbers)
+
+
+def _first_number(value: Any) -> float | None:
+    if not isinstance(value, str):
+        return float(value)
+    digits = re.search(r"\d+(?:\.\d+)?", value[:LONG])
+    return float(digits[0]) if digits else None
+
+
+def _amount(value: Any) -> float | None:
+    """The number to order a value by: a number, also in a text, a date (2026-12-01) or a time (7:30)."""
+    if not isinstance(value, str):
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if len(value) < LONG and re.fullmatch(r"-?\d+(?:\.\d+)?", value):
+        return float(value)
+    is_moment = re.fullmatch(r"(\d{4}-\d\d-\d\d)?[T ]?(\d\d?:\d\d(:\d\d)?)?", value)
+    parts = re.findall(r"\d+", value) if is_moment else []
+    return float("".join(f"{int(part):02}" for part in parts)) if parts else None
+
+
+def _ordered(copied: Iterable[Sequence[Leaf]]) -> set[Argument]:
+    """The arguments whose number is never above one beside it, or above the next in its list, though some would
+    be by chance; and the same downwards."""
+    seen: dict[tuple[Argument, Argument], list[tuple[float, float]]] = defaultdict(list)
+    for own in copied:
+        for (one, first), (other, second) in _pairs(own):
+            seen[one, other].append((first, second))
+            seen[other, one].append((second, first)) if one != other else None
+    return {
+        one
+        for names, pairs in seen.items()
+        for one in names
+        if _rises(pairs) or (len(set(names)) == 1 and _rises([pair[::-1] for pair in pairs]))
+    }
+
+
+def _pairs(own: Sequence[Leaf]) -> Iterator[tuple[tuple[Argument, float], tuple[Argument, float]]]:
+    """Numbers of two arguments beside each other, and neighbours of one argument in a list."""
+    amounts = [(leaf, found) for leaf in own if (found := _amount(leaf.value)) is not None]
+    by_argument: dict[Argument, list[tuple[Leaf, float]]] = defaultdict(list)
+    for leaf, found in amounts:
+        by_argument[argument(leaf)].append((leaf, found))
+    for name, several in by_argument.items():
+        for (first, low), (second, high) in pairwise(several):
+            if first.place[:-1] == second.place[:-1]:
+                yield (name, low), (name, high)
+    for one, other in combinations(sorted(by_argument), 2):
+        if one[1] != other[1]:  # a text beside a number
+            continue
+        for first, low in by_argument[one]:
+            for second, high in by_argument[other]:
+                if beside(first, second):
+                    yield (one, low), (other, high)
+
+
+def _rises(pairs: Sequence[tuple[float, float]]) -> bool:
+    """Whether no first number is above its second one, although several would be if they were drawn
+    independently."""
+    if any(first > second for first, second in pairs):
+        return False
+    firsts = sorted(first for first, _ in pairs)
+    return sum(len(firsts) - bisect_right(firsts, second) for _, second in pairs) >= EVIDENT * len(pairs)
+
+
+def _ranked(outputs: Iterable[Sequence[Leaf]]) -> set[Argument]:
+    """The arguments of numbers in lists with an element that every output repeats outside."""
+    named: dict[tuple[Path, Argument], Counter[bool]] = defaultdict(Counter)
+    numbers = set()
+    for own in outputs:
+        outer = [leaf for leaf in own if not leaf.place and leaf.value is not None]
+        lists: dict[Path, list[Any]] = defaultdict(list)
+        for leaf in own:
+            if len(leaf.place) == 1:
+                lists[leaf.path].append(leaf.value)
+                numbers |= {argument(leaf)} if _amount(leaf.value) is not None else set()
+        for path, several in lists.items():
+            if len(several) == len(set(several)) > 1:
+                for leaf in outer:
+                    named[path, argument(leaf)][leaf.value in several] += 1
+    chosen = {
+        lists_in(path)[0] for (path, _), count in named.items() if count[True] >= ENOUGH and not count[False]
+    }
+    return {name for name in numbers if not chosen.isdisjoint(lists_in(name[0]))}
