@@ -131,11 +131,6 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?\d[\d.,]*", text) is not None
 
 
-def _begin_alike(pairs: Sequence[tuple[str, str]]) -> bool:
-    """Whether texts share their first letter, as logins and names do."""
-    return sum(a[:1] == b[:1].casefold() for a, b in pairs) >= COPIED_TEXTS * len(pairs)
-
-
 def _is_amount(text: str, other: str) -> bool:
     """Whether both texts have digits, and the first is no name such as RE2031."""
     return all(any(one.isdigit() for one in side) for side in (text, other)) and not NAME.fullmatch(text)
@@ -221,7 +216,7 @@ class Slots:
                 for leaf in own:
                     name = argument(slot.leaves[0]), argument(leaf)
                     pairs[name].append((str(slot.value).casefold(), str(leaf.value)))
-        self._independent = {name for name, seen in pairs.items() if vary(seen) and not _begin_alike(seen)}
+        self._independent = {name for name, seen in pairs.items() if vary(seen)}
         self.of = [
             [slot for slot in slots if not any(self._depends(leaf, slot, leaf in there) for leaf in own)]
             for own, slots, there in zip(derived, clear, present, strict=True)

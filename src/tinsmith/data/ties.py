@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
 from tinsmith.data.chance import EVIDENT, TOLERATED, depends, determine, differing, in_runs, vary
 from tinsmith.data.classes import classes_of
-from tinsmith.data.leaves import Leaf, Path, beside, lists_in
+from tinsmith.data.leaves import Leaf, Path, beside
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import ENOUGH, Argument, Slot, Slots, argument, key
 
@@ -51,7 +51,7 @@ class Ties:
         self.classes = classes_of(outputs, labels, slots)
         copied = [[leaf for leaf in own if argument(leaf) in slots.copied] for own in outputs]
         self._has_several = [len(own) > 1 for own in copied]
-        self.ordered = _ordered(copied) | _ranked(outputs)
+        self.ordered = _ordered(copied) | _ranked(outputs, copied)
         self.by_text: dict[Name, str | None] = {}
         self.fixed: set[Name] = set()
         in_part = self._learn_values(slots)
@@ -223,22 +223,20 @@ def _rises(pairs: Sequence[tuple[float, float]]) -> bool:
     return sum(len(firsts) - bisect_right(firsts, second) for _, second in pairs) >= EVIDENT * len(pairs)
 
 
-def _ranked(outputs: Iterable[Sequence[Leaf]]) -> set[Argument]:
-    """The arguments of numbers in lists with an element that every output repeats outside."""
-    named: dict[tuple[Path, Argument], Counter[bool]] = defaultdict(Counter)
-    numbers = set()
+def _ranked(outputs: Iterable[Sequence[Leaf]], copied: Iterable[Sequence[Leaf]]) -> set[Argument]:
+    """All numbers, if an output's text always equals one of several others, as a winner's does."""
+    equal: dict[Argument, list[set[tuple[Path, tuple[int, ...]]]]] = defaultdict(list)
     for own in outputs:
-        outer = [leaf for leaf in own if not leaf.place and leaf.value is not None]
-        lists: dict[Path, list[Any]] = defaultdict(list)
-        for leaf in own:
-            if len(leaf.place) == 1:
-                lists[leaf.path].append(leaf.value)
-                numbers |= {argument(leaf)} if _amount(leaf.value) is not None else set()
-        for path, several in lists.items():
-            if len(several) == len(set(several)) > 1:
-                for leaf in outer:
-                    named[path, argument(leaf)][leaf.value in several] += 1
-    chosen = {
-        lists_in(path)[0] for (path, _), count in named.items() if count[True] >= ENOUGH and not count[False]
-    }
-    return {name for name in numbers if not chosen.isdisjoint(lists_in(name[0]))}
+        texts = [leaf for leaf in own if isinstance(leaf.value, str)]
+        for leaf in texts:
+            if not leaf.place:
+                same = {(one.path, one.place) for one in texts if one.value == leaf.value and one is not leaf}
+                equal[argument(leaf)].append(same)
+    repeats = any(
+        len(found) >= ENOUGH and all(found) and not set.intersection(*found) for found in equal.values()
+    )
+    return (
+        {argument(leaf) for own in copied for leaf in own if _amount(leaf.value) is not None}
+        if repeats
+        else set()
+    )
