@@ -116,8 +116,7 @@ def _derives(leaf: Leaf, slot: Slot) -> bool:
         if not isinstance(leaf.value, str):
             return False
         part = _squeezed(slot.value)
-        is_part = len(part) >= SAYS and part in _squeezed(leaf.value)
-        return is_part or (_is_number(slot.value) and _is_number(leaf.value))
+        return len(part) >= SAYS and part in _squeezed(leaf.value)
     if isinstance(leaf.value, str):
         return str(abs(slot.value)) in (number.lstrip("0") or "0" for number in re.findall(r"\d+", leaf.value))
     return True
@@ -125,10 +124,6 @@ def _derives(leaf: Leaf, slot: Slot) -> bool:
 
 def _is_numeric(leaf: Leaf) -> bool:
     return isinstance(leaf.value, int | float) and not isinstance(leaf.value, bool)
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[-+]?\d[\d.,]*", text) is not None
 
 
 def _is_amount(text: str, other: str) -> bool:
@@ -209,14 +204,18 @@ class Slots:
         self._number_words = self._words_of_numbers(leaves, present)
         clear = [[slot for slot in slots if self._is_clear(i, slot)] for i, slots in enumerate(copied)]
         derived = [[leaf for leaf in own if self._may_derive(argument(leaf))] for own in leaves]
-        self._scaling = _units(leaves, derived, clear)
-        pairs: dict[tuple[Argument, Argument], list[tuple[str, str]]] = defaultdict(list)
-        for own, slots in zip(derived, clear, strict=True):
-            for slot in slots:
-                for leaf in own:
-                    name = argument(slot.leaves[0]), argument(leaf)
-                    pairs[name].append((str(slot.value).casefold(), str(leaf.value)))
-        self._independent = {name for name, seen in pairs.items() if vary(seen)}
+        pairs: dict[tuple[Argument, Argument], list[tuple[str, str, bool]]] = defaultdict(list)
+        for own, slots, there in zip(derived, clear, present, strict=True):
+            for slot, leaf in product(slots, own):
+                name = argument(slot.leaves[0]), argument(leaf)
+                pairs[name].append((str(slot.value).casefold(), str(leaf.value), leaf in there))
+        self._independent = {
+            name for name, seen in pairs.items() if vary((text, value) for text, value, _ in seen)
+        }
+        # Texts that tell whether a value is in the input, as a unit does.
+        self._units = {
+            name for name, seen in pairs.items() if determine((text, is_in) for text, _, is_in in seen)
+        }
         self.of = [
             [slot for slot in slots if not any(self._depends(leaf, slot, leaf in there) for leaf in own)]
             for own, slots, there in zip(derived, clear, present, strict=True)
@@ -234,7 +233,7 @@ class Slots:
         if not is_present and len(known.values) > ENOUGH and _is_amount(str(slot.value), str(leaf.value)):
             return True
         names = argument(slot.leaves[0]), argument(leaf)
-        if names in self._scaling:
+        if names in self._units:
             return True
         if is_present or known.is_class:
             return False
@@ -283,7 +282,7 @@ class Slots:
         """Whether every occurrence in the input is the value, and no other words state it."""
         is_as_often = len(slot.spans) in (1, len(slot.leaves))
         if isinstance(slot.value, str):
-            return self.share_as_value(slot.value) >= (MEANT if is_as_often else ALWAYS_MEANT)
+            return self.share_as_value(slot.value) >= MEANT
         spoken = ((word, slot.value) in self._number_words for word in words(self._inputs[i]))
         return is_as_often and not any(spoken)
 
@@ -305,19 +304,3 @@ def _counted(
         if (own if own.rows >= ENOUGH else by_key[key(path), is_text]).copies(is_text)
     }
     return by_argument, copied
-
-
-def _units(
-    leaves: Sequence[list[Leaf]], derived: Sequence[list[Leaf]], clear: Sequence[list[Slot]]
-) -> set[tuple[Argument, Argument]]:
-    """Pairs of arguments whose first one's texts decide the ratio of the second one to another number."""
-    ratios: dict[tuple[Argument, Argument, Argument], list[tuple[str, float]]] = defaultdict(list)
-    for own, products, slots in zip(leaves, derived, clear, strict=True):
-        texts = [slot for slot in slots if isinstance(slot.value, str)]
-        for one, other in product(products, own) if texts else ():
-            if _is_numeric(one) and _is_numeric(other) and other.value and beside(one, other):
-                ratio = float(f"{one.value / other.value:.6g}")
-                for slot in texts:
-                    name = argument(slot.leaves[0]), argument(one), argument(other)
-                    ratios[name].append((str(slot.value).casefold(), ratio))
-    return {name[:2] for name, pairs in ratios.items() if determine(pairs)}
