@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from itertools import combinations, pairwise
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from itertools import combinations
 from typing import Any
 
 from tinsmith.data.chance import EVIDENT, TOLERATED, depends, determine, differing, in_runs, vary
@@ -21,6 +21,7 @@ from tinsmith.data.slots import ENOUGH, Argument, Slot, Slots, argument, key
 
 LETTERS = 4  # most letters at a text's beginning or end that may determine a class
 LONG = 16  # characters from which digits are no number
+MANY = 64  # numbers of an output, among which an order is sought
 WIDE = 8  # texts of an output, up to which pairs of them are examined
 FIRST, LAST = "first", "last"
 
@@ -180,38 +181,21 @@ def _amount(value: Any) -> float | None:
 
 
 def _ordered(copied: Iterable[Sequence[Leaf]]) -> set[Argument]:
-    """The arguments whose number is never above one beside it, or above the next in its list, though some would
-    be by chance; and the same downwards."""
+    """The arguments whose number is never above another's beside it, though some would be by chance; or that
+    always rise or fall in a list."""
     seen: dict[tuple[Argument, Argument], list[tuple[float, float]]] = defaultdict(list)
     for own in copied:
-        for (one, first), (other, second) in _pairs(own):
-            seen[one, other].append((first, second))
-            seen[other, one].append((second, first)) if one != other else None
-    return {
-        one
+        amounts = [(leaf, found) for leaf in own if (found := _amount(leaf.value)) is not None]
+        for (one, first), (other, second) in combinations(amounts[:MANY], 2):
+            is_list = one.path == other.path and one.place[:-1] == other.place[:-1]
+            if is_list or beside(one, other):
+                seen[argument(one), argument(other)].append((first, second))
+    rising = (
+        names
         for names, pairs in seen.items()
-        for one in names
-        if _rises(pairs) or (len(set(names)) == 1 and _rises([pair[::-1] for pair in pairs]))
-    }
-
-
-def _pairs(own: Sequence[Leaf]) -> Iterator[tuple[tuple[Argument, float], tuple[Argument, float]]]:
-    """Numbers of two arguments beside each other, and neighbours of one argument in a list."""
-    amounts = [(leaf, found) for leaf in own if (found := _amount(leaf.value)) is not None]
-    by_argument: dict[Argument, list[tuple[Leaf, float]]] = defaultdict(list)
-    for leaf, found in amounts:
-        by_argument[argument(leaf)].append((leaf, found))
-    for name, several in by_argument.items():
-        for (first, low), (second, high) in pairwise(several):
-            if first.place[:-1] == second.place[:-1]:
-                yield (name, low), (name, high)
-    for one, other in combinations(sorted(by_argument), 2):
-        if one[1] != other[1]:  # a text beside a number
-            continue
-        for first, low in by_argument[one]:
-            for second, high in by_argument[other]:
-                if beside(first, second):
-                    yield (one, low), (other, high)
+        if _rises(pairs) or _rises([(second, first) for first, second in pairs])
+    )
+    return {one for names in rising for one in names}
 
 
 def _rises(pairs: Sequence[tuple[float, float]]) -> bool:
