@@ -359,7 +359,7 @@ def test_a_class_that_last_words_tell_leaves_new_words_before_them() -> None:
     assert new >= len(rows) / 4
 
 
-def test_what_the_output_makes_of_a_value_stays_true() -> None:
+def test_values_on_which_others_depend_stay() -> None:
     """A sum, a number that a time holds, an address that a name is in, a class that numbers decide."""
     rng, rows = random.Random(3), []
     for _ in range(40):
@@ -377,22 +377,7 @@ def test_what_the_output_makes_of_a_value_stays_true() -> None:
         level = rng.randrange(2, 100)
         rows.append((f"turn it to {level} percent", {"level": level, "mode": "high" if level > 50 else "low"}))
     one = made([Example(text, json.dumps(output)) for text, output in rows], EXTRACT)
-    assert len(one) >= 40  # of the levels
-    for row in one:
-        output = json.loads(row.output)
-        match output:
-            case {"count": count, "price": price}:
-                assert output["sum"] == count * price
-            case {"many": count, "each": price}:
-                assert int(output["all"]) == int(count) * int(price)
-            case {"first": first, "last": last}:
-                assert output["nights"] == last - first
-            case {"hour": hour}:
-                assert output["time"] == f"{hour:02}:00"
-            case {"what": name}:
-                assert output["page"] == name.title().replace(" ", "-")
-            case {"level": level}:
-                assert output["mode"] == ("high" if level > 50 else "low")
+    assert one == []
 
 
 def test_new_words_are_none_that_were_given() -> None:

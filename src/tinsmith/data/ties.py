@@ -22,13 +22,11 @@ from tinsmith.data.slots import ENOUGH, Argument, Slot, Slots, argument, key
 LETTERS = 4  # most letters at a text's beginning or end that may determine a class
 LONG = 16  # characters from which digits are no number
 MANY = 64  # numbers of an output, among which an order is sought
-WIDE = 8  # texts of an output, up to which pairs of them are examined
+WIDE = 8  # values of an output, up to which pairs of them are examined
 FIRST, LAST = "first", "last"
 
 Name = tuple[Argument, Path]  # an argument, and the path of a class that may depend on it
-
-
-_Pair = tuple[Argument, Argument, Path]
+_Pair = tuple[Argument, Argument, Path]  # of a class that may depend on both
 
 
 class Ties:
@@ -63,8 +61,7 @@ class Ties:
             keys = tuple(sorted(key(leaf.path) for slot in own for leaf in slot.leaves))
             for one in classes if own else ():
                 alike[one.path].append(((carrier, keys), one.value))
-        self.unexplained = {path for path, pairs in alike.items() if vary(pairs)} | in_part
-        self.unexplained -= explained
+        self.unexplained = ({path for path, pairs in alike.items() if vary(pairs)} | in_part) - explained
 
     def _learn_values(self, slots: Slots) -> set[Path]:
         """Finds classes that depend on one value. Returns the paths of those that a number tells in part."""
