@@ -30,9 +30,7 @@ DISTINCT = 0.8  # share of distinct values up to which they may be classes
 FEW = 1 / 3  # share of distinct values up to which they are certainly classes
 SAYS = 3  # letters and digits of a text, from which a text that contains them may derive from it
 ENOUGH = 10  # values from which an argument is judged alone, otherwise with arguments of the same key
-# Share of the inputs containing a text where it must be a value: if it occurs once, and if it occurs more often
-# than in the output.
-MEANT, ALWAYS_MEANT = 0.5, 0.95
+MEANT = 0.5  # share of the inputs containing a text where it must be a value
 NAME = re.compile(r"[^\W\d_]+[-_/#.]?\d\S*")  # letters followed by digits
 GAP = re.compile(r"\s+")  # between a value's words
 
@@ -122,10 +120,6 @@ def _derives(leaf: Leaf, slot: Slot) -> bool:
     return True
 
 
-def _is_numeric(leaf: Leaf) -> bool:
-    return isinstance(leaf.value, int | float) and not isinstance(leaf.value, bool)
-
-
 def _is_amount(text: str, other: str) -> bool:
     """Whether both texts have digits, and the first is no name such as RE2031."""
     return all(any(one.isdigit() for one in side) for side in (text, other)) and not NAME.fullmatch(text)
@@ -212,7 +206,6 @@ class Slots:
         self._independent = {
             name for name, seen in pairs.items() if vary((text, value) for text, value, _ in seen)
         }
-        # Texts that tell whether a value is in the input, as a unit does.
         self._units = {
             name for name, seen in pairs.items() if determine((text, is_in) for text, _, is_in in seen)
         }
@@ -224,7 +217,8 @@ class Slots:
     def _depends(self, leaf: Leaf, slot: Slot, is_present: bool) -> bool:
         """Whether a value that does not copy may depend on the slot's. A rare value that the input lacks
         derives from something: from any number; from any text with digits if it has digits itself; and, with
-        letters or as a number, from any text, unless equal texts had different values."""
+        letters or as a number, from any text, unless equal texts had different values. A text that tells
+        whether a value is in the input is its unit."""
         if not any(beside(own, leaf) for own in slot.leaves):
             return False
         if _derives(leaf, slot):
@@ -280,11 +274,10 @@ class Slots:
 
     def _is_clear(self, i: int, slot: Slot) -> bool:
         """Whether every occurrence in the input is the value, and no other words state it."""
-        is_as_often = len(slot.spans) in (1, len(slot.leaves))
         if isinstance(slot.value, str):
             return self.share_as_value(slot.value) >= MEANT
         spoken = ((word, slot.value) in self._number_words for word in words(self._inputs[i]))
-        return is_as_often and not any(spoken)
+        return len(slot.spans) in (1, len(slot.leaves)) and not any(spoken)
 
 
 def _counted(
