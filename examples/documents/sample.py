@@ -4,8 +4,8 @@
 
 reads the copyright files, changelogs, READMEs and news of the packages that are installed (`/usr/share/doc`),
 and their sections from `dpkg-query`; writes train.jsonl (240), validation.jsonl (30), test.jsonl (80),
-schema.json and LICENSES.txt. All texts of a package are in one split. The same seed and packages give the same
-bytes.
+schema.json and LICENSES.txt. All texts of a package are in one split, and each text is there once. The same
+seed and packages give the same bytes.
 """
 
 from __future__ import annotations
@@ -64,14 +64,17 @@ def beginning(path: Path) -> str | None:
 
 
 def documents(docs: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Package, text and its facts, with one text per package and type."""
+    """Package, text and its facts, with one text per package and type. The first of several packages with the
+    same text, such as those of one source, has it."""
+    known = set()
     for package, subject in sorted(sections().items()):
         if subject not in SUBJECTS:
             continue
         for kind, pattern in TYPES.items():
             paths = sorted(path for path in (docs / package).glob(pattern) if path.is_file())
             text = beginning(paths[0]) if paths else None
-            if text:
+            if text and text not in known:
+                known.add(text)
                 years = [int(year) for year in re.findall(r"(?<!\d)(?:19[5-9]|20[0-4])\d(?!\d)", text)]
                 yield package, text, {"type": kind, "year": max(years, default=None), "subject": subject}
 

@@ -227,3 +227,21 @@ def test_texts_of_packages_say_type_and_latest_year(tmp_path: Path, monkeypatch:
     assert all(said["subject"] == "libs" and len(text) <= sample.LENGTH for _, text, said in found)
     checker = Checker(bytes_model(), makers.schema(sample.SCHEMA).data)
     assert all(checker.departure(json.dumps(said, separators=(",", ":"))) is None for _, _, said in found)
+
+
+def test_a_text_that_packages_share_is_in_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = load(EXAMPLES / "documents" / "sample.py")
+    packages = [f"p{number}" for number in range(60)]
+    monkeypatch.setattr(sample, "sections", lambda: dict.fromkeys(packages, "libs"))
+    monkeypatch.setattr(sample, "SPLITS", {"train": 20, "test": 10})
+    for number, package in enumerate(packages):
+        (tmp_path / package).mkdir()
+        text = f"Copyright {1960 + number // 2} by the authors of this work, one of many. " * 4
+        (tmp_path / package / "copyright").write_text(text)  # two packages have each
+    assert sample.main(["--docs", str(tmp_path), "--out", str(tmp_path / "data")]) == 0
+    texts = [
+        json.loads(line)["input"]
+        for split in ("train", "test")
+        for line in (tmp_path / "data" / f"{split}.jsonl").read_text().splitlines()
+    ]
+    assert len(texts) == len(set(texts)) == 30
